@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/token.h"
 
 namespace millrace {
-
-using TokenId = int32_t;
 
 enum class TokenKind : uint8_t {
   kNormal,
