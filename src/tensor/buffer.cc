@@ -1,0 +1,49 @@
+#include "tensor/buffer.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace millrace {
+namespace {
+
+constexpr int64_t kHugePageBytes = 2 << 20;
+constexpr int64_t kPageBytes = 4096;
+
+int64_t MappedBytes(int64_t size) {
+  const int64_t unit = size >= kHugePageBytes ? kHugePageBytes : kPageBytes;
+  return (size + unit - 1) / unit * unit;
+}
+
+}  // namespace
+
+Result<Buffer> Buffer::Allocate(int64_t size_bytes) {
+  CHECK_GE(size_bytes, 0);
+  Buffer buffer;
+  if (size_bytes == 0) return buffer;
+  const int64_t bytes = MappedBytes(size_bytes);
+  const bool huge = size_bytes >= kHugePageBytes;
+  // Map one huge page more than needed and give back both ends, so that the data starts on a huge-page boundary.
+  const int64_t slack = huge ? kHugePageBytes : 0;
+  void* raw = ::mmap(nullptr, static_cast<size_t>(bytes + slack), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (raw == MAP_FAILED) return ResourceExhausted("cannot allocate {} bytes: {}", size_bytes, std::strerror(errno));
+  auto* data = static_cast<std::byte*>(raw);
+  if (huge) {
+    const int64_t head = (kHugePageBytes - reinterpret_cast<int64_t>(raw) % kHugePageBytes) % kHugePageBytes;
+    if (head > 0) ::munmap(data, static_cast<size_t>(head));
+    if (slack > head) ::munmap(data + head + bytes, static_cast<size_t>(slack - head));
+    data += head;
+    ::madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+  }
+  buffer.data_ = data;
+  buffer.size_ = size_bytes;
+  return buffer;
+}
+
+Buffer::~Buffer() {
+  if (data_ != nullptr) ::munmap(data_, static_cast<size_t>(MappedBytes(size_)));
+}
+
+}  // namespace millrace
