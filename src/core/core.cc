@@ -97,16 +97,27 @@ const char* FinishReasonName(FinishReason reason) {
 int64_t PoolBlockBytes(const std::vector<KvGroupSpec>& groups) {
   int64_t bytes = 0;
   for (const KvGroupSpec& group : groups) {
-    if (group.kind != KvGroupKind::kRecurrent) bytes = std::max(bytes, group.bytes_per_block);
+    bytes = std::max(bytes, group.bytes_per_block);
+    for (const int64_t piece : group.state_piece_bytes) bytes = std::max(bytes, piece);
   }
-  if (bytes > 0) return bytes;
-  for (const KvGroupSpec& group : groups) bytes = std::max(bytes, group.bytes_per_block);  // a purely recurrent model
-  return bytes;
+  return RoundUp<int64_t>(bytes, 64);
 }
 
-int BlocksPerState(const KvGroupSpec& group, int64_t pool_block_bytes) {
-  CHECK(group.kind == KvGroupKind::kRecurrent);
-  return static_cast<int>(CeilDiv(group.bytes_per_block, pool_block_bytes));
+StatePlacement PlaceState(const KvGroupSpec& group, int64_t pool_block_bytes) {
+  StatePlacement placement;
+  int64_t offset = pool_block_bytes;  // full: the first piece opens a block
+  for (size_t layer = 0; layer < group.layers.size(); ++layer) {
+    for (const int64_t bytes : group.state_piece_bytes) {
+      CHECK_LE(bytes, pool_block_bytes);
+      if (offset + bytes > pool_block_bytes) {
+        ++placement.num_blocks;
+        offset = 0;
+      }
+      placement.pieces.push_back({placement.num_blocks - 1, offset});
+      offset += RoundUp<int64_t>(bytes, 64);
+    }
+  }
+  return placement;
 }
 
 std::string DescribeBatchError(const Batch& b) {

@@ -27,10 +27,17 @@ TEST(SamplingParams, EachBoundNamesItsFieldAndValue) {
   EXPECT_EQ(message([](auto& p) { p.logit_bias = {{3, 101.0f}}; }), "logit_bias is 101, expected -100 to 100");
 }
 
-TEST(KvSpec, BlocksFitTheLargestPagedGroup) {
-  const std::vector<KvGroupSpec> groups = {{KvGroupKind::kFull, {3}, 4096, 0}, {KvGroupKind::kRecurrent, {0, 1, 2}, 10000, 0}};
-  EXPECT_EQ(PoolBlockBytes(groups), 4096);
-  EXPECT_EQ(BlocksPerState(groups[1], 4096), 3);
+TEST(KvSpec, StatePiecesNeverStraddleBlocks) {
+  KvGroupSpec full{.kind = KvGroupKind::kFull, .layers = {3}, .bytes_per_block = 4096};
+  KvGroupSpec recurrent{.kind = KvGroupKind::kRecurrent, .layers = {0, 1, 2}, .state_piece_bytes = {1000, 3000}};
+  EXPECT_EQ(PoolBlockBytes({full, recurrent}), 4096);
+  const StatePlacement placement = PlaceState(recurrent, 4096);
+  EXPECT_EQ(placement.num_blocks, 3);
+  ASSERT_EQ(placement.pieces.size(), 6u);
+  EXPECT_EQ(placement.pieces[1].block, 0);
+  EXPECT_EQ(placement.pieces[1].offset, 1024);
+  EXPECT_EQ(placement.pieces[2].block, 1);
+  EXPECT_EQ(BlocksPerState(recurrent, 8192), 2);
 }
 
 TEST(Batch, MalformedBatchesAreNamed) {

@@ -1,7 +1,7 @@
 // KV groups: how a model's layers keep state between steps, declared by the model, counted by kv_cache, laid out by the kernels.
 //
 // One pool of equal-sized blocks serves every group. In a paged group a block holds kKvBlockTokens tokens of all the group's
-// layers; in a recurrent group a sequence's whole state is one checkpoint of `blocks_per_state` consecutive table entries.
+// layers; in a recurrent group a sequence's whole state takes BlocksPerState table entries, filled with its pieces in order.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,27 @@ enum class KvGroupKind : uint8_t {
 struct KvGroupSpec {
   KvGroupKind kind = KvGroupKind::kFull;
   std::vector<int> layers;       // model layers that share this group's block table, in order
-  int64_t bytes_per_block = 0;   // paged: kKvBlockTokens tokens of all layers; recurrent: bytes of a whole state
+  int64_t bytes_per_block = 0;   // paged: kKvBlockTokens tokens of all layers
+  // Recurrent: the pieces of one layer's state that must be contiguous; the group's state is these for each layer in turn.
+  std::vector<int64_t> state_piece_bytes;
   int window_tokens = 0;         // kWindow
 };
 
-// Bytes of a pool block: the largest paged group (a recurrent state is split over several blocks).
+// Bytes of a pool block: the largest paged group, or the largest state piece if that is more.
 int64_t PoolBlockBytes(const std::vector<KvGroupSpec>& groups);
-// Pool blocks that one state of a recurrent group takes.
-int BlocksPerState(const KvGroupSpec& group, int64_t pool_block_bytes);
+
+// Where the pieces of a recurrent state lie: piece p of layer l is number l * pieces per layer + p.
+struct StatePlacement {
+  struct Piece {
+    int block;       // table entry
+    int64_t offset;  // inside it
+  };
+  std::vector<Piece> pieces;
+  int num_blocks = 0;
+};
+StatePlacement PlaceState(const KvGroupSpec& group, int64_t pool_block_bytes);
+inline int BlocksPerState(const KvGroupSpec& group, int64_t pool_block_bytes) {
+  return PlaceState(group, pool_block_bytes).num_blocks;
+}
 
 }  // namespace millrace

@@ -142,6 +142,8 @@ struct AttentionArgs {
   const float* sinks = nullptr;  // [num_heads] or null
   KvCacheView kv;
   const AttentionBatch* batch = nullptr;
+  const float* out_gate = nullptr;  // [T, num_heads * head_dim] or null: out *= sigmoid(out_gate) (Qwen3-Next)
+  int64_t out_gate_stride = 0;
   float* out = nullptr;  // [T, num_heads * head_dim]
   int64_t out_stride = 0;
 };
@@ -190,7 +192,10 @@ struct GatedDeltaArgs {
   int num_rows = 0;
   const int32_t* query_start = nullptr;  // [num_rows + 1]
   const int32_t* context_len = nullptr;  // [num_rows]
-  // Per row the state before (null: zeros) and after this step; may be the same memory. Layout: kernels/gated_delta/gated_delta.h.
+  // State pieces, [num_rows, 1 + num_value_heads] pointers: piece 0 is the convolution's last conv_kernel - 1 inputs
+  // [conv_kernel - 1, conv_dim], piece 1 + h the matrix S of value head h [key_head_dim, value_head_dim], all f32. Pieces of a
+  // sequence need not be contiguous (a state spans several KV blocks). state_in entries are null for a new sequence: zeros;
+  // state_out may be the same memory.
   const float* const* state_in = nullptr;
   float* const* state_out = nullptr;
   float* out = nullptr;  // [T, num_value_heads * value_head_dim]
