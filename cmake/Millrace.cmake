@@ -17,7 +17,7 @@ if(CCACHE)
 endif()
 
 # -ffp-contract=off: a product and a sum are fused only where the source says so, or the bits would depend on the compiler.
-add_compile_options(-Wall -Wextra -Werror -ffp-contract=off -fno-math-errno)
+add_compile_options(-Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports these on inlined std::string and std::variant code that is correct (GCC bugs 105329, 105593).
   add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-uninitialized)
