@@ -74,6 +74,7 @@ struct LinearArgs {
   const PackedMatrix* matrix = nullptr;  // [N, K]
   Norm post_norm;                        // over N, before adding
   float scale = 1.0f;                    // residual_multiplier
+  float softcap = 0.0f;                  // > 0: softcap * tanh(value / softcap) after scale (Gemma's head)
   bool accumulate = false;               // add to out instead of storing
   float* out = nullptr;                  // [T, N], rows out_stride apart
   int64_t out_stride = 0;

@@ -1,0 +1,89 @@
+#include "models/layers/linear.h"
+
+#include "base/dequantize.h"
+
+namespace millrace {
+
+kernels::WeightRows RowsOf(const WeightTensor& tensor) {
+  kernels::WeightRows rows;
+  rows.dtype = tensor.dtype;
+  rows.rows = tensor.rows;
+  rows.cols = tensor.cols;
+  rows.data = tensor.data;
+  if (tensor.data == nullptr) {
+    rows.gather = [](const void* context, int64_t first, int64_t count, std::byte* dst) {
+      static_cast<const WeightTensor*>(context)->gather(first, count, dst);
+    };
+    rows.context = &tensor;
+  }
+  return rows;
+}
+
+Result<Linear> WeightLoader::LoadLinear(const std::vector<Part>& parts, int64_t cols, bool gated) {
+  std::vector<kernels::WeightRows> rows;
+  std::vector<const WeightTensor*> tensors;
+  std::vector<float> bias;
+  int64_t total = 0;
+  for (const Part& part : parts) {
+    ASSIGN_OR_RETURN(const WeightTensor* tensor, checkpoint_.Require(part.name + ".weight", part.rows, cols));
+    tensors.push_back(tensor);
+    rows.push_back(RowsOf(*tensor));
+    if (Has(part.name + ".bias")) {
+      ASSIGN_OR_RETURN(const std::vector<float> values, LoadVector(part.name + ".bias", part.rows));
+      bias.resize(static_cast<size_t>(total), 0.0f);
+      bias.insert(bias.end(), values.begin(), values.end());
+    }
+    total += part.rows;
+  }
+  if (!bias.empty()) bias.resize(static_cast<size_t>(total), 0.0f);
+  ASSIGN_OR_RETURN(Linear linear, PackRows(rows, cols, bias, parts[0].name, gated));
+  for (const WeightTensor* tensor : tensors) checkpoint_.Release(*tensor);
+  return linear;
+}
+
+Result<Linear> WeightLoader::PackRows(const std::vector<kernels::WeightRows>& parts, int64_t cols,
+                                      const std::vector<float>& bias, const std::string& name, bool gated) {
+  Linear linear;
+  linear.in_features_ = cols;
+  for (const kernels::WeightRows& part : parts) linear.out_features_ += part.rows;
+  kernels::ErrorText error;
+  linear.matrix_ = {ops_.pack_matrix(&context_, parts.data(), static_cast<int>(parts.size()),
+                                     bias.empty() ? nullptr : bias.data(), gated, &error),
+                    ops_.free_matrix};
+  if (linear.matrix_ == nullptr) return Unsupported("{}: {}", name, error.text);
+  linear.bytes_ = ops_.packed_bytes(linear.matrix_.get());
+  return linear;
+}
+
+Result<std::vector<float>> WeightLoader::LoadVector(const std::string& name, int64_t size) {
+  const WeightTensor* tensor = checkpoint_.Find(name);
+  if (tensor == nullptr) return InvalidArgument("tensor {} is missing", name);
+  if (tensor->rows * tensor->cols != size) {
+    return InvalidArgument("tensor {} has {} values, expected {}", name, tensor->rows * tensor->cols, size);
+  }
+  std::vector<float> values(static_cast<size_t>(size));
+  std::vector<std::byte> row(static_cast<size_t>(tensor->row_bytes()));
+  for (int64_t r = 0; r < tensor->rows; ++r) {
+    const std::byte* source = tensor->data != nullptr ? tensor->data + r * tensor->row_bytes() : row.data();
+    if (tensor->data == nullptr) tensor->gather(r, 1, row.data());
+    DequantizeRow(tensor->dtype, source, values.data() + r * tensor->cols, tensor->cols);
+  }
+  return values;
+}
+
+Result<NormLayer> WeightLoader::LoadNorm(const std::string& name, int64_t size, kernels::NormKind kind, bool add_offset) {
+  NormLayer norm;
+  norm.kind_ = kind;
+  norm.eps_ = config().rms_norm_eps;
+  const auto copy = [&](const std::string& tensor, float offset, Buffer* out) -> Status {
+    ASSIGN_OR_RETURN(const std::vector<float> values, LoadVector(tensor, size));
+    ASSIGN_OR_RETURN(*out, Buffer::Allocate(size * static_cast<int64_t>(sizeof(float))));
+    for (int64_t i = 0; i < size; ++i) out->as<float>()[i] = values[static_cast<size_t>(i)] + offset;
+    return OkStatus();
+  };
+  RETURN_IF_ERROR(copy(name + ".weight", add_offset ? config().norm_weight_offset : 0.0f, &norm.weight_));
+  if (Has(name + ".bias")) RETURN_IF_ERROR(copy(name + ".bias", 0.0f, &norm.bias_));
+  return norm;
+}
+
+}  // namespace millrace
