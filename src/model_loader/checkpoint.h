@@ -1,5 +1,6 @@
-// Checkpoint: an opened model file or folder as a config, tokenizer data and named tensors over mmap. GGUF and safetensors look the
-// same from here: tensors carry canonical names (Hugging Face's Llama naming), so that model code has no format cases.
+// Checkpoint: an opened model file or folder as a config, tokenizer data and named tensors over mmap. GGUF and
+// safetensors look the same from here: tensors carry canonical names (Hugging Face's Llama naming), so that model code
+// has no format cases.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +21,23 @@
 namespace millrace {
 
 // One weight matrix or vector, [rows, cols] row-major (a vector has rows == 1), in its stored type.
-// Canonical names: model.embed_tokens.weight, model.layers.N.{input_layernorm, post_attention_layernorm, self_attn.{q,k,v,o}_proj,
-// self_attn.{q,k}_norm, mlp.{gate,up,down}_proj, ...}.weight, model.norm.weight, lm_head.weight; experts are always one by one as
-// model.layers.N.mlp.experts.E.{gate,up,down}_proj.weight whatever the file's stacking. Fused qkv_proj and gate_up_proj tensors are
-// offered both whole and as views named q_proj, k_proj, v_proj, gate_proj, up_proj.
+//
+// Canonical names, the same for every format:
+//   model.embed_tokens.weight, model.norm.weight, lm_head.weight (absent when tied), model.embed_positions.weight (GPT-2)
+//   model.layers.N.
+//     input_layernorm.weight, post_attention_layernorm.weight (.bias too for GPT-2)
+//     pre_feedforward_layernorm.weight, post_feedforward_layernorm.weight   Gemma: both, OLMo 2: post only
+//     self_attn.{q,k,v,o}_proj.{weight,bias}, self_attn.{q,k}_norm.weight, self_attn.sinks (GPT-OSS, [1, heads])
+//     mlp.{gate,up,down}_proj.{weight,bias}
+//     mlp.gate.{weight,bias}                                                the router, whatever the file calls it
+//     mlp.experts.E.{gate,up,down}_proj.{weight,bias}                       one by one, whatever the file's stacking
+//     mlp.shared_expert.{gate,up,down}_proj.weight, mlp.shared_expert_gate.weight
+//     linear_attn.{in_proj_qkvz,in_proj_ba,conv1d,norm,out_proj}.weight, linear_attn.A_log, linear_attn.dt_bias
+// conv1d is [channels, kernel]. linear_attn.norm has no norm_weight_offset. q_proj of Qwen3-Next holds [query, gate] for every head.
+// Conv1D weights of GPT-2 are transposed to [out, in].
+// Fused tensors are offered whole and as views: self_attn.qkv_proj, mlp.gate_up_proj; linear_attn.in_proj_qkvz (rows grouped by key head, as
+// in Hugging Face files) and linear_attn.{in_proj_qkv, in_proj_z} (rows in order q, k, v and z) each give the other, in_proj_qkvz only when
+// both parts have one type; linear_attn.in_proj_ba gives {in_proj_b, in_proj_a}.
 struct WeightTensor {
   std::string name;
   DType dtype = DType::kF32;
@@ -31,15 +45,16 @@ struct WeightTensor {
   int64_t cols = 0;
   // The rows as stored, contiguous (RowBytes(dtype, cols) apart), or null when they must be gathered.
   const std::byte* data = nullptr;
-  // Writes rows [first, first + count) contiguously to dst; set when data is null (transposed Conv1D, MXFP4 with scales apart,
-  // FP8 with block scales, interleaved gate/up). Thread-safe.
+  // Writes rows [first, first + count) contiguously to dst; set when data is null (transposed Conv1D, MXFP4 with scales
+  // apart, FP8 with block scales, interleaved gate/up). Thread-safe.
   std::function<void(int64_t first, int64_t count, std::byte* dst)> gather;
 
   int64_t row_bytes() const { return RowBytes(dtype, cols); }
   int64_t bytes() const { return rows * row_bytes(); }
 };
 
-// Generation defaults of the checkpoint (generation_config.json, or GGUF's general.sampling.*); absent means the model says nothing.
+// Generation defaults of the checkpoint (generation_config.json, or GGUF's general.sampling.*); absent means the model
+// says nothing.
 struct GenerationDefaults {
   std::optional<float> temperature, top_p, min_p, repetition_penalty;
   std::optional<int> top_k;
@@ -68,7 +83,8 @@ class Checkpoint {
   // kInvalidArgument naming the tensor when it is missing or its shape is not [rows, cols].
   Result<const WeightTensor*> Require(std::string_view name, int64_t rows, int64_t cols) const;
 
-  virtual std::vector<const WeightTensor*> tensors() const = 0;  // in file order
+  // Every stored tensor once, in file order: experts one by one, fused tensors whole.
+  virtual std::vector<const WeightTensor*> tensors() const = 0;
 
   // Builds the tokenizer that came with the model; kNotFound when there is none.
   virtual Result<std::unique_ptr<Tokenizer>> MakeTokenizer() const = 0;
@@ -77,8 +93,8 @@ class Checkpoint {
   virtual void Release(const WeightTensor& tensor) const = 0;
 };
 
-// Opens a .gguf file (also the first of a split series) or a folder with config.json and *.safetensors. Every (offset, size) is proven
-// against the file length before use; errors name the file and the field.
+// Opens a .gguf file (also the first of a split series) or a folder with config.json and *.safetensors. Every (offset,
+// size) is proven against the file length before use; errors name the file and the field.
 Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path);
 
 }  // namespace millrace
