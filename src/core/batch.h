@@ -34,6 +34,7 @@ struct OutputRow {
   int row = 0;           // into sequences
   bool sample = true;    // draw a token; otherwise only logprobs of `target` are computed
   TokenId target = -1;   // prompt logprobs: the token whose logprob is wanted
+  int num_logprobs = 0;     // with target: how many of the best tokens to report
   int output_position = 0;  // absolute position of the token to be drawn: Philox counter
   int grammar_mask = -1;    // index into the step's grammar masks; -1: unconstrained
 };

@@ -1,0 +1,236 @@
+#include "runtime/model_runner.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "kernels/rope/rope.h"
+
+namespace millrace {
+namespace {
+
+// Logits are made and sampled this many rows at a time, which bounds their memory for prompt logprobs and perplexity.
+constexpr int kLogitRows = 32;
+constexpr int kSpinIterations = 1000;
+
+int64_t Floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float)) + 64; }
+
+}  // namespace
+
+ModelRunner::ModelRunner(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops, const RunnerOptions& options,
+                         std::vector<TokenId> end_ids)
+    : checkpoint_(std::move(checkpoint)),
+      ops_(ops),
+      options_(options),
+      pool_(options.num_threads > 0 ? options.num_threads : NumUsableCores()),
+      sampler_(checkpoint_->config().vocab_size, std::move(end_ids)) {}
+
+Result<std::unique_ptr<ModelRunner>> ModelRunner::Create(std::shared_ptr<const Checkpoint> checkpoint,
+                                                         const RunnerOptions& options, std::vector<TokenId> end_ids) {
+  ASSIGN_OR_RETURN(const kernels::OpTable* ops, kernels::CpuOpTable());
+  std::unique_ptr<ModelRunner> runner(new ModelRunner(std::move(checkpoint), *ops, options, std::move(end_ids)));
+  RETURN_IF_ERROR(runner->Load());
+  return runner;
+}
+
+Status ModelRunner::Load() {
+  const ModelConfig& config = checkpoint_->config();
+  max_model_len_ = options_.max_model_len > 0 ? options_.max_model_len : config.max_position_embeddings;
+  context_.pool = &pool_;
+  context_.workspace = &workspace_;
+  ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint_, ops_, context_, {max_model_len_, options_.kv_cache_dtype}));
+  block_bytes_ = PoolBlockBytes(model_->kv_groups());
+
+  const int64_t tokens = options_.max_num_batched_tokens;
+  int64_t bytes = model_->WorkspaceBytes(tokens, options_.max_num_seqs) + Floats(tokens * config.hidden_size);
+  for (const auto& variant : model_->rope_variants()) {
+    bytes += Floats(tokens * 2 * static_cast<int64_t>(variant.inv_freq.size()));
+  }
+  bytes += Floats(kLogitRows * int64_t{config.vocab_size}) + Floats(kLogitRows * int64_t{config.hidden_size});
+  ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(bytes));
+  workspace_ = Workspace(std::move(buffer));
+  token_ids_.reserve(static_cast<size_t>(tokens));
+  return OkStatus();
+}
+
+Status ModelRunner::AllocateKv(int64_t num_blocks) {
+  CHECK(num_kv_blocks_ == 0 && num_blocks > 0);
+  ASSIGN_OR_RETURN(kv_, Buffer::Allocate(num_blocks * block_bytes_));
+  num_kv_blocks_ = num_blocks;
+  thread_ = std::thread([this] { ThreadLoop(); });
+  return OkStatus();
+}
+
+ModelRunner::~ModelRunner() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_ready_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+ModelRunner::Pending ModelRunner::Submit(Batch batch) {
+  CHECK(num_kv_blocks_ > 0, "AllocateKv comes before Submit");
+  DCHECK(DescribeBatchError(batch).empty(), "{}", DescribeBatchError(batch));
+  uint64_t ticket;
+  {
+    std::lock_guard lock(mutex_);
+    CHECK(submitted_ - collected_ < kMaxStepsInFlight, "{} steps are in flight", submitted_ - collected_);
+    queue_.push_back(std::move(batch));
+    ticket = ++submitted_;
+  }
+  work_ready_.notify_one();
+  return Pending(this, ticket);
+}
+
+StepResult ModelRunner::Pending::Wait() {
+  ModelRunner& r = *runner_;
+  uint64_t completed;
+  for (int spin = 0; (completed = r.completed_.load(std::memory_order_acquire)) < ticket_; ++spin) {
+    if (spin < kSpinIterations) {
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    } else {
+      r.completed_.wait(completed, std::memory_order_acquire);
+    }
+  }
+  std::lock_guard lock(r.mutex_);
+  CHECK(ticket_ == r.collected_ + 1 && !r.done_.empty(), "steps are waited for in order, once");
+  StepResult result = std::move(r.done_.front());
+  r.done_.erase(r.done_.begin());
+  ++r.collected_;
+  return result;
+}
+
+void ModelRunner::ThreadLoop() {
+  while (true) {
+    Batch batch;
+    {
+      std::unique_lock lock(mutex_);
+      work_ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      batch = std::move(queue_.front());
+      queue_.erase(queue_.begin());
+    }
+    const auto start = std::chrono::steady_clock::now();
+    StepResult result = Execute(batch);
+    const auto elapsed = std::chrono::steady_clock::now() - start;
+    last_step_us_.store(std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count(), std::memory_order_relaxed);
+    {
+      std::lock_guard lock(mutex_);
+      done_.push_back(std::move(result));
+    }
+    completed_.fetch_add(1, std::memory_order_release);
+    completed_.notify_all();
+  }
+}
+
+void ModelRunner::ResolveTokens(const Batch& batch) {
+  token_ids_.clear();
+  for (const int32_t id : batch.token_ids) {
+    if (id >= 0) {
+      token_ids_.push_back(id);
+      continue;
+    }
+    const OutputResult& source = last_result_.outputs[static_cast<size_t>(-1 - id)];
+    token_ids_.push_back(source.failed ? 0 : source.token);  // a failed sequence ends at Commit; its row is thrown away
+  }
+}
+
+void ModelRunner::FillStep(const Batch& batch, Step* step) {
+  step->num_tokens = batch.num_tokens();
+  step->token_ids = token_ids_.data();
+  step->positions = batch.positions.data();
+  step->batch = &batch;
+  step->kv_blocks = kv_.data();
+  step->kv_block_bytes = block_bytes_;
+  step->kv_dtype = options_.kv_cache_dtype;
+  for (const GroupTables& tables : batch.groups) {
+    kernels::AttentionBatch rows;
+    rows.num_rows = batch.num_rows();
+    rows.num_tokens = batch.num_tokens();
+    rows.query_start = batch.query_start.data();
+    rows.context_len = batch.context_len.data();
+    rows.positions = batch.positions.data();
+    rows.parent = batch.parent.empty() ? nullptr : batch.parent.data();
+    rows.table_start = tables.row_start.data();
+    rows.block_ids = tables.block_ids.data();
+    step->groups.push_back(rows);
+  }
+  for (const Model::RopeVariant& variant : model_->rope_variants()) {
+    const int half = static_cast<int>(variant.inv_freq.size());
+    float* cos_sin = workspace_.Take<float>(step->num_tokens * half * 2);
+    kernels::FillCosSin(variant.inv_freq.data(), half, variant.attention_factor, step->positions, step->num_tokens, cos_sin);
+    step->cos_sin.push_back(cos_sin);
+  }
+}
+
+StepResult ModelRunner::Execute(const Batch& batch) {
+  CHECK_LE(batch.num_tokens(), options_.max_num_batched_tokens);
+  for (const SequenceId sequence : batch.finished) sampler_.Finish(sequence);
+  for (const SequenceStart& start : batch.started) sampler_.Start(start);
+  if (!batch.copies.empty()) {
+    std::vector<int32_t> from, to;
+    for (const BlockCopy& copy : batch.copies) {
+      from.push_back(copy.from);
+      to.push_back(copy.to);
+    }
+    ops_.copy_blocks(&context_, kv_.data(), block_bytes_, from.data(), to.data(), static_cast<int64_t>(from.size()));
+  }
+  StepResult result;
+  result.step_id = batch.step_id;
+  result.outputs.resize(batch.outputs.size());
+  if (batch.num_tokens() > 0) {
+    Workspace::Scope scope(workspace_);
+    ResolveTokens(batch);
+    Step step{ops_, context_};
+    FillStep(batch, &step);
+    float* x = workspace_.Take<float>(step.num_tokens * model_->config().hidden_size);
+    model_->Forward(step, x);
+    RunOutputs(batch, x, &result);
+  }
+  last_result_ = result;
+  return result;
+}
+
+void ModelRunner::RunOutputs(const Batch& batch, const float* x, StepResult* result) {
+  const int64_t hidden = model_->config().hidden_size;
+  const int64_t vocab = model_->config().vocab_size;
+  const int num_outputs = static_cast<int>(batch.outputs.size());
+  for (int first = 0; first < num_outputs; first += kLogitRows) {
+    const int count = std::min(kLogitRows, num_outputs - first);
+    Workspace::Scope scope(workspace_);
+    float* rows = workspace_.Take<float>(count * hidden);
+    float* logits = workspace_.Take<float>(count * vocab);
+    int32_t indices[kLogitRows];
+    for (int i = 0; i < count; ++i) indices[i] = batch.outputs[static_cast<size_t>(first + i)].token_index;
+    const kernels::GatherRowsArgs gather{x, hidden, indices, count, rows};
+    ops_.gather_rows(&context_, &gather);
+    model_->Logits(context_, rows, count, logits);
+    // Outputs of one row belong to one sequence and are drawn in order; rows are independent.
+    std::vector<int> group_start;
+    for (int i = 0; i < count; ++i) {
+      const size_t o = static_cast<size_t>(first + i);
+      if (i == 0 || batch.outputs[o].row != batch.outputs[o - 1].row) group_start.push_back(i);
+    }
+    group_start.push_back(count);
+    pool_.ParallelFor(static_cast<int64_t>(group_start.size()) - 1, 1, [&](int64_t group, int64_t) {
+      for (int i = group_start[static_cast<size_t>(group)]; i < group_start[static_cast<size_t>(group) + 1]; ++i) {
+        RunOutputRow(batch, first + i, {logits + i * vocab, static_cast<size_t>(vocab)},
+                     &result->outputs[static_cast<size_t>(first + i)]);
+      }
+    });
+  }
+}
+
+void ModelRunner::RunOutputRow(const Batch& batch, int output, std::span<float> logits, OutputResult* result) {
+  const OutputRow& row = batch.outputs[static_cast<size_t>(output)];
+  if (!row.sample) {
+    *result = sampler_.Score(logits, row.target, row.num_logprobs);
+    return;
+  }
+  *result = sampler_.Sample(batch.sequences[static_cast<size_t>(row.row)], row.output_position, logits);
+}
+
+}  // namespace millrace

@@ -1,0 +1,112 @@
+// ModelRunner: executes Batches on one rank. Owns the packed weights, the KV memory, the workspace, the sampler and the thread that
+// runs steps; allocates nothing after Create.
+//
+// Invariants:
+//   1. Steps run in the order of Submit, one at a time, on the runner's own thread.
+//   2. At most kMaxStepsInFlight steps are submitted and not waited for.
+//   3. A step touches KV blocks only through its own tables and copies.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "core/batch.h"
+#include "models/model.h"
+#include "sampling/sampler.h"
+
+namespace millrace {
+
+struct RunnerOptions {
+  int num_threads = 0;                // 0: every usable core
+  int max_model_len = 0;              // 0: the model's own
+  int max_num_batched_tokens = 512;   // tokens of one step at most
+  int max_num_seqs = 64;              // rows of one step at most
+  DType kv_cache_dtype = DType::kBF16;
+  int64_t num_kv_blocks = 0;          // set by SetKvBlocks after the model says how large a block is
+};
+
+class ModelRunner {
+ public:
+  static constexpr int kMaxStepsInFlight = 2;
+
+  // Packs the weights. The KV memory is set up by AllocateKv, once the caller has decided how much of it there is.
+  static Result<std::unique_ptr<ModelRunner>> Create(std::shared_ptr<const Checkpoint> checkpoint, const RunnerOptions& options,
+                                                     std::vector<TokenId> end_ids);
+  ~ModelRunner();
+  ModelRunner(const ModelRunner&) = delete;
+  ModelRunner& operator=(const ModelRunner&) = delete;
+
+  const Model& model() const { return *model_; }
+  const kernels::OpTable& ops() const { return ops_; }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  int num_threads() const { return pool_.num_threads(); }
+  int64_t block_bytes() const { return block_bytes_; }
+  int64_t workspace_bytes() const { return workspace_.size(); }
+  int max_model_len() const { return max_model_len_; }
+
+  // Reserves memory for num_blocks KV blocks; called once, before the first Submit.
+  Status AllocateKv(int64_t num_blocks);
+  int64_t num_kv_blocks() const { return num_kv_blocks_; }
+
+  // A handle to a submitted step. Wait blocks until it ran and gives its result; called exactly once.
+  class Pending {
+   public:
+    StepResult Wait();
+
+   private:
+    friend class ModelRunner;
+    Pending(ModelRunner* runner, uint64_t ticket) : runner_(runner), ticket_(ticket) {}
+    ModelRunner* runner_;
+    uint64_t ticket_;
+  };
+  Pending Submit(Batch batch);
+
+  // Wall time of the last finished step and of its model part, in microseconds.
+  int64_t last_step_us() const { return last_step_us_.load(std::memory_order_relaxed); }
+
+ private:
+  ModelRunner(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops, const RunnerOptions& options,
+              std::vector<TokenId> end_ids);
+  Status Load();
+  void ThreadLoop();
+  StepResult Execute(const Batch& batch);
+  void ResolveTokens(const Batch& batch);
+  void FillStep(const Batch& batch, Step* step);
+  void RunOutputs(const Batch& batch, const float* x, StepResult* result);
+  void RunOutputRow(const Batch& batch, int output, std::span<float> logits, OutputResult* result);
+
+  const std::shared_ptr<const Checkpoint> checkpoint_;
+  const kernels::OpTable& ops_;
+  const RunnerOptions options_;
+  int max_model_len_ = 0;
+  ThreadPool pool_;
+  Workspace workspace_;
+  kernels::OpContext context_;
+  std::unique_ptr<Model> model_;
+  Sampler sampler_;
+  int64_t block_bytes_ = 0;
+  int64_t num_kv_blocks_ = 0;
+  Buffer kv_;
+  StepResult last_result_;              // for token ids that refer to the step before
+  std::vector<int32_t> token_ids_;      // of the running step, resolved
+  std::atomic<int64_t> last_step_us_{0};
+
+  // Hand-over between Submit, the thread and Wait.
+  std::mutex mutex_;
+  std::condition_variable work_ready_;
+  std::vector<Batch> queue_;
+  std::vector<StepResult> done_;
+  uint64_t submitted_ = 0;
+  uint64_t collected_ = 0;
+  std::atomic<uint64_t> completed_{0};
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace millrace
