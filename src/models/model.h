@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -28,6 +29,8 @@ struct Step {
   DType kv_dtype = DType::kBF16;
   std::vector<kernels::AttentionBatch> groups;  // [KV groups]; unused entries for recurrent groups
   std::vector<const float*> cos_sin;            // [rope variants], each [num_tokens, rotary_dim / 2, 2]
+  // Sees the residual stream after every block; null outside of tests and analysis.
+  const std::function<void(int block, const float* x)>* observer = nullptr;
 };
 
 struct ModelOptions {

@@ -120,7 +120,10 @@ void Decoder::Forward(const Step& step, float* x) const {
   embed.scale = config_.embedding_multiplier;
   embed.x = x;
   ops_.embed(&step.context, &embed);
-  for (const auto& block : blocks_) block->Forward(step, x);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    blocks_[i]->Forward(step, x);
+    if (step.observer != nullptr) (*step.observer)(static_cast<int>(i), x);
+  }
 }
 
 void Decoder::Logits(kernels::OpContext& context, const float* x, int64_t num_rows, float* logits) const {
