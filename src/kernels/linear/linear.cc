@@ -1,0 +1,264 @@
+#include "kernels/linear/linear.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/check.h"
+#include "base/checked_math.h"
+#include "kernels/linear/packed_matrix.h"
+
+namespace millrace::kernels {
+namespace {
+
+// Below this many values one thread encodes all rows: waking the others takes longer (about 2 us).
+constexpr int64_t kSerialPrepareValues = 8192;
+
+// Workers take units in falling portions, so that memory is read in long runs and all finish together.
+template <typename Fn>
+void ForUnits(ThreadPool* pool, int64_t num_units, const Fn& fn) {
+  const int threads = pool == nullptr ? 1 : pool->num_threads();
+  if (threads == 1 || num_units == 1) return fn(0, num_units);
+  std::atomic<int64_t> next{0};
+  pool->Run([&](int) {
+    int64_t begin = next.load(std::memory_order_relaxed);
+    while (begin < num_units) {
+      const int64_t take = std::max<int64_t>(1, (num_units - begin) / (2 * threads));
+      if (!next.compare_exchange_weak(begin, begin + take, std::memory_order_relaxed)) continue;
+      fn(begin, begin + take);
+      begin = next.load(std::memory_order_relaxed);
+    }
+  });
+}
+
+// Encoded activations: tiles of `group` tokens (the last may have fewer), each [num_blocks][group] encoded blocks.
+struct EncodedRows {
+  Encoding encoding;
+  int max_tokens = 0;
+  int64_t num_tokens = 0;
+  int64_t num_blocks = 0;
+  int64_t group = 0;
+  int64_t num_tiles = 0;
+  std::byte* data = nullptr;
+
+  bool Serves(const MatrixSegment& segment) const {
+    return encoding == segment.kernel->encoding && max_tokens == segment.max_tokens;
+  }
+  int64_t BlockBytes() const { return EncodedBlockBytes(encoding.type); }
+  int64_t TileBytes() const { return num_blocks * group * BlockBytes(); }
+  int64_t TileTokens(int64_t tile) const { return std::min(group, num_tokens - tile * group); }
+};
+
+struct Product {
+  const PackedMatrix* matrix = nullptr;
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  int64_t num_tokens = 0;
+  Norm pre_norm;
+  EpilogueArgs epilogue;  // what is the same for every tile
+  float* out = nullptr;
+  int64_t out_stride = 0;
+};
+
+// One product at work: activations encoded for each segment.
+struct Job {
+  Product product;
+  EncodedRows encoded[kMaxEncodings];
+  int num_encoded = 0;
+
+  const EncodedRows& For(const MatrixSegment& segment) const {
+    int i = 0;
+    while (!encoded[i].Serves(segment)) ++i;
+    return encoded[i];
+  }
+};
+
+// Blocks of a row padded to whole chunks of any format.
+int64_t PaddedBlocks(int64_t cols) { return RoundUp<int64_t>(CeilDiv<int64_t>(cols, kBlockValues), 2); }
+
+void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
+  const Product& product = job->product;
+  for (int i = 0; i < job->num_encoded; ++i) {
+    if (job->encoded[i].Serves(segment)) return;
+  }
+  CHECK_LT(job->num_encoded, kMaxEncodings);
+  EncodedRows& rows = job->encoded[job->num_encoded++];
+  rows.encoding = segment.kernel->encoding;
+  rows.max_tokens = segment.max_tokens;
+  rows.num_tokens = product.num_tokens;
+  rows.num_blocks = PaddedBlocks(product.matrix->cols);
+  rows.num_tiles = CeilDiv<int64_t>(product.num_tokens, segment.max_tokens);
+  rows.group = CeilDiv<int64_t>(product.num_tokens, rows.num_tiles);
+  rows.num_tiles = CeilDiv<int64_t>(product.num_tokens, rows.group);
+  rows.data = context->workspace->Take<std::byte>(rows.num_tiles * rows.TileBytes());
+
+  const auto encode = [&](int64_t begin, int64_t end) {
+    PrepareArgs args;
+    args.cols = product.matrix->cols;
+    args.norm = product.pre_norm;
+    args.encoding = rows.encoding;
+    args.num_blocks = rows.num_blocks;
+    args.dst_stride = rows.group * rows.BlockBytes();
+    for (int64_t t = begin; t < end; ++t) {
+      args.x = product.x + t * product.x_stride;
+      args.dst = rows.data + t / rows.group * rows.TileBytes() + t % rows.group * rows.BlockBytes();
+      product.matrix->isa->prepare(args);
+    }
+  };
+  if (context->pool == nullptr || product.num_tokens * product.matrix->cols <= kSerialPrepareValues) {
+    encode(0, product.num_tokens);
+  } else {
+    context->pool->ParallelFor(product.num_tokens, CeilDiv<int64_t>(kSerialPrepareValues / 2, product.matrix->cols), encode);
+  }
+}
+
+void RunTile(const MatrixSegment& segment, const EncodedRows& rows, int64_t panel, int64_t tile, float* acc) {
+  TileArgs args;
+  args.format = segment.format;
+  args.panel = segment.Panel(panel);
+  args.num_chunks = segment.panel_bytes / segment.format->ChunkBytes();
+  args.x = rows.data + tile * rows.TileBytes();
+  args.x_stride = rows.group * rows.BlockBytes();
+  args.acc = acc;
+  segment.kernel->tile[rows.TileTokens(tile) - 1](args);
+}
+
+// Multiplies panel `panel` of a segment (of gate and up when gated) with tiles [first, end) and finishes the outputs.
+void RunPanel(const Job& job, const MatrixSegment& segment, int64_t panel, int64_t first, int64_t end) {
+  alignas(64) float acc[kMaxTileTokens * kPanelRows];
+  alignas(64) float acc_up[kMaxTileTokens * kPanelRows];
+  const Product& product = job.product;
+  const EncodedRows& rows = job.For(segment);
+  const int64_t column = segment.first_row + panel * kPanelRows;
+  const float* bias = product.matrix->bias.empty() ? nullptr : product.matrix->bias.data() + column;
+
+  EpilogueArgs epilogue = product.epilogue;
+  epilogue.count = static_cast<int>(std::min<int64_t>(kPanelRows, segment.rows - panel * kPanelRows));
+  epilogue.acc = acc;
+  epilogue.bias = bias;
+  epilogue.out_stride = product.out_stride;
+  const MatrixSegment* up = product.matrix->gated ? &product.matrix->segments[1] : nullptr;
+  if (up != nullptr) {
+    epilogue.acc_up = acc_up;
+    epilogue.bias_up = bias == nullptr ? nullptr : bias + segment.rows;
+  }
+  for (int64_t tile = first; tile < end; ++tile) {
+    RunTile(segment, rows, panel, tile, acc);
+    if (up != nullptr) RunTile(*up, job.For(*up), panel, tile, acc_up);
+    epilogue.tokens = static_cast<int>(rows.TileTokens(tile));
+    epilogue.out = product.out + tile * rows.group * product.out_stride + column;
+    product.matrix->isa->epilogue(epilogue);
+  }
+}
+
+void Multiply(OpContext* context, const Product& product) {
+  const PackedMatrix& matrix = *product.matrix;
+  Workspace::Scope scope(*context->workspace);
+  Job job;
+  job.product = product;
+  for (const MatrixSegment& segment : matrix.segments) Encode(context, &job, segment);
+
+  const size_t num_segments = matrix.gated ? 1 : matrix.segments.size();
+  int64_t num_panels = 0;
+  for (size_t s = 0; s < num_segments; ++s) num_panels += matrix.segments[s].num_panels;
+  // Few panels on many threads: cut the tokens too.
+  const int64_t threads = context->pool == nullptr ? 1 : context->pool->num_threads();
+  const int64_t wanted = threads == 1 ? 1 : CeilDiv<int64_t>(8 * threads, num_panels);
+  const int64_t num_slabs = std::clamp<int64_t>(wanted, 1, job.encoded[0].num_tiles);
+
+  ForUnits(context->pool, num_panels * num_slabs, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t slab = unit / num_panels;
+      int64_t panel = unit % num_panels;
+      size_t s = 0;
+      while (panel >= matrix.segments[s].num_panels) panel -= matrix.segments[s++].num_panels;
+      const int64_t tiles = job.For(matrix.segments[s]).num_tiles;
+      RunPanel(job, matrix.segments[s], panel, slab * tiles / num_slabs, (slab + 1) * tiles / num_slabs);
+    }
+  });
+}
+
+// out (=|+=) scale * post_norm(raw), raw [T, N] with rows raw_stride (a multiple of 32) apart, overwritten.
+void FinishWithPostNorm(OpContext* context, const LinearArgs& args, float* raw, int64_t raw_stride) {
+  const LinearIsa& isa = *args.matrix->isa;
+  const auto finish = [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      float* row = raw + t * raw_stride;
+      PrepareArgs norm;
+      norm.x = row;
+      norm.cols = args.matrix->rows;
+      norm.norm = args.post_norm;
+      norm.num_blocks = raw_stride / kBlockValues;
+      norm.dst = reinterpret_cast<std::byte*>(row);
+      norm.dst_stride = EncodedBlockBytes(ActivationType::kF32);
+      isa.prepare(norm);
+      EpilogueArgs epilogue;
+      epilogue.tokens = 1;
+      epilogue.scale = args.scale;
+      epilogue.accumulate = args.accumulate;
+      for (int64_t n = 0; n < args.matrix->rows; n += kPanelRows) {
+        epilogue.count = static_cast<int>(std::min<int64_t>(kPanelRows, args.matrix->rows - n));
+        epilogue.acc = row + n;
+        epilogue.out = args.out + t * args.out_stride + n;
+        isa.epilogue(epilogue);
+      }
+    }
+  };
+  if (context->pool == nullptr || args.num_tokens == 1) {
+    finish(0, args.num_tokens);
+  } else {
+    context->pool->ParallelFor(args.num_tokens, 1, finish);
+  }
+}
+
+}  // namespace
+
+int64_t LinearWorkspaceBytes(const WorkspaceQuery* query) {
+  // Three encodings at most, of which only one can be f32 and one bf16.
+  constexpr int64_t kBytesPerBlock = 128 + 64 + 48;
+  const int64_t k = std::max({query->max_k, query->max_n, query->max_intermediate});
+  const int64_t tokens = RoundUp<int64_t>(std::max(query->max_tokens, query->max_rows), kMaxTileTokens) + kMaxTileTokens;
+  const int64_t encoded = tokens * PaddedBlocks(k) * kBytesPerBlock;
+  const int64_t raw = tokens * RoundUp<int64_t>(query->max_n, kPanelRows) * static_cast<int64_t>(sizeof(float));
+  return encoded + raw + 4 * 64;
+}
+
+void LinearCpu(OpContext* context, const LinearArgs* args) {
+  if (args->num_tokens == 0) return;
+  CHECK(!args->matrix->gated, "a gated matrix belongs to mlp_up");
+  Product product;
+  product.matrix = args->matrix;
+  product.x = args->x;
+  product.x_stride = args->x_stride;
+  product.num_tokens = args->num_tokens;
+  product.pre_norm = args->pre_norm;
+  if (args->post_norm.kind == NormKind::kNone) {
+    product.epilogue.scale = args->scale;
+    product.epilogue.accumulate = args->accumulate;
+    product.out = args->out;
+    product.out_stride = args->out_stride;
+    return Multiply(context, product);
+  }
+  Workspace::Scope scope(*context->workspace);
+  product.out_stride = RoundUp<int64_t>(args->matrix->rows, kPanelRows);
+  product.out = context->workspace->Take<float>(args->num_tokens * product.out_stride);
+  Multiply(context, product);
+  FinishWithPostNorm(context, *args, product.out, product.out_stride);
+}
+
+void MlpUpCpu(OpContext* context, const MlpUpArgs* args) {
+  if (args->num_tokens == 0) return;
+  CHECK(args->gated == args->matrix->gated, "the matrix was packed for another kind of MLP");
+  Product product;
+  product.matrix = args->matrix;
+  product.x = args->x;
+  product.x_stride = args->x_stride;
+  product.num_tokens = args->num_tokens;
+  product.pre_norm = args->pre_norm;
+  product.epilogue.activation = args->activation;
+  product.epilogue.swiglu_limit = args->swiglu_limit;
+  product.out = args->out;
+  product.out_stride = args->out_stride;
+  Multiply(context, product);
+}
+
+}  // namespace millrace::kernels

@@ -1,0 +1,122 @@
+// The pieces that an ISA provides to matrix products: prepare (norm + quantise a row of activations), tiles (one per weight type) and
+// the epilogue. linear.cc strings them together. Plain types only: ISA files may emit no function that another file could emit too.
+//
+// Arithmetic that every tile keeps, so that a row's bits never depend on the batch: an output element has one f32 accumulator; for
+// quantised weights the integer products of a block (or half block) are summed exactly, scaled, and added in ascending k; for plain
+// weights products are added in ascending k. The number of tokens in a tile changes nothing for any of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/isa.h"
+#include "kernels/linear/panel_format.h"
+#include "kernels/op_table.h"
+
+namespace millrace::kernels {
+
+enum class ActivationType : int { kInt8, kBf16, kF32 };
+
+// What the sums of an Int8Block hold: -offset * sum of the values (whole block, or per half), or the sum itself as f32.
+enum class BlockSum : int { kNone, kOffset, kOffsetHalves, kFloat, kFloatHalves };
+
+// 32 activations x[i] ~ scale * q[i], |q| <= 127, scale = max |x| / 127 (NaN when any x is not finite; then q is 0).
+struct alignas(16) Int8Block {
+  int8_t q[32];
+  float scale;
+  union {
+    int32_t offset[2];  // kOffset: [0] only
+    float value[2];     // kFloat: [0] only
+  } sum;
+};
+static_assert(sizeof(Int8Block) == 48);
+
+// How a tile wants its activations.
+struct Encoding {
+  ActivationType type = ActivationType::kF32;
+  BlockSum sum = BlockSum::kNone;
+  int offset = 0;
+
+  friend bool operator==(const Encoding&, const Encoding&) = default;
+};
+
+// Bytes of 32 encoded activations: Int8Block, bf16[32] or f32[32].
+constexpr int64_t EncodedBlockBytes(ActivationType type) {
+  return type == ActivationType::kInt8 ? 48 : type == ActivationType::kBf16 ? 64 : 128;
+}
+
+// dst block b = encoding of norm(x)[32 b ..], blocks dst_stride apart; values past cols are 0.
+struct PrepareArgs {
+  const float* x = nullptr;  // [cols]
+  int64_t cols = 0;
+  Norm norm;
+  Encoding encoding;
+  int64_t num_blocks = 0;  // >= cols / 32
+  std::byte* dst = nullptr;
+  int64_t dst_stride = 0;
+};
+using PrepareFn = void (*)(const PrepareArgs& args);
+
+// acc[t][row] = sum over k of weight[row][k] * x[t][k] for the 32 rows of a panel and the tokens of a tile.
+struct TileArgs {
+  const PanelFormat* format = nullptr;
+  const std::byte* panel = nullptr;  // 64-byte aligned
+  int64_t num_chunks = 0;
+  const std::byte* x = nullptr;  // token t of block b at x + b * x_stride + t * EncodedBlockBytes
+  int64_t x_stride = 0;
+  float* acc = nullptr;  // [tokens][32], 64-byte aligned
+};
+using TileFn = void (*)(const TileArgs& args);
+
+inline constexpr int kMaxTileTokens = 16;
+
+struct TileKernel {
+  Encoding encoding;
+  int max_tokens = 0;
+  TileFn tile[kMaxTileTokens] = {};  // [tokens - 1]
+};
+
+// out[t][i] (=|+=) scale * act(acc + bias), act over the pair (gate, up) when acc_up is set.
+struct EpilogueArgs {
+  int tokens = 0;
+  int count = 0;  // columns, <= 32
+  const float* acc = nullptr;     // [tokens][32]
+  const float* acc_up = nullptr;  // [tokens][32] or null
+  const float* bias = nullptr;     // [count] or null
+  const float* bias_up = nullptr;  // [count] or null
+  ActivationKind activation = ActivationKind::kNone;
+  float swiglu_limit = 0.0f;
+  float scale = 1.0f;
+  bool accumulate = false;
+  float* out = nullptr;
+  int64_t out_stride = 0;
+};
+using EpilogueFn = void (*)(const EpilogueArgs& args);
+
+struct LinearIsa {
+  Isa isa = Isa::kGeneric;
+  PrepareFn prepare = nullptr;
+  EpilogueFn epilogue = nullptr;
+};
+
+#define MILLRACE_LINEAR_ISA(isa, symbol) extern const LinearIsa symbol;
+#define MILLRACE_LINEAR_KERNEL(isa, dtype, symbol) extern const TileKernel symbol;
+#include "kernels/linear/linear_kernels.inc"
+#undef MILLRACE_LINEAR_ISA
+#undef MILLRACE_LINEAR_KERNEL
+
+struct ListedKernel {
+  Isa isa;
+  DType dtype;
+  const char* name;
+  const TileKernel* kernel;
+};
+
+// The list, best first.
+const ListedKernel* LinearKernels(int* count);
+
+// The first listed kernel for the type that `isa` can run, and the ISA's functions. Null when the type is not a weight type.
+const TileKernel* SelectTileKernel(Isa isa, DType dtype);
+const LinearIsa& SelectLinearIsa(Isa isa);
+
+}  // namespace millrace::kernels

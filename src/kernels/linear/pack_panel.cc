@@ -1,0 +1,295 @@
+// From stored rows to panels (panel_format.h). Codes move as dwords of four values, so that packing keeps up with the disk.
+#include <cstring>
+
+#include "base/check.h"
+#include "base/checked_math.h"
+#include "base/quant_blocks.h"
+#include "kernels/linear/panel_format.h"
+
+namespace millrace::kernels {
+namespace {
+
+constexpr uint32_t kNibbles = 0x0f0f0f0fu;
+constexpr uint32_t kPairs = 0x03030303u;
+constexpr uint32_t kBits = 0x01010101u;
+constexpr int kHalfRow = kPanelRows * 2;
+
+uint32_t Dword(const void* base, int index) {
+  uint32_t value;
+  std::memcpy(&value, static_cast<const uint8_t*>(base) + 4 * index, 4);
+  return value;
+}
+
+void StoreHalf(std::byte* header, int plane, int row, uint16_t value) {
+  std::memcpy(header + plane * kHalfRow + row * 2, &value, 2);
+}
+
+// Bits 0..3 of n, one to a byte.
+uint32_t SpreadBits(uint32_t n) { return ((n & 15u) * 0x00204081u) & kBits; }
+
+void NibbleQuads(const uint8_t* qs, uint32_t quad[8]) {
+  for (int j = 0; j < 4; ++j) {
+    const uint32_t both = Dword(qs, j);
+    quad[j] = both & kNibbles;
+    quad[j + 4] = (both >> 4) & kNibbles;
+  }
+}
+
+void AddFifthBits(const uint8_t* qh, uint32_t quad[8]) {
+  const uint32_t bits = Dword(qh, 0);
+  for (int j = 0; j < 8; ++j) quad[j] |= SpreadBits(bits >> (4 * j)) << 4;
+}
+
+// Codes(block, b, quad): the codes of the b-th 32 values of a stored block. Header(block, row, header): its scales.
+struct FormatQ4_0 {
+  using Block = BlockQ4_0;
+  static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
+  static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
+};
+
+struct FormatQ4_1 {
+  using Block = BlockQ4_1;
+  static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
+  static void Header(const Block& block, int row, int, std::byte* header) {
+    StoreHalf(header, 0, row, block.d);
+    StoreHalf(header, 1, row, block.m);
+  }
+};
+
+struct FormatQ5_0 {
+  using Block = BlockQ5_0;
+  static void Codes(const Block& block, int, uint32_t quad[8]) {
+    NibbleQuads(block.qs, quad);
+    AddFifthBits(block.qh, quad);
+  }
+  static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
+};
+
+struct FormatQ5_1 {
+  using Block = BlockQ5_1;
+  static void Codes(const Block& block, int, uint32_t quad[8]) {
+    NibbleQuads(block.qs, quad);
+    AddFifthBits(block.qh, quad);
+  }
+  static void Header(const Block& block, int row, int, std::byte* header) {
+    StoreHalf(header, 0, row, block.d);
+    StoreHalf(header, 1, row, block.m);
+  }
+};
+
+struct FormatQ8_0 {
+  using Block = BlockQ8_0;
+  static void Codes(const Block& block, int, uint32_t quad[8]) {
+    for (int j = 0; j < 8; ++j) quad[j] = Dword(block.qs, j) ^ 0x80808080u;
+  }
+  static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
+};
+
+struct FormatIQ4_NL {
+  using Block = BlockIQ4_NL;
+  static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
+  static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
+};
+
+struct FormatMXFP4 {
+  using Block = BlockMXFP4;
+  static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
+  static void Header(const Block& block, int row, int index, std::byte* header) {
+    header[index * kPanelRows + row] = static_cast<std::byte>(block.e);
+  }
+};
+
+struct FormatQ2_K {
+  using Block = BlockQ2_K;
+  static void Codes(const Block& block, int b, uint32_t quad[8]) {
+    for (int j = 0; j < 8; ++j) quad[j] = (Dword(block.qs + b / 4 * 32, j) >> (b % 4 * 2)) & kPairs;
+  }
+  static void Header(const Block& block, int row, int, std::byte* header) {
+    StoreHalf(header, 0, row, block.d);
+    StoreHalf(header, 1, row, block.dmin);
+    for (int s = 0; s < 16; ++s) header[2 * kHalfRow + s * kPanelRows + row] = static_cast<std::byte>(block.scales[s]);
+  }
+};
+
+struct FormatQ3_K {
+  using Block = BlockQ3_K;
+  static void Codes(const Block& block, int b, uint32_t quad[8]) {
+    for (int j = 0; j < 8; ++j) {
+      const uint32_t low = (Dword(block.qs + b / 4 * 32, j) >> (b % 4 * 2)) & kPairs;
+      quad[j] = low | ((Dword(block.hmask, j) >> b) & kBits) << 2;
+    }
+  }
+  static void Header(const Block& block, int row, int, std::byte* header) {
+    StoreHalf(header, 0, row, block.d);
+    for (int s = 0; s < 16; ++s) {
+      header[kHalfRow + s * kPanelRows + row] = static_cast<std::byte>(UnpackScaleQ3(block.scales, s) - 32);
+    }
+  }
+};
+
+void StoreScaleMins(const uint8_t* scales, int row, std::byte* header) {
+  for (int s = 0; s < 8; ++s) {
+    const ScaleMin6 both = UnpackScaleMin6(scales, s);
+    header[2 * kHalfRow + 2 * s * kPanelRows + row] = static_cast<std::byte>(both.scale);
+    header[2 * kHalfRow + (2 * s + 1) * kPanelRows + row] = static_cast<std::byte>(both.min);
+  }
+}
+
+struct FormatQ4_K {
+  using Block = BlockQ4_K;
+  static void Codes(const Block& block, int b, uint32_t quad[8]) {
+    for (int j = 0; j < 8; ++j) quad[j] = (Dword(block.qs + b / 2 * 32, j) >> (b % 2 * 4)) & kNibbles;
+  }
+  static void Header(const Block& block, int row, int, std::byte* header) {
+    StoreHalf(header, 0, row, block.d);
+    StoreHalf(header, 1, row, block.dmin);
+    StoreScaleMins(block.scales, row, header);
+  }
+};
+
+struct FormatQ5_K {
+  using Block = BlockQ5_K;
+  static void Codes(const Block& block, int b, uint32_t quad[8]) {
+    for (int j = 0; j < 8; ++j) {
+      const uint32_t low = (Dword(block.qs + b / 2 * 32, j) >> (b % 2 * 4)) & kNibbles;
+      quad[j] = low | ((Dword(block.qh, j) >> b) & kBits) << 4;
+    }
+  }
+  static void Header(const Block& block, int row, int, std::byte* header) {
+    StoreHalf(header, 0, row, block.d);
+    StoreHalf(header, 1, row, block.dmin);
+    StoreScaleMins(block.scales, row, header);
+  }
+};
+
+struct FormatQ6_K {
+  using Block = BlockQ6_K;
+  static void Codes(const Block& block, int b, uint32_t quad[8]) {
+    const uint8_t* low_bytes = block.ql + b / 4 * 64 + b % 2 * 32;
+    for (int j = 0; j < 8; ++j) {
+      const uint32_t low = (Dword(low_bytes, j) >> (b % 4 / 2 * 4)) & kNibbles;
+      quad[j] = low | ((Dword(block.qh + b / 4 * 32, j) >> (b % 4 * 2)) & kPairs) << 4;
+    }
+  }
+  static void Header(const Block& block, int row, int, std::byte* header) {
+    StoreHalf(header, 0, row, block.d);
+    for (int s = 0; s < 16; ++s) header[kHalfRow + s * kPanelRows + row] = static_cast<std::byte>(block.scales[s]);
+  }
+};
+
+struct FormatIQ4_XS {
+  using Block = BlockIQ4_XS;
+  static void Codes(const Block& block, int b, uint32_t quad[8]) { NibbleQuads(block.qs + b * 16, quad); }
+  static void Header(const Block& block, int row, int, std::byte* header) {
+    StoreHalf(header, 0, row, block.d);
+    for (int s = 0; s < 8; ++s) {
+      header[kHalfRow + s * kPanelRows + row] = static_cast<std::byte>(UnpackScaleIQ4(block, s) - 32);
+    }
+  }
+};
+
+// Writes the codes of one row and block into the planes of its body. `first` is the row's dword in plane 0.
+template <int kLowBits, int kHighBits>
+void StoreQuads(const uint32_t quad[8], std::byte* first) {
+  const auto store = [&](int plane, uint32_t value) { std::memcpy(first + plane * 128, &value, 4); };
+  if constexpr (kLowBits == 8) {
+    for (int j = 0; j < 8; ++j) store(j, quad[j]);
+  } else if constexpr (kLowBits == 4) {
+    for (int j = 0; j < 4; ++j) store(j, (quad[j] & kNibbles) | (quad[j + 4] & kNibbles) << 4);
+  } else {
+    for (int h = 0; h < 2; ++h) {
+      uint32_t plane = 0;
+      for (int i = 0; i < 4; ++i) plane |= (quad[4 * h + i] & kPairs) << (2 * i);
+      store(h, plane);
+    }
+  }
+  if constexpr (kHighBits == 1) {
+    uint32_t plane = 0;
+    for (int j = 0; j < 8; ++j) plane |= ((quad[j] >> kLowBits) & kBits) << j;
+    store(kLowBits, plane);
+  } else if constexpr (kHighBits == 2) {
+    for (int h = 0; h < 2; ++h) {
+      uint32_t plane = 0;
+      for (int i = 0; i < 4; ++i) plane |= ((quad[4 * h + i] >> kLowBits) & kPairs) << (2 * i);
+      store(kLowBits + h, plane);
+    }
+  }
+}
+
+template <typename Stored, int kLowBits, int kHighBits>
+void PackQuantised(const PanelFormat& format, const std::byte* const rows[kPanelRows], int64_t cols, std::byte* dst) {
+  using Block = typename Stored::Block;
+  const int64_t span = GetDTypeInfo(format.dtype).block_elems / kBlockValues;  // blocks of 32 in a stored block
+  const int64_t num_blocks = cols / kBlockValues;
+  const int64_t num_chunks = NumChunks(format, cols);
+  for (int64_t chunk = 0; chunk < num_chunks; ++chunk, dst += format.ChunkBytes()) {
+    for (int row = 0; row < kPanelRows; ++row) {
+      if (rows[row] == nullptr) continue;
+      std::byte* body = dst + format.header_bytes + row * 4;
+      Block stored;
+      for (int b = 0; b < format.chunk_blocks; ++b, body += format.block_bytes) {
+        const int64_t block = chunk * format.chunk_blocks + b;
+        if (block >= num_blocks) break;
+        if (block % span == 0) {
+          std::memcpy(&stored, rows[row] + block / span * static_cast<int64_t>(sizeof(Block)), sizeof(Block));
+          Stored::Header(stored, row, b, dst);
+        }
+        uint32_t quad[8];
+        Stored::Codes(stored, static_cast<int>(block % span), quad);
+        StoreQuads<kLowBits, kHighBits>(quad, body);
+      }
+    }
+  }
+}
+
+// Copies T-sized groups of values of each row to `offset(row)` of its group's place, group_bytes apart.
+template <typename T, typename OffsetFn>
+void PackPlain(const std::byte* const rows[kPanelRows], int64_t row_bytes, std::byte* dst, const OffsetFn& offset) {
+  const int64_t num_groups = row_bytes / static_cast<int64_t>(sizeof(T));
+  constexpr int64_t kGroupBytes = kPanelRows * static_cast<int64_t>(sizeof(T));
+  constexpr int64_t kStep = 64;  // groups at a time, so that the lines being written stay in L1
+  for (int64_t first = 0; first < num_groups; first += kStep) {
+    const int64_t end = first + kStep < num_groups ? first + kStep : num_groups;
+    for (int row = 0; row < kPanelRows; ++row) {
+      if (rows[row] == nullptr) continue;
+      std::byte* out = dst + offset(row);
+      for (int64_t g = first; g < end; ++g) std::memcpy(out + g * kGroupBytes, rows[row] + g * sizeof(T), sizeof(T));
+    }
+  }
+  const int64_t rest = row_bytes - num_groups * static_cast<int64_t>(sizeof(T));
+  if (rest == 0) return;
+  for (int row = 0; row < kPanelRows; ++row) {
+    if (rows[row] == nullptr) continue;
+    const int64_t source = num_groups * static_cast<int64_t>(sizeof(T));
+    std::memcpy(dst + offset(row) + num_groups * kGroupBytes, rows[row] + source, static_cast<size_t>(rest));
+  }
+}
+
+}  // namespace
+
+void PackPanel(const PanelFormat& format, const std::byte* const rows[kPanelRows], int64_t cols, std::byte* dst) {
+  const auto in_order = [](int size) { return [size](int row) { return row * size; }; };
+  switch (format.dtype) {
+    case DType::kF32: return PackPlain<uint32_t>(rows, cols * 4, dst, in_order(4));
+    case DType::kF16: return PackPlain<uint16_t>(rows, cols * 2, dst, in_order(2));
+    case DType::kBF16: return PackPlain<uint32_t>(rows, cols * 2, dst, in_order(4));
+    case DType::kF8E4M3:
+      return PackPlain<uint16_t>(rows, cols, dst, [](int row) { return row % 16 / 4 * 16 + row / 16 * 8 + row % 4 * 2; });
+    case DType::kQ4_0: return PackQuantised<FormatQ4_0, 4, 0>(format, rows, cols, dst);
+    case DType::kQ4_1: return PackQuantised<FormatQ4_1, 4, 0>(format, rows, cols, dst);
+    case DType::kQ5_0: return PackQuantised<FormatQ5_0, 4, 1>(format, rows, cols, dst);
+    case DType::kQ5_1: return PackQuantised<FormatQ5_1, 4, 1>(format, rows, cols, dst);
+    case DType::kQ8_0: return PackQuantised<FormatQ8_0, 8, 0>(format, rows, cols, dst);
+    case DType::kQ2_K: return PackQuantised<FormatQ2_K, 2, 0>(format, rows, cols, dst);
+    case DType::kQ3_K: return PackQuantised<FormatQ3_K, 2, 1>(format, rows, cols, dst);
+    case DType::kQ4_K: return PackQuantised<FormatQ4_K, 4, 0>(format, rows, cols, dst);
+    case DType::kQ5_K: return PackQuantised<FormatQ5_K, 4, 1>(format, rows, cols, dst);
+    case DType::kQ6_K: return PackQuantised<FormatQ6_K, 4, 2>(format, rows, cols, dst);
+    case DType::kIQ4_NL: return PackQuantised<FormatIQ4_NL, 4, 0>(format, rows, cols, dst);
+    case DType::kIQ4_XS: return PackQuantised<FormatIQ4_XS, 4, 0>(format, rows, cols, dst);
+    case DType::kMXFP4: return PackQuantised<FormatMXFP4, 4, 0>(format, rows, cols, dst);
+    default: CHECK(false, "{} is not a weight type", DTypeName(format.dtype));
+  }
+}
+
+}  // namespace millrace::kernels

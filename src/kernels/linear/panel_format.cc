@@ -1,0 +1,169 @@
+#include "kernels/linear/panel_format.h"
+
+#include <cstring>
+
+#include "base/check.h"
+#include "base/checked_math.h"
+#include "base/half.h"
+#include "base/quant_blocks.h"
+
+namespace millrace::kernels {
+namespace {
+
+constexpr int kHalfRow = kPanelRows * 2;  // bytes of a binary16 per row
+
+constexpr int HeaderBytes(Scales scales, bool halves) {
+  switch (scales) {
+    case Scales::kNone: return 0;
+    case Scales::kHalf: return kHalfRow;
+    case Scales::kHalfMin: return 2 * kHalfRow;
+    case Scales::kMx: return 2 * kPanelRows;
+    case Scales::kSuper: return kHalfRow + 8 * (halves ? 2 : 1) * kPanelRows;
+    case Scales::kSuperMin: return 2 * kHalfRow + 8 * 2 * kPanelRows;
+    case Scales::kSuperNibbleMin: return 2 * kHalfRow + 8 * 2 * kPanelRows;
+  }
+  return 0;
+}
+
+constexpr int ChunkBlocks(Scales scales) {
+  if (scales == Scales::kMx) return 2;
+  return scales == Scales::kSuper || scales == Scales::kSuperMin || scales == Scales::kSuperNibbleMin ? 8 : 1;
+}
+
+constexpr PanelFormat Quantised(DType dtype, Scales scales, int low_bits, int high_bits, int offset,
+                                const int8_t* table = nullptr) {
+  const bool halves = dtype == DType::kQ2_K || dtype == DType::kQ3_K || dtype == DType::kQ6_K;
+  return {dtype,  scales,  low_bits, high_bits, offset, table, halves, ChunkBlocks(scales), HeaderBytes(scales, halves),
+          128 * (low_bits + high_bits)};
+}
+
+constexpr PanelFormat Plain(DType dtype, int value_bytes) {
+  PanelFormat format;
+  format.dtype = dtype;
+  format.block_bytes = kPanelRows * kBlockValues * value_bytes;
+  return format;
+}
+
+constexpr PanelFormat kFormats[] = {
+    Plain(DType::kF32, 4),
+    Plain(DType::kF16, 2),
+    Plain(DType::kBF16, 2),
+    Plain(DType::kF8E4M3, 1),
+    Quantised(DType::kQ4_0, Scales::kHalf, 4, 0, 8),
+    Quantised(DType::kQ4_1, Scales::kHalfMin, 4, 0, 0),
+    Quantised(DType::kQ5_0, Scales::kHalf, 4, 1, 16),
+    Quantised(DType::kQ5_1, Scales::kHalfMin, 4, 1, 0),
+    Quantised(DType::kQ8_0, Scales::kHalf, 8, 0, 128),
+    Quantised(DType::kQ2_K, Scales::kSuperNibbleMin, 2, 0, 0),
+    Quantised(DType::kQ3_K, Scales::kSuper, 2, 1, 4),
+    Quantised(DType::kQ4_K, Scales::kSuperMin, 4, 0, 0),
+    Quantised(DType::kQ5_K, Scales::kSuperMin, 4, 1, 0),
+    Quantised(DType::kQ6_K, Scales::kSuper, 4, 2, 32),
+    Quantised(DType::kIQ4_NL, Scales::kHalf, 4, 0, 128, kIQ4Values.data()),
+    Quantised(DType::kIQ4_XS, Scales::kSuper, 4, 0, 128, kIQ4Values.data()),
+    Quantised(DType::kMXFP4, Scales::kMx, 4, 0, 12, kMXFP4Values.data()),
+};
+
+template <typename T>
+T Load(const std::byte* p) {
+  T value;
+  std::memcpy(&value, p, sizeof(T));
+  return value;
+}
+
+int Code(const PanelFormat& format, const std::byte* body, int row, int k) {
+  const int quad = k / 4;
+  const auto byte_at = [&](int plane) { return static_cast<int>(body[plane * 128 + row * 4 + k % 4]); };
+  int code = 0;
+  switch (format.low_bits) {
+    case 8: code = byte_at(quad); break;
+    case 4: code = (byte_at(quad % 4) >> (quad / 4 * 4)) & 15; break;
+    case 2: code = (byte_at(quad / 4) >> (quad % 4 * 2)) & 3; break;
+  }
+  const int high = format.low_bits;  // planes of 128 bytes hold a bit of all 32 values each, so the count of low planes is low_bits
+  if (format.high_bits == 1) code |= ((byte_at(high) >> quad) & 1) << format.low_bits;
+  if (format.high_bits == 2) code |= ((byte_at(high + quad / 4) >> (quad % 4 * 2)) & 3) << format.low_bits;
+  return code;
+}
+
+void UnpackScales(const PanelFormat& format, const std::byte* header, int block, BlockValues* out) {
+  const auto half = [&](int plane, int row) { return F16ToF32(Load<uint16_t>(header + plane * kHalfRow + row * 2)); };
+  for (int row = 0; row < kPanelRows; ++row) {
+    for (int h = 0; h < 2; ++h) {
+      float scale = 0.0f;
+      float min = 0.0f;
+      const std::byte* bytes = header + kHalfRow + row;
+      switch (format.scales) {
+        case Scales::kNone: break;
+        case Scales::kHalf: scale = half(0, row); break;
+        case Scales::kHalfMin:
+          scale = half(0, row);
+          min = -half(1, row);
+          break;
+        case Scales::kMx: scale = MxScaleHalf(static_cast<uint8_t>(header[block * kPanelRows + row])); break;
+        case Scales::kSuper: {
+          const int index = format.halves ? block * 2 + h : block;
+          scale = half(0, row) * static_cast<float>(static_cast<int8_t>(bytes[index * kPanelRows]));
+          break;
+        }
+        case Scales::kSuperMin:
+          bytes += kHalfRow + block * 2 * kPanelRows;
+          scale = half(0, row) * static_cast<float>(static_cast<uint8_t>(bytes[0]));
+          min = half(1, row) * static_cast<float>(static_cast<uint8_t>(bytes[kPanelRows]));
+          break;
+        case Scales::kSuperNibbleMin: {
+          const int both = static_cast<int>(bytes[kHalfRow + (block * 2 + h) * kPanelRows]);
+          scale = half(0, row) * static_cast<float>(both & 15);
+          min = half(1, row) * static_cast<float>(both >> 4);
+          break;
+        }
+      }
+      out->scale[h][row] = scale;
+      out->min[h][row] = min;
+    }
+  }
+}
+
+float PlainValue(DType dtype, const std::byte* body, int row, int k) {
+  switch (dtype) {
+    case DType::kF32: return Load<float>(body + (k * kPanelRows + row) * 4);
+    case DType::kF16: return F16ToF32(Load<uint16_t>(body + (k * kPanelRows + row) * 2));
+    case DType::kBF16: return Bf16ToF32(Load<uint16_t>(body + (k / 2 * kPanelRows + row) * 4 + k % 2 * 2));
+    default: {
+      const int index = k / 2 * 64 + row % 16 / 4 * 16 + row / 16 * 8 + row % 4 * 2 + k % 2;
+      return F8E4M3ToF32(static_cast<uint8_t>(body[index]));
+    }
+  }
+}
+
+}  // namespace
+
+const PanelFormat* FindPanelFormat(DType dtype) {
+  for (const PanelFormat& format : kFormats) {
+    if (format.dtype == dtype) return &format;
+  }
+  return nullptr;
+}
+
+int64_t NumChunks(const PanelFormat& format, int64_t cols) {
+  return CeilDiv<int64_t>(cols, static_cast<int64_t>(format.chunk_blocks) * kBlockValues);
+}
+
+void UnpackBlock(const PanelFormat& format, const std::byte* chunk, int block, BlockValues* out) {
+  const std::byte* body = chunk + format.header_bytes + static_cast<int64_t>(block) * format.block_bytes;
+  if (format.low_bits == 0) {
+    for (int row = 0; row < kPanelRows; ++row) {
+      for (int k = 0; k < kBlockValues; ++k) out->plain[row][k] = PlainValue(format.dtype, body, row, k);
+    }
+    return;
+  }
+  for (int row = 0; row < kPanelRows; ++row) {
+    for (int k = 0; k < kBlockValues; ++k) {
+      const int code = Code(format, body, row, k);
+      out->value[row][k] = static_cast<int8_t>(format.table != nullptr ? format.table[code] : code - format.offset);
+    }
+  }
+  UnpackScales(format, chunk, block, out);
+}
+
+}  // namespace millrace::kernels
