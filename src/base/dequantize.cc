@@ -156,27 +156,49 @@ void ConvertRow(const void* src, float* dst, int64_t n, const Convert& convert) 
 void DequantizeRow(DType type, const void* src, float* dst, int64_t n) {
   const auto to_float = [](auto v) { return static_cast<float>(v); };
   switch (type) {
-    case DType::kF32: std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float)); return;
-    case DType::kF16: return ConvertRow<uint16_t>(src, dst, n, F16ToF32);
-    case DType::kBF16: return ConvertRow<uint16_t>(src, dst, n, Bf16ToF32);
-    case DType::kF8E4M3: return ConvertRow<uint8_t>(src, dst, n, F8E4M3ToF32);
-    case DType::kI8: return ConvertRow<int8_t>(src, dst, n, to_float);
-    case DType::kI32: return ConvertRow<int32_t>(src, dst, n, to_float);
-    case DType::kI64: return ConvertRow<int64_t>(src, dst, n, to_float);
-    case DType::kQ4_0: return DequantizeBlocks<BlockQ4_0, kQuantBlock>(src, dst, n);
-    case DType::kQ4_1: return DequantizeBlocks<BlockQ4_1, kQuantBlock>(src, dst, n);
-    case DType::kQ5_0: return DequantizeBlocks<BlockQ5_0, kQuantBlock>(src, dst, n);
-    case DType::kQ5_1: return DequantizeBlocks<BlockQ5_1, kQuantBlock>(src, dst, n);
-    case DType::kQ8_0: return DequantizeBlocks<BlockQ8_0, kQuantBlock>(src, dst, n);
-    case DType::kQ2_K: return DequantizeBlocks<BlockQ2_K, kSuperBlock>(src, dst, n);
-    case DType::kQ3_K: return DequantizeBlocks<BlockQ3_K, kSuperBlock>(src, dst, n);
-    case DType::kQ4_K: return DequantizeBlocks<BlockQ4_K, kSuperBlock>(src, dst, n);
-    case DType::kQ5_K: return DequantizeBlocks<BlockQ5_K, kSuperBlock>(src, dst, n);
-    case DType::kQ6_K: return DequantizeBlocks<BlockQ6_K, kSuperBlock>(src, dst, n);
-    case DType::kIQ4_NL: return DequantizeBlocks<BlockIQ4_NL, kQuantBlock>(src, dst, n);
-    case DType::kIQ4_XS: return DequantizeBlocks<BlockIQ4_XS, kSuperBlock>(src, dst, n);
-    case DType::kMXFP4: return DequantizeBlocks<BlockMXFP4, kQuantBlock>(src, dst, n);
-    case DType::kCount: break;
+    case DType::kF32:
+      std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
+      return;
+    case DType::kF16:
+      return ConvertRow<uint16_t>(src, dst, n, F16ToF32);
+    case DType::kBF16:
+      return ConvertRow<uint16_t>(src, dst, n, Bf16ToF32);
+    case DType::kF8E4M3:
+      return ConvertRow<uint8_t>(src, dst, n, F8E4M3ToF32);
+    case DType::kI8:
+      return ConvertRow<int8_t>(src, dst, n, to_float);
+    case DType::kI32:
+      return ConvertRow<int32_t>(src, dst, n, to_float);
+    case DType::kI64:
+      return ConvertRow<int64_t>(src, dst, n, to_float);
+    case DType::kQ4_0:
+      return DequantizeBlocks<BlockQ4_0, kQuantBlock>(src, dst, n);
+    case DType::kQ4_1:
+      return DequantizeBlocks<BlockQ4_1, kQuantBlock>(src, dst, n);
+    case DType::kQ5_0:
+      return DequantizeBlocks<BlockQ5_0, kQuantBlock>(src, dst, n);
+    case DType::kQ5_1:
+      return DequantizeBlocks<BlockQ5_1, kQuantBlock>(src, dst, n);
+    case DType::kQ8_0:
+      return DequantizeBlocks<BlockQ8_0, kQuantBlock>(src, dst, n);
+    case DType::kQ2_K:
+      return DequantizeBlocks<BlockQ2_K, kSuperBlock>(src, dst, n);
+    case DType::kQ3_K:
+      return DequantizeBlocks<BlockQ3_K, kSuperBlock>(src, dst, n);
+    case DType::kQ4_K:
+      return DequantizeBlocks<BlockQ4_K, kSuperBlock>(src, dst, n);
+    case DType::kQ5_K:
+      return DequantizeBlocks<BlockQ5_K, kSuperBlock>(src, dst, n);
+    case DType::kQ6_K:
+      return DequantizeBlocks<BlockQ6_K, kSuperBlock>(src, dst, n);
+    case DType::kIQ4_NL:
+      return DequantizeBlocks<BlockIQ4_NL, kQuantBlock>(src, dst, n);
+    case DType::kIQ4_XS:
+      return DequantizeBlocks<BlockIQ4_XS, kSuperBlock>(src, dst, n);
+    case DType::kMXFP4:
+      return DequantizeBlocks<BlockMXFP4, kQuantBlock>(src, dst, n);
+    case DType::kCount:
+      break;
   }
   CHECK(false, "type {} has no values", static_cast<int>(type));
 }

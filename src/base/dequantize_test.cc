@@ -74,12 +74,14 @@ TEST(Quantize, BitsAgreeWithTheGgufPackage) {
 }
 
 TEST(Quantize, EveryTypeComesBackWithinItsStep) {
-  // The largest error as a fraction of the largest value of the row: half a step, plus the rounding of scales to 4 or 6 bits.
+  // The largest error as a fraction of the largest value of the row: half a step, plus the rounding of scales to 4 or 6
+  // bits.
   const std::vector<std::pair<DType, float>> bounds = {
-      {DType::kF32, 0.0f},    {DType::kF16, 0x1p-11f}, {DType::kBF16, 0x1p-8f},  {DType::kF8E4M3, 0x1p-4f}, {DType::kQ4_0, 0.13f},
-      {DType::kQ4_1, 0.08f},  {DType::kQ5_0, 0.07f},   {DType::kQ5_1, 0.04f},    {DType::kQ8_0, 0.005f},    {DType::kQ2_K, 0.5f},
-      {DType::kQ3_K, 0.26f},  {DType::kQ4_K, 0.1f},    {DType::kQ5_K, 0.06f},    {DType::kQ6_K, 0.04f},     {DType::kIQ4_NL, 0.12f},
-      {DType::kIQ4_XS, 0.14f}, {DType::kMXFP4, 0.26f},
+      {DType::kF32, 0.0f},    {DType::kF16, 0x1p-11f}, {DType::kBF16, 0x1p-8f}, {DType::kF8E4M3, 0x1p-4f},
+      {DType::kQ4_0, 0.13f},  {DType::kQ4_1, 0.08f},   {DType::kQ5_0, 0.07f},   {DType::kQ5_1, 0.04f},
+      {DType::kQ8_0, 0.005f}, {DType::kQ2_K, 0.5f},    {DType::kQ3_K, 0.26f},   {DType::kQ4_K, 0.1f},
+      {DType::kQ5_K, 0.06f},  {DType::kQ6_K, 0.04f},   {DType::kIQ4_NL, 0.12f}, {DType::kIQ4_XS, 0.14f},
+      {DType::kMXFP4, 0.26f},
   };
   constexpr int kValues = 1024;
   std::mt19937 rng(7);

@@ -1,5 +1,6 @@
-// Storage blocks of the quantised types, byte for byte as GGUF stores them (the published definition is ggml-common.h of llama.cpp).
-// Halves are IEEE binary16 bits. "value i" below is the i-th of the block; base/dequantize.h has the scalar reference arithmetic.
+// Storage blocks of the quantised types, byte for byte as GGUF stores them (the published definition is ggml-common.h
+// of llama.cpp). Halves are IEEE binary16 bits. "value i" below is the i-th of the block; base/dequantize.h has the
+// scalar reference arithmetic.
 #pragma once
 
 #include <array>
@@ -15,7 +16,8 @@ static_assert(std::endian::native == std::endian::little, "blocks are read in pl
 inline constexpr int kQuantBlock = 32;   // values in a block of Q4_0 .. Q8_0, IQ4_NL, MXFP4
 inline constexpr int kSuperBlock = 256;  // values in a block of the K-quants and IQ4_XS
 
-// w = d * (q - 8). Byte j holds value j in its low nibble and value j + 16 in its high nibble, here and in the next three types.
+// w = d * (q - 8). Byte j holds value j in its low nibble and value j + 16 in its high nibble, here and in the next
+// three types.
 struct BlockQ4_0 {
   uint16_t d;
   uint8_t qs[16];
@@ -49,8 +51,8 @@ struct BlockQ8_0 {
   int8_t qs[32];
 };
 
-// w = d * (scale & 15) * q - dmin * (scale >> 4), a scale for every 16 values. Value 128 h + 32 j + l is bits [2j, 2j + 2) of
-// qs[32 h + l].
+// w = d * (scale & 15) * q - dmin * (scale >> 4), a scale for every 16 values. Value 128 h + 32 j + l is bits [2j, 2j +
+// 2) of qs[32 h + l].
 struct BlockQ2_K {
   uint8_t scales[16];
   uint8_t qs[64];
@@ -58,9 +60,9 @@ struct BlockQ2_K {
   uint16_t dmin;
 };
 
-// w = d * (scale - 32) * q, a 6-bit scale for every 16 values; q = low two bits (placed as in Q2_K) - (high bit ? 0 : 4). The high bit
-// of value 128 h + 32 j + l is bit 4 h + j of hmask[l]. Scale s has its low nibble in scales[s % 8] (high half of the byte for
-// s >= 8) and its top two bits in scales[8 + s % 4] at 2 (s / 4).
+// w = d * (scale - 32) * q, a 6-bit scale for every 16 values; q = low two bits (placed as in Q2_K) - (high bit ? 0 :
+// 4). The high bit of value 128 h + 32 j + l is bit 4 h + j of hmask[l]. Scale s has its low nibble in scales[s % 8]
+// (high half of the byte for s >= 8) and its top two bits in scales[8 + s % 4] at 2 (s / 4).
 struct BlockQ3_K {
   uint8_t hmask[32];
   uint8_t qs[64];
@@ -68,8 +70,8 @@ struct BlockQ3_K {
   uint16_t d;
 };
 
-// w = d * scale * q - dmin * min, a 6-bit (scale, min) for every 32 values, packed as UnpackScaleMin6 reads them. Value 64 c + l is the
-// low nibble and value 64 c + 32 + l the high nibble of qs[32 c + l].
+// w = d * scale * q - dmin * min, a 6-bit (scale, min) for every 32 values, packed as UnpackScaleMin6 reads them. Value
+// 64 c + l is the low nibble and value 64 c + 32 + l the high nibble of qs[32 c + l].
 struct BlockQ4_K {
   uint16_t d;
   uint16_t dmin;
@@ -101,8 +103,8 @@ struct BlockIQ4_NL {
   uint8_t qs[16];
 };
 
-// w = d * (scale - 32) * kIQ4Values[q], a 6-bit scale for every 32 values: low nibble of scale s in scales_l[s / 2] at 4 (s % 2), top
-// two bits in scales_h at 2 s. Nibbles of group s are in qs[16 s .. 16 s + 15] as in Q4_0.
+// w = d * (scale - 32) * kIQ4Values[q], a 6-bit scale for every 32 values: low nibble of scale s in scales_l[s / 2] at
+// 4 (s % 2), top two bits in scales_h at 2 s. Nibbles of group s are in qs[16 s .. 16 s + 15] as in Q4_0.
 struct BlockIQ4_XS {
   uint16_t d;
   uint16_t scales_h;
@@ -117,11 +119,13 @@ struct BlockMXFP4 {
 };
 
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22 && sizeof(BlockQ5_1) == 24);
-static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ2_K) == 84 && sizeof(BlockQ3_K) == 110 && sizeof(BlockQ4_K) == 144);
+static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ2_K) == 84 && sizeof(BlockQ3_K) == 110 &&
+              sizeof(BlockQ4_K) == 144);
 static_assert(sizeof(BlockQ5_K) == 176 && sizeof(BlockQ6_K) == 210 && sizeof(BlockIQ4_NL) == 18);
 static_assert(sizeof(BlockIQ4_XS) == 136 && sizeof(BlockMXFP4) == 17);
 
-inline constexpr std::array<int8_t, 16> kIQ4Values = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+inline constexpr std::array<int8_t, 16> kIQ4Values = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                                      1,    13,   25,  38,  53,  69,  89,  113};
 
 // FP4 E2M1 doubled, so that the table is whole numbers; MxScaleHalf carries the half.
 inline constexpr std::array<int8_t, 16> kMXFP4Values = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};

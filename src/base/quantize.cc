@@ -10,9 +10,13 @@
 namespace millrace {
 namespace {
 
-int RoundClamp(float x, int low, int high) { return std::clamp(static_cast<int>(std::lrintf(x)), low, high); }
+int RoundClamp(float x, int low, int high) {
+  return std::clamp(static_cast<int>(std::lrintf(x)), low, high);
+}
 
-float Inverse(float d) { return d == 0.0f ? 0.0f : 1.0f / d; }
+float Inverse(float d) {
+  return d == 0.0f ? 0.0f : 1.0f / d;
+}
 
 // The value of largest magnitude, with its sign; the first of equals.
 float SignedMax(const float* x, int n) {
@@ -23,10 +27,15 @@ float SignedMax(const float* x, int n) {
   return best;
 }
 
-uint8_t Nibbles(int low, int high) { return static_cast<uint8_t>(low | (high << 4)); }
+uint8_t Nibbles(int low, int high) {
+  return static_cast<uint8_t>(low | (high << 4));
+}
 
-// Truncation after adding a half (and the offset that makes codes positive) is the published rounding of these five types.
-int TruncCode(float x, int max) { return std::clamp(static_cast<int>(x), 0, max); }
+// Truncation after adding a half (and the offset that makes codes positive) is the published rounding of these five
+// types.
+int TruncCode(float x, int max) {
+  return std::clamp(static_cast<int>(x), 0, max);
+}
 
 void Quantize(const float* x, BlockQ4_0& b) {
   const float d = SignedMax(x, kQuantBlock) / -8.0f, id = Inverse(d);
@@ -75,8 +84,8 @@ void Quantize(const float* x, BlockQ8_0& b) {
   for (int i = 0; i < kQuantBlock; ++i) b.qs[i] = static_cast<int8_t>(std::roundf(x[i] * id));
 }
 
-// Scales and minimums of the asymmetric K-quants: w ~ d * scale * q - dmin * min over groups of `group` values, q <= max_code, scales and
-// mins <= max_scale.
+// Scales and minimums of the asymmetric K-quants: w ~ d * scale * q - dmin * min over groups of `group` values, q <=
+// max_code, scales and mins <= max_scale.
 struct AsymmetricScales {
   uint16_t d = 0, dmin = 0;
   int scale[16] = {}, min[16] = {};
@@ -129,7 +138,8 @@ void Quantize(const float* x, BlockQ2_K& b) {
   PackLowTwoBits(codes, b.qs);
 }
 
-// Scales of the symmetric K-quants: w ~ d * scale * q with q in [-max_code, max_code) or a table; scale in [-limit, limit).
+// Scales of the symmetric K-quants: w ~ d * scale * q with q in [-max_code, max_code) or a table; scale in [-limit,
+// limit).
 struct SymmetricScales {
   uint16_t d = 0;
   int scale[16] = {};
@@ -281,27 +291,46 @@ void ConvertRow(const float* src, void* dst, int64_t n, const Convert& convert) 
 
 void QuantizeRow(DType type, const float* src, void* dst, int64_t n) {
   switch (type) {
-    case DType::kF32: std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float)); return;
-    case DType::kF16: return ConvertRow<uint16_t>(src, dst, n, F32ToF16);
-    case DType::kBF16: return ConvertRow<uint16_t>(src, dst, n, F32ToBf16);
-    case DType::kF8E4M3: return ConvertRow<uint8_t>(src, dst, n, F32ToF8E4M3);
-    case DType::kQ4_0: return QuantizeBlocks<BlockQ4_0, kQuantBlock>(src, dst, n);
-    case DType::kQ4_1: return QuantizeBlocks<BlockQ4_1, kQuantBlock>(src, dst, n);
-    case DType::kQ5_0: return QuantizeBlocks<BlockQ5_0, kQuantBlock>(src, dst, n);
-    case DType::kQ5_1: return QuantizeBlocks<BlockQ5_1, kQuantBlock>(src, dst, n);
-    case DType::kQ8_0: return QuantizeBlocks<BlockQ8_0, kQuantBlock>(src, dst, n);
-    case DType::kQ2_K: return QuantizeBlocks<BlockQ2_K, kSuperBlock>(src, dst, n);
-    case DType::kQ3_K: return QuantizeBlocks<BlockQ3_K, kSuperBlock>(src, dst, n);
-    case DType::kQ4_K: return QuantizeBlocks<BlockQ4_K, kSuperBlock>(src, dst, n);
-    case DType::kQ5_K: return QuantizeBlocks<BlockQ5_K, kSuperBlock>(src, dst, n);
-    case DType::kQ6_K: return QuantizeBlocks<BlockQ6_K, kSuperBlock>(src, dst, n);
-    case DType::kIQ4_NL: return QuantizeBlocks<BlockIQ4_NL, kQuantBlock>(src, dst, n);
-    case DType::kIQ4_XS: return QuantizeBlocks<BlockIQ4_XS, kSuperBlock>(src, dst, n);
-    case DType::kMXFP4: return QuantizeBlocks<BlockMXFP4, kQuantBlock>(src, dst, n);
+    case DType::kF32:
+      std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
+      return;
+    case DType::kF16:
+      return ConvertRow<uint16_t>(src, dst, n, F32ToF16);
+    case DType::kBF16:
+      return ConvertRow<uint16_t>(src, dst, n, F32ToBf16);
+    case DType::kF8E4M3:
+      return ConvertRow<uint8_t>(src, dst, n, F32ToF8E4M3);
+    case DType::kQ4_0:
+      return QuantizeBlocks<BlockQ4_0, kQuantBlock>(src, dst, n);
+    case DType::kQ4_1:
+      return QuantizeBlocks<BlockQ4_1, kQuantBlock>(src, dst, n);
+    case DType::kQ5_0:
+      return QuantizeBlocks<BlockQ5_0, kQuantBlock>(src, dst, n);
+    case DType::kQ5_1:
+      return QuantizeBlocks<BlockQ5_1, kQuantBlock>(src, dst, n);
+    case DType::kQ8_0:
+      return QuantizeBlocks<BlockQ8_0, kQuantBlock>(src, dst, n);
+    case DType::kQ2_K:
+      return QuantizeBlocks<BlockQ2_K, kSuperBlock>(src, dst, n);
+    case DType::kQ3_K:
+      return QuantizeBlocks<BlockQ3_K, kSuperBlock>(src, dst, n);
+    case DType::kQ4_K:
+      return QuantizeBlocks<BlockQ4_K, kSuperBlock>(src, dst, n);
+    case DType::kQ5_K:
+      return QuantizeBlocks<BlockQ5_K, kSuperBlock>(src, dst, n);
+    case DType::kQ6_K:
+      return QuantizeBlocks<BlockQ6_K, kSuperBlock>(src, dst, n);
+    case DType::kIQ4_NL:
+      return QuantizeBlocks<BlockIQ4_NL, kQuantBlock>(src, dst, n);
+    case DType::kIQ4_XS:
+      return QuantizeBlocks<BlockIQ4_XS, kSuperBlock>(src, dst, n);
+    case DType::kMXFP4:
+      return QuantizeBlocks<BlockMXFP4, kQuantBlock>(src, dst, n);
     case DType::kI8:
     case DType::kI32:
     case DType::kI64:
-    case DType::kCount: break;
+    case DType::kCount:
+      break;
   }
   CHECK(false, "{} is not a type for weights", DTypeName(type));
 }

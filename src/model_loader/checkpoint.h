@@ -23,8 +23,8 @@ namespace millrace {
 // One weight matrix or vector, [rows, cols] row-major (a vector has rows == 1), in its stored type.
 //
 // Canonical names, the same for every format:
-//   model.embed_tokens.weight, model.norm.weight, lm_head.weight (absent when tied), model.embed_positions.weight (GPT-2)
-//   model.layers.N.
+//   model.embed_tokens.weight, model.norm.weight, lm_head.weight (absent when tied), model.embed_positions.weight
+//   (GPT-2) model.layers.N.
 //     input_layernorm.weight, post_attention_layernorm.weight (.bias too for GPT-2)
 //     pre_feedforward_layernorm.weight, post_feedforward_layernorm.weight   Gemma: both, OLMo 2: post only
 //     self_attn.{q,k,v,o}_proj.{weight,bias}, self_attn.{q,k}_norm.weight, self_attn.sinks (GPT-OSS, [1, heads])
@@ -33,10 +33,10 @@ namespace millrace {
 //     mlp.experts.E.{gate,up,down}_proj.{weight,bias}                       one by one, whatever the file's stacking
 //     mlp.shared_expert.{gate,up,down}_proj.weight, mlp.shared_expert_gate.weight
 //     linear_attn.{in_proj_qkvz,in_proj_ba,conv1d,norm,out_proj}.weight, linear_attn.A_log, linear_attn.dt_bias
-// conv1d is [channels, kernel]. linear_attn.norm has no norm_weight_offset. q_proj of Qwen3-Next holds [query, gate] for every head.
-// Conv1D weights of GPT-2 are transposed to [out, in].
-// Fused tensors are offered whole and as views: self_attn.qkv_proj, mlp.gate_up_proj; linear_attn.in_proj_qkvz (rows grouped by key head, as
-// in Hugging Face files) and linear_attn.{in_proj_qkv, in_proj_z} (rows in order q, k, v and z) each give the other, in_proj_qkvz only when
+// conv1d is [channels, kernel]. linear_attn.norm has no norm_weight_offset. q_proj of Qwen3-Next holds [query, gate]
+// for every head. Conv1D weights of GPT-2 are transposed to [out, in]. Fused tensors are offered whole and as views:
+// self_attn.qkv_proj, mlp.gate_up_proj; linear_attn.in_proj_qkvz (rows grouped by key head, as in Hugging Face files)
+// and linear_attn.{in_proj_qkv, in_proj_z} (rows in order q, k, v and z) each give the other, in_proj_qkvz only when
 // both parts have one type; linear_attn.in_proj_ba gives {in_proj_b, in_proj_a}.
 struct WeightTensor {
   std::string name;
