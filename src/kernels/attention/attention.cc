@@ -1,9 +1,330 @@
 #include "kernels/attention/attention.h"
 
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "base/checked_math.h"
+#include "kernels/attention/attention_tile.h"
+#include "kernels/attention/tree_tail.h"
+
 namespace millrace::kernels {
 
-int64_t AttentionWorkspaceBytes(const WorkspaceQuery&) { return 0; }
+#define X(isa, table) extern const AttentionKernels table;
+#include "kernels/attention/attention_kernels.inc"
+#undef X
 
-void AttentionCpu(OpContext*, const AttentionArgs* args) { AttentionRef(*args); }
+namespace {
+
+// Partial results of split rows never take more than this; without room, rows are not split (the bits are the same).
+constexpr int64_t kMaxPartialFloats = 8 << 20;
+// Pieces of work per thread, so that threads finish together.
+constexpr int64_t kUnitsPerThread = 4;
+
+int TileQueries(int head_dim) { return std::min(kMaxTileQueries, kMaxTileFloats / PaddedHeadDim(head_dim) / 4 * 4); }
+
+// How one row is cut. A unit is (kv head, tile of queries, chunk of segments). A tile holds queries (token, head of the group) in that order; in a tree
+// a tile holds heads of one token. A row of one chunk folds its segments as they come, others leave them in `partial`.
+struct RowPlan {
+  int64_t first_unit;
+  int64_t partial;  // floats from the start of the partials; [kv head, tile, segment] records
+  int tree;         // the row's tokens are not one chain
+  int num_tiles;
+  int tile_queries;
+  int first_segment;
+  int num_segments;
+  int chunk_segments;
+  int num_chunks;
+};
+
+struct Plan {
+  const AttentionKernels* kernels;
+  const AttentionArgs* args;
+  KvLayout layout;
+  int heads_per_kv;
+  int padded;
+  RowPlan* rows;  // [num_rows]
+  int64_t num_units;
+  int64_t num_partial_floats;
+  float* partials;
+
+  int NumNew(int row) const { return args->batch->query_start[row + 1] - args->batch->query_start[row]; }
+  int64_t RecordFloats(const RowPlan& row) const { return static_cast<int64_t>(row.tile_queries) * (padded + 2); }
+  SegmentResult Partial(const RowPlan& row, int kv_head, int tile, int segment) const {
+    const int64_t index = (static_cast<int64_t>(kv_head) * row.num_tiles + tile) * row.num_segments + segment - row.first_segment;
+    float* record = partials + row.partial + index * RecordFloats(row);
+    return {record + row.tile_queries * padded, record + row.tile_queries * (padded + 1), record};
+  }
+};
+
+bool IsTree(const AttentionBatch& batch, int row) {
+  if (batch.parent == nullptr) return false;
+  for (int t = batch.query_start[row]; t < batch.query_start[row + 1]; ++t) {
+    if (batch.parent[t] != t - batch.query_start[row] - 1) return true;
+  }
+  return false;
+}
+
+// Work of one segment of a tile: reading K and V counts as much as four queries.
+int64_t SegmentCost(const RowPlan& row) { return row.tile_queries + 4; }
+
+void PlanShapes(Plan& plan) {
+  const AttentionArgs& args = *plan.args;
+  for (int r = 0; r < args.batch->num_rows; ++r) {
+    RowPlan& row = plan.rows[r];
+    const int num_new = plan.NumNew(r);
+    const int context = args.batch->context_len[r];
+    row.tree = IsTree(*args.batch, r);
+    const int queries = row.tree ? plan.heads_per_kv : num_new * plan.heads_per_kv;
+    row.tile_queries = std::max(1, std::min(TileQueries(args.kv.head_dim), queries));
+    row.num_tiles = CeilDiv(queries, row.tile_queries) * (row.tree ? num_new : 1);
+    const int first_slot = args.window > 0 ? std::max(0, context - args.window + 1) : 0;
+    row.first_segment = first_slot / kSegmentSlots;
+    row.num_segments = CeilDiv(context + num_new, kSegmentSlots) - row.first_segment;
+    const int table_blocks = args.batch->table_start[r + 1] - args.batch->table_start[r];
+    CHECK(num_new == 0 || table_blocks >= CeilDiv(context + num_new, kKvBlockSlots), "row {} has {} blocks for {} slots", r,
+          table_blocks, context + num_new);
+  }
+}
+
+// Cuts rows into chunks of segments when there are too few units for the threads. target: cost of a unit to aim at.
+void PlanUnits(Plan& plan, int64_t target) {
+  const int kv_heads = plan.args->kv.num_kv_heads;
+  plan.num_units = 0;
+  plan.num_partial_floats = 0;
+  for (int r = 0; r < plan.args->batch->num_rows; ++r) {
+    RowPlan& row = plan.rows[r];
+    const int64_t segments = std::clamp<int64_t>(target / SegmentCost(row), 1, std::max(1, row.num_segments));
+    row.chunk_segments = static_cast<int>(segments);
+    row.num_chunks = plan.NumNew(r) == 0 ? 0 : CeilDiv(row.num_segments, row.chunk_segments);
+    row.first_unit = plan.num_units;
+    plan.num_units += static_cast<int64_t>(kv_heads) * row.num_tiles * row.num_chunks;
+    row.partial = plan.num_partial_floats;
+    if (row.num_chunks > 1) {
+      plan.num_partial_floats += static_cast<int64_t>(kv_heads) * row.num_tiles * row.num_segments * plan.RecordFloats(row);
+    }
+  }
+}
+
+void MakeUnits(Plan& plan, int num_threads) {
+  int64_t total = 0;
+  for (int r = 0; r < plan.args->batch->num_rows; ++r) {
+    const RowPlan& row = plan.rows[r];
+    total += static_cast<int64_t>(plan.args->kv.num_kv_heads) * row.num_tiles * row.num_segments * SegmentCost(row);
+  }
+  constexpr int64_t kWhole = std::numeric_limits<int64_t>::max();
+  PlanUnits(plan, num_threads == 1 ? kWhole : total / (num_threads * kUnitsPerThread));
+  if (plan.num_partial_floats > kMaxPartialFloats) PlanUnits(plan, kWhole);
+}
+
+// The queries of one tile and what they see; made anew by every unit.
+struct Tile {
+  int num_queries = 0;
+  int token[kMaxTileQueries];   // index into the step
+  int head[kMaxTileQueries];
+  int32_t lo[kMaxTileQueries];  // visible slots [lo, hi) of the sequence
+  int32_t hi[kMaxTileQueries];
+};
+
+// A tree token has the slots that it would have if its path were the whole sequence.
+void FillTile(const Plan& plan, int r, int kv_head, int tile_index, Tile& tile) {
+  const RowPlan& row = plan.rows[r];
+  const AttentionBatch& batch = *plan.args->batch;
+  const int tiles_per_token = row.num_tiles / std::max(1, plan.NumNew(r));
+  const int first_token = row.tree ? tile_index / tiles_per_token : 0;
+  const int first = (row.tree ? tile_index % tiles_per_token : tile_index) * row.tile_queries;
+  const int total = row.tree ? plan.heads_per_kv : plan.NumNew(r) * plan.heads_per_kv;
+  tile.num_queries = std::min(row.tile_queries, total - first);
+  for (int m = 0; m < tile.num_queries; ++m) {
+    const int j = first_token + (first + m) / plan.heads_per_kv;
+    const int slot = batch.context_len[r] + (row.tree ? TreeDepth(batch, r, j) : j);
+    tile.token[m] = batch.query_start[r] + j;
+    tile.head[m] = kv_head * plan.heads_per_kv + (first + m) % plan.heads_per_kv;
+    tile.lo[m] = plan.args->window > 0 ? std::max(0, slot - plan.args->window + 1) : 0;
+    tile.hi[m] = slot + 1;
+  }
+}
+
+struct UnitScratch {
+  Tile tile;
+  PackedQueries queries;
+  TreeTail tail;
+  float max[2][kMaxTileQueries];
+  float sum[2][kMaxTileQueries];
+  alignas(64) float acc[2][kMaxTileFloats];
+
+  SegmentResult Result(int i) { return {max[i], sum[i], acc[i]}; }
+};
+
+void PackTile(const Plan& plan, UnitScratch& scratch) {
+  const float* q[kMaxTileQueries];
+  for (int m = 0; m < scratch.tile.num_queries; ++m) {
+    q[m] = plan.args->q + scratch.tile.token[m] * plan.args->q_stride + scratch.tile.head[m] * plan.args->kv.head_dim;
+  }
+  plan.kernels->pack_queries(plan.args->kv.dtype, plan.args->kv.head_dim, plan.args->scale, q, scratch.tile.num_queries,
+                             &scratch.queries);
+}
+
+void RunSegment(const Plan& plan, int r, int kv_head, int segment, UnitScratch& scratch, const SegmentResult& result) {
+  const AttentionArgs& args = *plan.args;
+  const Tile& tile = scratch.tile;
+  int32_t lo[kMaxTileQueries];
+  int32_t hi[kMaxTileQueries];
+  const int base = segment * kSegmentSlots;
+  int first = kSegmentSlots;
+  int last = 0;
+  for (int m = 0; m < tile.num_queries; ++m) {
+    lo[m] = std::clamp(tile.lo[m] - base, 0, kSegmentSlots);
+    hi[m] = std::clamp(tile.hi[m] - base, 0, kSegmentSlots);
+    if (lo[m] >= hi[m]) continue;
+    first = std::min(first, lo[m]);
+    last = std::max(last, hi[m]);
+  }
+  SegmentTask task;
+  task.dtype = args.kv.dtype;
+  task.layout = &plan.layout;
+  task.num_queries = tile.num_queries;
+  task.queries = &scratch.queries;
+  task.softcap = args.softcap;
+  task.lo = lo;
+  task.hi = hi;
+  task.result = result;
+  const int32_t* table = args.batch->block_ids + args.batch->table_start[r];
+  for (int b = first / kKvBlockSlots; b * kKvBlockSlots < last; ++b) {
+    const int block = segment * kSegmentBlocks + b;
+    if (plan.rows[r].tree && block >= args.batch->context_len[r] / kKvBlockSlots) {
+      task.parts[b] = scratch.tail.Part(plan.layout, block - args.batch->context_len[r] / kKvBlockSlots);
+      continue;
+    }
+    CHECK(table[block] >= 0, "block {} of row {} was freed but is visible", block, r);
+    task.parts[b] = KvHeadPart(args.kv, plan.layout, table[block], kv_head);
+  }
+  plan.kernels->segment(task);
+}
+
+void FinishTile(const Plan& plan, UnitScratch& scratch, const SegmentResult& running) {
+  const AttentionArgs& args = *plan.args;
+  const float* sinks[kMaxTileQueries];
+  float* out[kMaxTileQueries];
+  for (int m = 0; m < scratch.tile.num_queries; ++m) {
+    sinks[m] = args.sinks + scratch.tile.head[m];
+    out[m] = args.out + scratch.tile.token[m] * args.out_stride + scratch.tile.head[m] * args.kv.head_dim;
+  }
+  plan.kernels->finish(running, scratch.tile.num_queries, args.kv.head_dim, args.sinks != nullptr ? sinks : nullptr, out);
+}
+
+void ResetRunning(const Plan& plan, UnitScratch& scratch) {
+  const int n = scratch.tile.num_queries;
+  std::fill_n(scratch.max[0], n, -std::numeric_limits<float>::infinity());
+  std::fill_n(scratch.sum[0], n, 0.0f);
+  std::memset(scratch.acc[0], 0, sizeof(float) * static_cast<size_t>(n) * plan.padded);
+}
+
+int RowOfUnit(const Plan& plan, int64_t unit) {
+  const RowPlan* begin = plan.rows;
+  const RowPlan* end = begin + plan.args->batch->num_rows;
+  const RowPlan* after = std::upper_bound(begin, end, unit, [](int64_t u, const RowPlan& row) { return u < row.first_unit; });
+  return static_cast<int>(after - begin) - 1;
+}
+
+// Later tiles of a row see more and are taken first.
+void RunUnit(const Plan& plan, int64_t unit) {
+  UnitScratch scratch;
+  const int r = RowOfUnit(plan, unit);
+  const RowPlan& row = plan.rows[r];
+  const int64_t index = unit - row.first_unit;
+  const int chunk = static_cast<int>(index % row.num_chunks);
+  const int kv_head = static_cast<int>(index / row.num_chunks % plan.args->kv.num_kv_heads);
+  const int tile_index = row.num_tiles - 1 - static_cast<int>(index / row.num_chunks / plan.args->kv.num_kv_heads);
+  Tile& tile = scratch.tile;
+  FillTile(plan, r, kv_head, tile_index, tile);
+  PackTile(plan, scratch);
+  if (row.tree) scratch.tail.Build(plan.args->kv, plan.layout, *plan.args->batch, r, kv_head, tile.token[0]);
+
+  const int first_visible = *std::min_element(tile.lo, tile.lo + tile.num_queries) / kSegmentSlots;
+  const int end_visible = CeilDiv(*std::max_element(tile.hi, tile.hi + tile.num_queries), kSegmentSlots);
+  const int begin = row.first_segment + chunk * row.chunk_segments;
+  const int end = std::min(begin + row.chunk_segments, row.first_segment + row.num_segments);
+  if (row.num_chunks == 1) ResetRunning(plan, scratch);
+  for (int segment = begin; segment < end; ++segment) {
+    const bool visible = segment >= first_visible && segment < end_visible;
+    if (row.num_chunks > 1) {
+      const SegmentResult partial = plan.Partial(row, kv_head, tile_index, segment);
+      if (visible) {
+        RunSegment(plan, r, kv_head, segment, scratch, partial);
+      } else {
+        std::fill_n(partial.max, tile.num_queries, -std::numeric_limits<float>::infinity());
+      }
+    } else if (visible) {
+      RunSegment(plan, r, kv_head, segment, scratch, scratch.Result(1));
+      plan.kernels->fold(scratch.Result(1), tile.num_queries, plan.args->kv.head_dim, scratch.Result(0));
+    }
+  }
+  if (row.num_chunks == 1) FinishTile(plan, scratch, scratch.Result(0));
+}
+
+// Folds the partial results of the tile that begins with `unit`, a first chunk of a split row.
+void CombineUnit(const Plan& plan, int64_t unit) {
+  const int r = RowOfUnit(plan, unit);
+  const RowPlan& row = plan.rows[r];
+  const int64_t index = unit - row.first_unit;
+  if (row.num_chunks == 1 || index % row.num_chunks != 0) return;
+  UnitScratch scratch;
+  const int kv_head = static_cast<int>(index / row.num_chunks % plan.args->kv.num_kv_heads);
+  const int tile_index = row.num_tiles - 1 - static_cast<int>(index / row.num_chunks / plan.args->kv.num_kv_heads);
+  FillTile(plan, r, kv_head, tile_index, scratch.tile);
+  ResetRunning(plan, scratch);
+  for (int i = 0; i < row.num_segments; ++i) {
+    plan.kernels->fold(plan.Partial(row, kv_head, tile_index, row.first_segment + i), scratch.tile.num_queries,
+                       plan.args->kv.head_dim, scratch.Result(0));
+  }
+  FinishTile(plan, scratch, scratch.Result(0));
+}
+
+}  // namespace
+
+const AttentionKernels& GetAttentionKernels(Isa isa) {
+#define X(listed, table) \
+  if (isa == (listed)) return table;
+#include "kernels/attention/attention_kernels.inc"
+#undef X
+  CHECK(false, "no attention kernels for {}", IsaName(isa));
+}
+
+int64_t AttentionWorkspaceBytes(const WorkspaceQuery& query) {
+  const int64_t segments = CeilDiv<int64_t>(query.max_model_len, kSegmentSlots);
+  const int64_t padded = PaddedHeadDim(query.head_dim);
+  // A last tile that is not full still takes a whole record: at most twice the queries.
+  const int64_t partial = 2 * query.max_tokens * query.num_heads * segments * (padded + 2);
+  return RoundUp<int64_t>(query.max_rows * static_cast<int64_t>(sizeof(RowPlan)), 64) + 64 +
+         static_cast<int64_t>(sizeof(float)) * std::min(partial, kMaxPartialFloats);
+}
+
+void RunAttention(const AttentionKernels& kernels, OpContext* context, const AttentionArgs& args) {
+  CHECK(args.num_heads % args.kv.num_kv_heads == 0, "{} heads, {} kv heads", args.num_heads, args.kv.num_kv_heads);
+  Workspace::Scope scope(*context->workspace);
+  Plan plan;
+  plan.kernels = &kernels;
+  plan.args = &args;
+  plan.layout = KvLayout::Make(args.kv.dtype, args.kv.head_dim);
+  plan.heads_per_kv = args.num_heads / args.kv.num_kv_heads;
+  plan.padded = PaddedHeadDim(args.kv.head_dim);
+  plan.rows = context->workspace->Take<RowPlan>(args.batch->num_rows);
+  PlanShapes(plan);
+  MakeUnits(plan, context->pool->num_threads());
+  plan.partials = plan.num_partial_floats > 0 ? context->workspace->Take<float>(plan.num_partial_floats) : nullptr;
+  context->pool->ParallelFor(plan.num_units, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) RunUnit(plan, unit);
+  });
+  if (plan.num_partial_floats == 0) return;
+  context->pool->ParallelFor(plan.num_units, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) CombineUnit(plan, unit);
+  });
+}
+
+void AttentionCpu(OpContext* context, const AttentionArgs* args) {
+  static const AttentionKernels& kernels = GetAttentionKernels(SelectIsa().value());
+  RunAttention(kernels, context, *args);
+}
 
 }  // namespace millrace::kernels

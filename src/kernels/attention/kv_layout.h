@@ -4,7 +4,8 @@
 // are the sixteen lanes of a 512-bit register:
 //   K  lanes are tokens, so that scores need no horizontal sum: [head_dim / g][16 tokens][g dims], g = 1 (F32, F16), 2 (BF16), 4 (I8).
 //   V  lanes are dims, and g tokens lie together for the dot products: [16 / g][head_dim][g tokens].
-//   I8 is stored as value + 128 (unsigned), value = round(x / scale), scale = max |x| / 127 over the head of one token;
+//   I8 groups lie in the order 0, 2, 1, 3: the even bytes are then the first pair, the odd bytes the second, as products of int16 want them.
+//      A value is stored as value + 128 (unsigned), value = round(x / scale), scale = max |x| / 127 over the head of one token;
 //      scales are f32 [16 tokens].
 #pragma once
 
@@ -34,11 +35,12 @@ struct KvLayout {
   static KvLayout Make(DType dtype, int head_dim);
 
   int64_t KOffset(int token, int dim) const {
-    return k_tile + ((static_cast<int64_t>(dim / group) * kKvBlockSlots + token) * group + dim % group) * elem_bytes;
+    return k_tile + ((static_cast<int64_t>(dim / group) * kKvBlockSlots + token) * group + PlaceInGroup(dim % group)) * elem_bytes;
   }
   int64_t VOffset(int token, int dim) const {
-    return v_tile + ((static_cast<int64_t>(token / group) * head_dim + dim) * group + token % group) * elem_bytes;
+    return v_tile + ((static_cast<int64_t>(token / group) * head_dim + dim) * group + PlaceInGroup(token % group)) * elem_bytes;
   }
+  int PlaceInGroup(int i) const { return group == 4 && (i == 1 || i == 2) ? 3 - i : i; }
 };
 
 // The part of kv head `head` in block `block` of a layer.
