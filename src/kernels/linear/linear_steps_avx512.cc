@@ -1,0 +1,198 @@
+// AVX-512 prepare (norm + encode) and epilogue of matrix products.
+#include <immintrin.h>
+
+#include "kernels/linear/linear_kernel.h"
+
+namespace millrace::kernels {
+namespace {
+
+inline __mmask16 MaskOf(int64_t count) {
+  return count >= 16 ? static_cast<__mmask16>(0xffff) : count <= 0 ? __mmask16{0} : static_cast<__mmask16>((1u << count) - 1);
+}
+
+// Four accumulators, added pairwise: an order that depends on cols alone. kSquares: sum of (x - mean)^2, else of x.
+template <bool kSquares>
+float SumRow(const float* x, int64_t cols, float mean) {
+  const __m512 shift = _mm512_set1_ps(mean);
+  __m512 sum[4];
+  for (int i = 0; i < 4; ++i) sum[i] = _mm512_setzero_ps();
+  for (int64_t k = 0; k < cols; k += 64) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __mmask16 mask = MaskOf(cols - k - 16 * i);
+      __m512 v = _mm512_maskz_loadu_ps(mask, x + k + 16 * i);
+      if constexpr (kSquares) {
+        v = _mm512_maskz_sub_ps(mask, v, shift);
+        sum[i] = _mm512_fmadd_ps(v, v, sum[i]);
+      } else {
+        sum[i] = _mm512_add_ps(sum[i], v);
+      }
+    }
+  }
+  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
+}
+
+void StoreInt8(const __m512 v[2], const Encoding& encoding, std::byte* dst) {
+  // As unsigned integers, magnitudes order as floats do, with infinity and NaN above all.
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  const __m512i both = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(v[0]), magnitude),
+                                        _mm512_and_si512(_mm512_castps_si512(v[1]), magnitude));
+  const uint32_t bits = _mm512_reduce_max_epu32(both);
+  const bool finite = bits < 0x7f800000u;
+  const float max = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(bits))));
+  const bool usable = finite && max > 0x1p-100f;
+  const __m512 inverse = _mm512_set1_ps(usable ? 127.0f / max : 0.0f);
+  const __m512 zero = _mm512_setzero_ps();
+  const __mmask16 keep = usable ? 0xffff : 0;
+  const __m128i low = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mask_mul_ps(zero, keep, v[0], inverse)));
+  const __m128i high = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mask_mul_ps(zero, keep, v[1], inverse)));
+  auto* block = reinterpret_cast<Int8Block*>(dst);
+  _mm_store_si128(reinterpret_cast<__m128i*>(block->q), low);
+  _mm_store_si128(reinterpret_cast<__m128i*>(block->q + 16), high);
+  block->scale = finite ? max / 127.0f : __builtin_nanf("");
+
+  const __m128i ones = _mm_set1_epi8(1);
+  const __m128i none = _mm_setzero_si128();
+  const __m128i pairs = _mm_hadd_epi32(_mm_dpbusd_epi32(none, ones, low), _mm_dpbusd_epi32(none, ones, high));
+  const __m128i sums = _mm_hadd_epi32(pairs, pairs);  // of the two halves
+  int32_t sum[2] = {_mm_cvtsi128_si32(sums), _mm_extract_epi32(sums, 1)};
+  if (encoding.sum == BlockSum::kOffset || encoding.sum == BlockSum::kFloat) sum[0] += sum[1];
+  for (int h = 0; h < 2; ++h) {
+    if (encoding.sum == BlockSum::kFloat || encoding.sum == BlockSum::kFloatHalves) {
+      block->sum.value[h] = static_cast<float>(sum[h]);
+    } else {
+      block->sum.offset[h] = -encoding.offset * sum[h];
+    }
+  }
+}
+
+void PrepareRow(const PrepareArgs& args) {
+  const bool normed = args.norm.kind != NormKind::kNone;
+  float mean = 0.0f;
+  float factor = 1.0f;
+  if (normed) {
+    const auto cols = static_cast<float>(args.cols);
+    if (args.norm.kind == NormKind::kLayer) mean = SumRow<false>(args.x, args.cols, 0.0f) / cols;
+    const float variance = SumRow<true>(args.x, args.cols, mean) / cols;
+    factor = 1.0f / __builtin_sqrtf(variance + args.norm.eps);
+  }
+  const __m512 shift = _mm512_set1_ps(mean);
+  const __m512 multiplier = _mm512_set1_ps(factor);
+  for (int64_t block = 0; block < args.num_blocks; ++block) {
+    __m512 v[2];
+    for (int half = 0; half < 2; ++half) {
+      const int64_t k = block * kBlockValues + half * 16;
+      const __mmask16 mask = MaskOf(args.cols - k);
+      v[half] = mask != 0 ? _mm512_maskz_loadu_ps(mask, args.x + k) : _mm512_setzero_ps();
+      if (!normed || mask == 0) continue;
+      const __m512 weight = _mm512_maskz_loadu_ps(mask, args.norm.weight + k);
+      v[half] = _mm512_maskz_mul_ps(mask, _mm512_mul_ps(_mm512_sub_ps(v[half], shift), multiplier), weight);
+      if (args.norm.bias != nullptr) v[half] = _mm512_add_ps(v[half], _mm512_maskz_loadu_ps(mask, args.norm.bias + k));
+    }
+    std::byte* dst = args.dst + block * args.dst_stride;
+    switch (args.encoding.type) {
+      case ActivationType::kInt8: StoreInt8(v, args.encoding, dst); break;
+      case ActivationType::kBf16:
+        _mm512_store_si512(dst, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(v[1], v[0])));
+        break;
+      case ActivationType::kF32:
+        _mm512_store_ps(dst, v[0]);
+        _mm512_store_ps(dst + 64, v[1]);
+        break;
+    }
+  }
+}
+
+// exp(x) to about 1 ulp: 2^n * p(r), r in [-ln2 / 2, ln2 / 2], p the degree-6 minimax polynomial of Cephes' expf.
+inline __m512 Exp(__m512 x) {
+  x = _mm512_min_ps(_mm512_set1_ps(89.0f), _mm512_max_ps(_mm512_set1_ps(-104.0f), x));  // keeps NaN, the second operand
+  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
+  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
+  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
+  __m512 p = _mm512_set1_ps(1.9875691500e-4f);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
+  p = _mm512_fmadd_ps(p, _mm512_mul_ps(r, r), _mm512_add_ps(r, _mm512_set1_ps(1.0f)));
+  return _mm512_scalef_ps(p, n);
+}
+
+// x / (1 + exp(-y))
+inline __m512 TimesSigmoid(__m512 x, __m512 y) {
+  const __m512 one = _mm512_set1_ps(1.0f);
+  return _mm512_div_ps(x, _mm512_add_ps(one, Exp(_mm512_sub_ps(_mm512_setzero_ps(), y))));
+}
+
+// Abramowitz & Stegun 7.1.26, absolute error 1.5e-7.
+inline __m512 Erf(__m512 x) {
+  const __m512 one = _mm512_set1_ps(1.0f);
+  const __m512 a = _mm512_abs_ps(x);
+  const __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(a, _mm512_set1_ps(0.3275911f), one));
+  __m512 p = _mm512_set1_ps(1.061405429f);
+  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-1.453152027f));
+  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(1.421413741f));
+  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0.284496736f));
+  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.254829592f));
+  const __m512 rest = _mm512_mul_ps(_mm512_mul_ps(p, t), Exp(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(a, a))));
+  const __m512 sign = _mm512_and_ps(x, _mm512_set1_ps(-0.0f));
+  return _mm512_or_ps(_mm512_sub_ps(one, rest), sign);
+}
+
+inline __m512 Activate(ActivationKind kind, __m512 x) {
+  switch (kind) {
+    case ActivationKind::kNone: return x;
+    case ActivationKind::kSilu: return TimesSigmoid(x, x);
+    case ActivationKind::kGeluTanh: {  // x (1 + tanh(u)) / 2 = x sigmoid(2 u)
+      const __m512 square = _mm512_mul_ps(x, x);
+      const __m512 inner = _mm512_fmadd_ps(square, _mm512_set1_ps(2.0f * 0.7978845608f * 0.044715f), _mm512_set1_ps(2.0f * 0.7978845608f));
+      return TimesSigmoid(x, _mm512_mul_ps(x, inner));
+    }
+    case ActivationKind::kGeluErf: {
+      const __m512 erf = Erf(_mm512_mul_ps(x, _mm512_set1_ps(0.7071067812f)));
+      return _mm512_mul_ps(_mm512_mul_ps(x, _mm512_set1_ps(0.5f)), _mm512_add_ps(_mm512_set1_ps(1.0f), erf));
+    }
+    case ActivationKind::kSwigluOai: return TimesSigmoid(x, _mm512_mul_ps(x, _mm512_set1_ps(1.702f)));
+    case ActivationKind::kRelu2: return _mm512_mul_ps(x, _mm512_max_ps(_mm512_setzero_ps(), x));
+  }
+  return x;
+}
+
+inline __m512 FinishHalf(const EpilogueArgs& args, int t, int first, __mmask16 mask) {
+  const bool oai = args.activation == ActivationKind::kSwigluOai;
+  const __m512 limit = _mm512_set1_ps(args.swiglu_limit);
+  const int at = t * kPanelRows + first;
+  __m512 value = _mm512_loadu_ps(args.acc + at);
+  if (args.bias != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, args.bias + first));
+  if (oai) value = _mm512_min_ps(limit, value);
+  value = Activate(args.activation, value);
+  if (args.acc_up != nullptr) {
+    __m512 up = _mm512_loadu_ps(args.acc_up + at);
+    if (args.bias_up != nullptr) up = _mm512_add_ps(up, _mm512_maskz_loadu_ps(mask, args.bias_up + first));
+    if (oai) {
+      up = _mm512_max_ps(_mm512_set1_ps(-args.swiglu_limit), _mm512_min_ps(limit, up));
+      up = _mm512_add_ps(up, _mm512_set1_ps(1.0f));
+    }
+    value = _mm512_mul_ps(value, up);
+  }
+  return _mm512_mul_ps(value, _mm512_set1_ps(args.scale));
+}
+
+void Epilogue(const EpilogueArgs& args) {
+  for (int t = 0; t < args.tokens; ++t) {
+    for (int first = 0; first < args.count; first += 16) {
+      const __mmask16 mask = MaskOf(args.count - first);
+      float* out = args.out + t * args.out_stride + first;
+      __m512 value = FinishHalf(args, t, first, mask);
+      if (args.accumulate) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), value);
+      _mm512_mask_storeu_ps(out, mask, value);
+    }
+  }
+}
+
+}  // namespace
+
+const LinearIsa kLinearAvx512 = {Isa::kAvx512, PrepareRow, Epilogue};
+
+}  // namespace millrace::kernels
