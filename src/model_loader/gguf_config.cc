@@ -221,7 +221,11 @@ Status ReadFromTensors(const GgufHeader& header, std::span<const std::byte> file
   RETURN_IF_ERROR(ReadFactors(header, file, where, "rope_freqs.weight", rope.freq_factors));
   RETURN_IF_ERROR(ReadFactors(header, file, where, "rope_factors_long.weight", rope.long_factor));
   RETURN_IF_ERROR(ReadFactors(header, file, where, "rope_factors_short.weight", rope.short_factor));
-  if (!rope.long_factor.empty()) rope.type = RopeScalingType::kLongRope;
+  if (!rope.long_factor.empty()) {
+    rope.type = RopeScalingType::kLongRope;
+    const int original = rope.original_max_position_embeddings;
+    if (original > 0) rope.factor = static_cast<float>(config.max_position_embeddings) / static_cast<float>(original);
+  }
   const GgufTensor* shared = FindTensor(header, "blk.0.ffn_up_shexp.weight");
   if (shared != nullptr && config.shared_expert_intermediate_size == 0 && shared->dims[1] <= kMaxWidth) {
     config.shared_expert_intermediate_size = static_cast<int>(shared->dims[1]);

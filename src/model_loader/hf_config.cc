@@ -198,7 +198,9 @@ void ReadExperts(const Source& s, ModelConfig& config) {
     config.num_experts_per_tok = s.Int("num_experts_per_tok", type == "mixtral" ? 2 : 4, 1, kMaxExperts);
     config.moe_intermediate_size = config.intermediate_size;
   } else if (type == "qwen3_moe" || type == "qwen3_next") {
-    config.num_experts = static_cast<int>(f.RequireInt("num_experts", 1, kMaxExperts));
+    // transformers 5 writes the name that Mixtral has always had.
+    const char* key = f.Has("num_experts") ? "num_experts" : "num_local_experts";
+    config.num_experts = static_cast<int>(f.RequireInt(key, 1, kMaxExperts));
     config.num_experts_per_tok = static_cast<int>(f.RequireInt("num_experts_per_tok", 1, kMaxExperts));
     config.moe_intermediate_size = static_cast<int>(f.RequireInt("moe_intermediate_size", 1, kMaxWidth));
     config.norm_topk_prob = f.Bool("norm_topk_prob", type == "qwen3_next");

@@ -80,7 +80,7 @@ std::optional<std::string> CanonicalHfName(std::string_view name, const ModelCon
   }
   if (!out.starts_with("model.") && !out.starts_with("lm_head.")) out = "model." + out;
   for (const Rename& rename : kParts) ReplacePart(out, rename);
-  NameExpertStack(out);
+  if (config.model_type != "gpt_oss") NameExpertStack(out);
   return out;
 }
 
