@@ -12,11 +12,20 @@
 
 namespace millrace {
 
-// Copies the first num_tokens slots (all of a block when kKvBlockTokens, or a recurrent state) before the step runs.
+enum class CopyKind : uint8_t {
+  kDevice,    // both ids are blocks of the KV pool: copy-on-write, fork
+  kToHost,    // swap out: `to` is a block of the host pool
+  kFromHost,  // swap in: `from` is a block of the host pool
+};
+
+// Copies the first num_tokens slots of every layer of one group (kKvBlockTokens: the whole block, also of a recurrent state) before the
+// step runs.
 struct BlockCopy {
   BlockId from = kNullBlock;
   BlockId to = kNullBlock;
   int num_tokens = kKvBlockTokens;
+  int group = 0;
+  CopyKind kind = CopyKind::kDevice;
 };
 
 // Block tables of one KV group for all rows, concatenated: row r owns block_ids[row_start[r] .. row_start[r + 1]).

@@ -1,0 +1,61 @@
+// Preemption: who gives up its blocks, and whether they are swapped to host memory or computed again.
+#include <algorithm>
+
+#include "base/check.h"
+#include "scheduler/scheduler.h"
+
+namespace millrace {
+
+// Only sequences served after the one in need, without a row in the step being built, and preempted fewer than kMaxPreemptions times.
+Sequence* Scheduler::ChooseVictim(const Sequence& in_need) const {
+  Sequence* best = nullptr;
+  double best_score = 0;
+  for (auto it = running_.rbegin(); it != running_.rend() && *it != &in_need; ++it) {
+    Sequence* victim = *it;
+    if (in_need.phase != SequencePhase::kRunning) return nullptr;
+    if (!victim->can_be_preempted() || victim->last_step == step_ || kv_.NumBlocks(victim->blocks) == 0) continue;
+    double score = 0;
+    switch (config_.victim_policy) {
+      case VictimPolicy::kLatest: return victim;
+      case VictimPolicy::kLowestPriority: score = victim->request->priority; break;
+      case VictimPolicy::kLeastGenerated: score = -victim->num_generated(); break;
+      case VictimPolicy::kWaitingScore: {
+        const double waiting_us = static_cast<double>(std::max<int64_t>(0, now_us_ - victim->request->arrival_us));
+        score = waiting_us / (static_cast<double>(victim->request->priority) * std::max(victim->num_generated(), 1));
+      }
+    }
+    if (best == nullptr || score > best_score) {
+      best = victim;
+      best_score = score;
+    }
+  }
+  return best;
+}
+
+bool Scheduler::SwapIsCheaper(const Sequence& victim) const {
+  const StepCost& cost = config_.step_cost;
+  const double swap_us = 2 * cost.us_per_swapped_block * kv_.NumBlocks(victim.blocks);
+  return config_.num_cpu_blocks > 0 && swap_us <= cost.us_per_prefill_token * victim.num_computed;
+}
+
+void Scheduler::Preempt(Sequence& victim) {
+  CHECK(victim.can_be_preempted() && victim.phase == SequencePhase::kRunning);
+  BlockTable host = kv_.NewTable();
+  const bool swapped = SwapIsCheaper(victim) && kv_.SwapOut(victim.blocks, host, copies_);
+  Release(victim);
+  victim.phase = swapped ? SequencePhase::kSwapped : SequencePhase::kWaiting;
+  victim.host_blocks = std::move(host);
+  if (!swapped) {
+    victim.num_computed = 0;
+    ++victim.epoch;
+  }
+  ++victim.num_preemptions;
+  victim.preempted_step = step_;
+  victim.join_block = -1;
+  const auto place = std::find_if(waiting_.begin(), waiting_.end(), [&](const Sequence* s) { return s->order > victim.order; });
+  waiting_.insert(place, &victim);
+  ++counters_.num_preemptions;
+  counters_.num_swaps += swapped;
+}
+
+}  // namespace millrace
