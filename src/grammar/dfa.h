@@ -1,0 +1,70 @@
+// Dfa: a trimmed deterministic automaton over code points, and the Boolean operations that JSON Schema needs.
+// Invariants: (1) state 0 is the start; (2) every state reaches an accepting one; (3) the empty language has no states;
+// (4) surrogate code points have no transition. Immutable once built and shared between grammars.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "grammar/budget.h"
+#include "grammar/char_set.h"
+
+namespace millrace::grammar {
+
+inline constexpr uint32_t kNoState = UINT32_MAX;
+
+// Partition of the code points into classes that no transition distinguishes.
+struct Alphabet {
+  std::vector<uint32_t> starts = {0};  // ascending first code point of each interval; the last ends at kMaxCodePoint
+  std::vector<uint16_t> classes = {0};  // class of each interval
+  std::array<uint16_t, 128> ascii = {};
+  uint32_t num_classes = 1;
+
+  size_t IntervalOf(uint32_t c) const;
+  uint32_t ClassOf(uint32_t c) const { return c < 128 ? ascii[c] : classes[IntervalOf(c)]; }
+  void FillAscii();
+};
+
+struct Dfa {
+  Alphabet alphabet;
+  std::vector<uint32_t> next;      // [num_states, num_classes], kNoState where there is no way on
+  std::vector<uint8_t> accepting;  // [num_states]
+
+  uint32_t num_states() const { return static_cast<uint32_t>(accepting.size()); }
+  bool empty() const { return accepting.empty(); }
+  uint32_t Next(uint32_t state, uint32_t c) const { return next[state * alphabet.num_classes + alphabet.ClassOf(c)]; }
+  // Whether some code point of [first, last] has a transition from state.
+  bool CanStepWithin(uint32_t state, uint32_t first, uint32_t last) const;
+  bool CanStep(uint32_t state) const;
+  bool Accepts(std::u32string_view text) const;
+};
+using DfaPtr = std::shared_ptr<const Dfa>;
+
+inline constexpr uint32_t kMaxDfaStates = 60'000;
+
+// Every one is bounded by kMaxDfaStates and the budget: kUnsupported beyond.
+Result<DfaPtr> IntersectDfa(const Dfa& a, const Dfa& b, Budget& budget);
+Result<DfaPtr> UnionDfa(const Dfa& a, const Dfa& b, Budget& budget);
+Result<DfaPtr> SubtractDfa(const Dfa& a, const Dfa& b, Budget& budget);
+// The language of all strings; one state.
+DfaPtr AnyStringDfa();
+// Exactly the given strings.
+Result<DfaPtr> StringSetDfa(const std::vector<std::u32string>& strings, Budget& budget);
+// Strings of min to max code points (max < 0: no limit).
+Result<DfaPtr> LengthDfa(int64_t min, int64_t max, Budget& budget);
+
+// All words, or nullopt when there are more than limit (or infinitely many) or they are too long.
+std::optional<std::vector<std::u32string>> EnumerateWords(const Dfa& dfa, size_t limit);
+// Per state: does it accept finitely many words?
+std::vector<uint8_t> FiniteStates(const Dfa& dfa);
+// A short accepted word (shortest in code points); nullopt for the empty language.
+std::optional<std::u32string> ShortestWord(const Dfa& dfa);
+
+// Removes states that reach no accepting state, or that the start does not reach, and merges equivalent ones.
+Dfa TrimAndMinimize(Dfa dfa);
+
+}  // namespace millrace::grammar

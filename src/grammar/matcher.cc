@@ -1,0 +1,173 @@
+#include <algorithm>
+#include <utility>
+
+#include "grammar/grammar.h"
+
+namespace millrace::grammar {
+namespace {
+
+void SetBit(std::span<uint32_t> mask, TokenId id) { mask[static_cast<size_t>(id) / 32] |= 1u << (id % 32); }
+
+void OrLocal(const LocalMask& local, std::span<uint32_t> mask) {
+  for (size_t w = 0; w < local.bits.size(); ++w) mask[w] |= local.bits[w];
+  for (TokenId id : local.ids) SetBit(mask, id);
+}
+
+}  // namespace
+
+GrammarMatcher::GrammarMatcher(GrammarPtr grammar, int max_rollback)
+    : grammar_(std::move(grammar)),
+      machine_(grammar_->program()),
+      max_rollback_(static_cast<size_t>(std::max(0, max_rollback))) {
+  history_.emplace_back();
+  machine_.Start(history_.back().set);
+}
+
+void GrammarMatcher::Push(Snapshot snapshot) {
+  snapshot.text_size = machine_.text_size();
+  history_.push_back(std::move(snapshot));
+  if (history_.size() > max_rollback_ + 1) history_.pop_front();
+  if (machine_.num_nodes() > collect_at_) {
+    std::vector<ConfigSet*> live;
+    for (Snapshot& s : history_) live.push_back(&s.set);
+    machine_.Collect(live);
+    collect_at_ = 2 * machine_.num_nodes() + 4096;
+  }
+}
+
+bool GrammarMatcher::AcceptToken(TokenId id) {
+  if (IsTerminated() || id < 0 || id >= grammar_->vocabulary().vocab_size()) return false;
+  if (grammar_->vocabulary().IsEnd(id) && CanEnd()) {
+    Snapshot end{.set = {}, .terminated = true};
+    end.set.ended = true;
+    Push(std::move(end));
+    return true;
+  }
+  const std::string_view bytes = grammar_->vocabulary().BytesOf(id);
+  if (!bytes.empty() && AcceptBytes(bytes)) return true;
+  const Machine::Mark mark = machine_.GetMark();
+  Snapshot next;
+  machine_.StepToken(current().set, id, next.set);
+  if (next.set.empty()) {
+    machine_.Truncate(mark);
+    return false;
+  }
+  Push(std::move(next));
+  return true;
+}
+
+bool GrammarMatcher::AcceptBytes(std::string_view bytes) {
+  if (IsTerminated()) return false;
+  const Machine::Mark mark = machine_.GetMark();
+  ConfigSet sets[2];
+  const ConfigSet* from = &current().set;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    machine_.Step(*from, static_cast<uint8_t>(bytes[i]), sets[i & 1]);
+    from = &sets[i & 1];
+    if (from->empty()) {
+      machine_.Truncate(mark);
+      return false;
+    }
+  }
+  Push({.set = *from});
+  return true;
+}
+
+void GrammarMatcher::Rollback(int n) {
+  CHECK(n >= 0 && n <= rollback_available(), "rollback of {} tokens, {} are available", n, rollback_available());
+  history_.resize(history_.size() - static_cast<size_t>(n));
+  machine_.TruncateText(current().text_size);
+}
+
+std::string GrammarMatcher::ForcedBytes(size_t max_bytes) {
+  std::string forced;
+  if (IsTerminated()) return forced;
+  const Machine::Mark mark = machine_.GetMark();
+  ConfigSet now = current().set, next, only;
+  while (forced.size() < max_bytes && !now.ended) {
+    int ways = 0;
+    uint8_t byte = 0;
+    Machine::Mark kept = machine_.GetMark();
+    for (int b = 0; b < 256 && ways < 2; ++b) {
+      const Machine::Mark before = machine_.GetMark();
+      machine_.Step(now, static_cast<uint8_t>(b), next);
+      if (next.empty()) {
+        machine_.Truncate(before);
+        continue;
+      }
+      ++ways;
+      byte = static_cast<uint8_t>(b);
+    }
+    machine_.Truncate(kept);
+    // A control token is another way on.
+    for (const Config& config : now.configs) ways += machine_.EdgeOf(config).kind == EdgeKind::kToken;
+    if (ways != 1) break;
+    machine_.Step(now, byte, only);
+    std::swap(now, only);
+    forced += static_cast<char>(byte);
+  }
+  machine_.Truncate(mark);
+  return forced;
+}
+
+void GrammarMatcher::FillBitmask(std::span<uint32_t> mask) {
+  CHECK_EQ(mask.size(), grammar_->vocabulary().mask_words());
+  std::fill(mask.begin(), mask.end(), 0u);
+  if (IsTerminated()) return;
+  for (const Config& config : current().set.configs) FillConfig(config, mask);
+  if (CanEnd()) {
+    for (TokenId id : grammar_->vocabulary().end_ids()) SetBit(mask, id);
+  }
+}
+
+void GrammarMatcher::FillConfig(const Config& config, std::span<uint32_t> mask) {
+  const Edge& edge = machine_.EdgeOf(config);
+  if (edge.kind == EdgeKind::kToken) {
+    if (edge.arg < static_cast<uint32_t>(grammar_->vocabulary().vocab_size())) SetBit(mask, static_cast<TokenId>(edge.arg));
+    return;
+  }
+  if (edge.kind == EdgeKind::kKey) return FillKey(config, mask);
+  const auto local = grammar_->MaskOf(edge.arg, config.lex);
+  OrLocal(*local, mask);
+  FillExits(config, *local, mask);
+}
+
+void GrammarMatcher::FillExits(const Config& config, const LocalMask& local, std::span<uint32_t> mask) {
+  ConfigSet after;
+  for (const LocalMask::Exit& exit : local.exits) {
+    const Machine::Mark mark = machine_.GetMark();
+    machine_.Leave(config, exit.label, after);
+    WalkTrie(exit.rest, 0, after, mask);
+    machine_.Truncate(mark);
+  }
+}
+
+void GrammarMatcher::WalkTrie(const TokenTrie& trie, uint32_t root, const ConfigSet& base, std::span<uint32_t> mask) {
+  if (base.configs.empty()) return;
+  const uint32_t base_depth = trie.node(root).depth;
+  const uint32_t end = trie.node(root).end;
+  // walk_marks_[d]: the machine before any node of depth d below the current path.
+  if (walk_marks_.size() < 2) walk_marks_.resize(2);
+  walk_marks_[1] = machine_.GetMark();
+  for (uint32_t i = root + 1; i < end;) {
+    const TokenTrie::Node& node = trie.node(i);
+    const size_t depth = node.depth - base_depth;
+    if (walk_sets_.size() <= depth) {
+      walk_sets_.resize(depth + 1);
+      walk_marks_.resize(depth + 2);
+    }
+    machine_.Truncate(walk_marks_[depth]);
+    ConfigSet& next = walk_sets_[depth];
+    machine_.Step(depth == 1 ? base : walk_sets_[depth - 1], node.byte, next);
+    if (next.empty()) {
+      i = node.end;
+      continue;
+    }
+    for (TokenId id : trie.TokensAt(i)) SetBit(mask, id);
+    walk_marks_[depth + 1] = machine_.GetMark();
+    ++i;
+  }
+  machine_.Truncate(walk_marks_[1]);
+}
+
+}  // namespace millrace::grammar
