@@ -29,7 +29,8 @@ TEST(SafetensorsCheckpoint, ReadsTinyStories656k) {
   EXPECT_EQ((*checkpoint)->Find("lm_head.weight"), nullptr);
   EXPECT_TRUE((*checkpoint)->Require("model.embed_tokens.weight", 2048, 128).ok());
   EXPECT_TRUE((*checkpoint)->Require("model.layers.1.mlp.down_proj.weight", 128, 384).ok());
-  EXPECT_EQ((*checkpoint)->info().num_parameters, 2048 * 128 + 128 + 2 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 128 * 384 + 2 * 128));
+  EXPECT_EQ((*checkpoint)->info().num_parameters,
+            2048 * 128 + 128 + 2 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 128 * 384 + 2 * 128));
 }
 
 }  // namespace
