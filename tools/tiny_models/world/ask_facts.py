@@ -1,0 +1,335 @@
+"""Questions about facts: countries, animals, words, categories, professions."""
+
+import random
+
+from world import facts
+from world.grammar import Sample, article, assistant, capitalise, casual, choose, join_words, user
+
+
+def _sample(rng, family, key, question, reply, answer):
+    return Sample(family, key, [user(casual(rng, question)), assistant(reply)], answer)
+
+
+CAPITAL_QUESTIONS = [
+    "What is the capital of {country}?",
+    "[Please tell|Tell] me the capital of {country}.",
+    "[Do you know|Can you tell me] the capital of {country}?",
+    "Which city is the capital of {country}?",
+    "What's {country}'s capital?",
+    "Name the capital [city |]of {country}.",
+    "{country}: what is the capital?",
+]
+
+
+def capital(rng: random.Random) -> Sample:
+    country, city, _, _ = rng.choice(facts.COUNTRIES)
+    index, question = choose(rng, CAPITAL_QUESTIONS, country=country)
+    reply = f"The capital of {country} is {city}."
+    return _sample(rng, "capital", f"capital/{country}/{index}", capitalise(question), reply, city)
+
+
+def capital_check(rng: random.Random) -> Sample:
+    """Is this city the capital of this country, or of that one?"""
+    right, wrong = rng.sample(facts.COUNTRIES, 2)
+    city = right[1]
+    style = rng.randrange(3)
+    if style == 0:
+        question = f"Is {city} the capital of {right[0]}?"
+        reply, answer = f"Yes, {city} is the capital of {right[0]}.", "Yes"
+    elif style == 1:
+        question = f"Is {wrong[1]} the capital of {right[0]}?"
+        reply, answer = f"No, the capital of {right[0]} is {city}.", "No"
+    else:
+        first, second = rng.sample([right[0], wrong[0]], 2)
+        question = f"Is {city} [the capital of|in] {first} or [of|in] {second}?"
+        question = choose(rng, [question])[1]
+        reply, answer = f"{city} is the capital of {right[0]}.", right[0]
+    key = f"capital_check/{right[0]}/{wrong[0]}/{style}"
+    return _sample(rng, "capital_check", key, question, reply, answer)
+
+
+COUNTRY_ASPECTS = [
+    ("Which country has the capital {city}?", "{city} is the capital of {country}.", "country"),
+    ("{city} is the capital of which country?", "{city} is the capital of {country}.", "country"),
+    ("[In which country is|Where is] {city}?", "{city} is in {country}.", "country"),
+    ("On which continent is {country}?", "{country} is in {continent}.", "continent"),
+    ("Which continent is {country} [in|part of]?", "{country} is in {continent}.", "continent"),
+    ("Where is {country}?", "{country} is in {continent}.", "continent"),
+    ("What language do people speak in {country}?", "People in {country} speak {language}.", "language"),
+    ("Which language is spoken in {country}?", "People in {country} speak {language}.", "language"),
+    (
+        "Tell me about {country}.",
+        "{country} is a country in {continent}. Its capital is {city}, and people there speak {language}.",
+        "city",
+    ),
+    (
+        "What do you know about {city}?",
+        "{city} is the capital of {country}, a country in {continent}.",
+        "country",
+    ),
+]
+
+
+def country(rng: random.Random) -> Sample:
+    row = rng.choice(facts.COUNTRIES)
+    fields = dict(zip(("country", "city", "continent", "language"), row))
+    index = rng.randrange(len(COUNTRY_ASPECTS))
+    question, reply, aspect = COUNTRY_ASPECTS[index]
+    question = choose(rng, [question], **fields)[1]
+    reply = capitalise(choose(rng, [reply], **fields)[1])
+    key = f"country/{row[0]}/{index}"
+    return _sample(rng, "country", key, capitalise(question), reply, fields[aspect])
+
+
+ANIMAL_ASPECTS = [
+    ("What sound does {a} make?", "{A} {sound}.", "sound"),
+    ("[What noise does|Which sound does] {a} make?", "{A} {sound}.", "sound"),
+    ("How many legs does {a} have?", "{A} has {legs} legs.", "legs"),
+    ("Tell me how many legs {a} has.", "{A} has {legs} legs.", "legs"),
+    ("Where does {a} live?", "{A} lives {home}.", "home"),
+    ("Where can I find {a}?", "You can find {a} {home}.", "home"),
+    ("What does {a} eat?", "{A} eats {food}.", "food"),
+    ("What [is the food of|food do you give to] {a}?", "{A} eats {food}.", "food"),
+    ("What is a young {animal} called?", "A young {animal} is called {young}.", "young"),
+    (
+        "[What do you call|What is the name for] a baby {animal}?",
+        "A baby {animal} is called {young}.",
+        "young",
+    ),
+    ("What kind of animal is {a}?", "{A} is {kind}.", "kind"),
+    ("Is {a} a mammal, a bird or something else?", "{A} is {kind}.", "kind"),
+    (
+        "[Tell me [something |]about|What do you know about|Describe] {a}.",
+        "{A} is {kind}. It lives {home}, it eats {food}, and it {sound}.",
+        "food",
+    ),
+]
+
+
+def animal(rng: random.Random) -> Sample:
+    name, sound, legs, home, food, young, kind = rng.choice(facts.ANIMALS)
+    index = rng.randrange(len(ANIMAL_ASPECTS))
+    question, reply, aspect = ANIMAL_ASPECTS[index]
+    fields = {
+        "animal": name,
+        "a": article(name),
+        "A": capitalise(article(name)),
+        "sound": sound,
+        "legs": "no" if legs == "0" else legs,
+        "home": ("on " if home in ("a farm", "the savanna") else "in ") + home,
+        "food": food,
+        "young": article(young),
+        "kind": article(kind),
+    }
+    question = choose(rng, [question], **fields)[1]
+    reply = choose(rng, [reply], **fields)[1]
+    return _sample(rng, "animal", f"animal/{name}/{index}", question, reply, fields[aspect].split()[-1])
+
+
+SIZE_QUESTIONS = [
+    "Which is {more}, {a} or {b}?",
+    "What is {more}: {a} or {b}?",
+    "Is {a} {more} than {b}?",
+    "Between {a} and {b}, which [animal |one |]is {more}?",
+]
+
+
+def animal_size(rng: random.Random) -> Sample:
+    low, high = sorted(rng.sample(range(len(facts.SIZES)), 2))
+    small, big = facts.SIZES[low], facts.SIZES[high]
+    first, second = rng.sample([small, big], 2)
+    more = rng.choice(["bigger", "larger", "smaller"])
+    winner, loser = (small, big) if more == "smaller" else (big, small)
+    fields = dict(more=more, a=article(first), b=article(second))
+    index, question = choose(rng, SIZE_QUESTIONS, **fields)
+    reply = f"{capitalise(article(winner))} is {more} than {article(loser)}."
+    answer = reply
+    if index == 2:
+        answer = "Yes" if winner == first else "No"
+        reply = f"{answer}, {article(winner)} is {more} than {article(loser)}."
+    return _sample(rng, "animal_size", f"size/{low}/{high}/{index}", question, reply, answer)
+
+
+WORD_QUESTIONS = {
+    "opposite": [
+        "What is the opposite of {word}?",
+        "[Give|Tell] me the opposite of {word}.",
+        "What's the opposite of '{word}'?",
+        "What is an antonym of '{word}'?",
+        "Which word means the opposite of {word}?",
+    ],
+    "synonym": [
+        "What is another word for {word}?",
+        "[Give|Tell] me a synonym [of|for] {word}.",
+        "What is a synonym of '{word}'?",
+        "Which word means the same as {word}?",
+    ],
+    "plural": [
+        "What is the plural of {word}?",
+        "[Give|Tell] me the plural of '{word}'.",
+        "How do you say more than one {word}?",
+        "One {word}, two what?",
+    ],
+    "past tense": [
+        "What is the past tense of {word}?",
+        "[Give|Tell] me the past tense of '{word}'.",
+        "Today I {word}. Yesterday I ...?",
+        "What is the past of the verb {word}?",
+    ],
+}
+WORD_REPLIES = {
+    "opposite": "The opposite of {word} is {other}.",
+    "synonym": "Another word for {word} is {other}.",
+    "plural": "The plural of {word} is {other}.",
+    "past tense": "The past tense of {word} is {other}.",
+}
+
+
+def word(rng: random.Random) -> Sample:
+    tables = {
+        "opposite": facts.OPPOSITES + [(b, a) for a, b in facts.OPPOSITES],
+        "synonym": facts.SYNONYMS,
+        "plural": facts.PLURALS,
+        "past tense": facts.PAST_TENSES,
+    }
+    relation = rng.choice(list(tables) + ["opposite"])
+    first, other = rng.choice(tables[relation])
+    index, question = choose(rng, WORD_QUESTIONS[relation], word=first)
+    reply = choose(rng, [WORD_REPLIES[relation]], word=first, other=other)[1]
+    return _sample(rng, "word", f"{relation}/{first}/{index}", question, reply, other)
+
+
+def category(rng: random.Random) -> Sample:
+    kind = rng.choice(list(facts.CATEGORIES))
+    thing = rng.choice(facts.CATEGORIES[kind])
+    other = rng.choice([k for k in facts.CATEGORIES if k != kind and thing not in facts.CATEGORIES[k]])
+    a_thing, a_kind, a_other = (
+        article(thing) if kind not in ("color", "drink") else thing,
+        article(kind),
+        article(other),
+    )
+    style = rng.randrange(4)
+    first, second = rng.sample([a_kind, a_other], 2)
+    reply = f"{capitalise(a_thing)} is {a_kind}."
+    answer = kind
+    if style == 0:
+        question = f"Is {a_thing} {first} or {second}?"
+    elif style == 1:
+        question, reply, answer = f"Is {a_thing} {a_kind}?", f"Yes, {a_thing} is {a_kind}.", "Yes"
+    elif style == 2:
+        question = f"Is {a_thing} {a_other}?"
+        reply, answer = f"No, {a_thing} is not {a_other}. It is {a_kind}.", "No"
+    else:
+        question = rng.choice([f"What is {a_thing}?", f"What kind of thing is {a_thing}?"])
+    return _sample(rng, "category", f"category/{thing}/{style}", question, reply, answer)
+
+
+LIST_QUESTIONS = [
+    "[Name|List|Give me|Tell me] {n} {kinds}.",
+    "Can you name {n} {kinds}?",
+    "I need a list of {n} {kinds}.",
+    "[Write|Make] a [numbered |]list of {n} {kinds}.",
+]
+NUMBER_WORDS = ["zero", "one", "two", "three", "four", "five"]
+
+
+def category_list(rng: random.Random) -> Sample:
+    kind = rng.choice(list(facts.CATEGORIES))
+    count = rng.randint(2, 5)
+    kinds = facts.CATEGORY_PLURALS.get(kind, kind + "s")
+    number = rng.choice([str(count), NUMBER_WORDS[count]])
+    index, question = choose(rng, LIST_QUESTIONS, n=number, kinds=kinds)
+    things = rng.sample(facts.CATEGORIES[kind], count)
+    if index >= 2:
+        reply = "\n".join(f"{i}. {capitalise(thing)}" for i, thing in enumerate(things, 1))
+    else:
+        reply = f"{capitalise(NUMBER_WORDS[count])} {kinds} are {join_words(things)}."
+    return _sample(
+        rng, "category_list", f"list/{kind}/{count}/{index}", question, reply, f"{count} of {kind}"
+    )
+
+
+PROFESSION_ASPECTS = [
+    ("What does {a} do?", "{A} {does}.", "does"),
+    ("What is the [job|work] of {a}?", "{A} {does}.", "does"),
+    ("Where does {a} work?", "{A} works in {place}.", "place"),
+    ("In which place does {a} work?", "{A} works in {place}.", "place"),
+    ("Who {does}?", "{A} {does}.", "name"),
+]
+
+
+def profession(rng: random.Random) -> Sample:
+    name, does, place = rng.choice(facts.PROFESSIONS)
+    place = place.replace("the sea", "a ship at sea")
+    index = rng.randrange(len(PROFESSION_ASPECTS))
+    question, reply, aspect = PROFESSION_ASPECTS[index]
+    fields = {"name": name, "a": article(name), "A": capitalise(article(name)), "does": does, "place": place}
+    question = choose(rng, [question], **fields)[1]
+    reply = choose(rng, [reply], **fields)[1]
+    return _sample(rng, "profession", f"profession/{name}/{index}", question, reply, fields[aspect])
+
+
+def general(rng: random.Random) -> Sample:
+    question, reply, answer, other = rng.choice(facts.GENERAL)
+    style = rng.randrange(4)
+    asked = [
+        question,
+        other,
+        f"Please tell me: {question[0].lower()}{question[1:]}",
+        f"Hey, {question[0].lower()}{question[1:]}",
+    ][style]
+    return _sample(rng, "general", f"general/{question}/{style}", asked, reply, answer)
+
+
+ENUMERATIONS = {
+    "the days of the week": facts.DAYS,
+    "the months of the year": facts.MONTHS,
+    "the seasons": list(facts.SEASONS),
+    "the planets": "Mercury Venus Earth Mars Jupiter Saturn Uranus Neptune".split(),
+    "the colors of the rainbow": "red orange yellow green blue indigo violet".split(),
+    "the continents": [
+        "Africa",
+        "Antarctica",
+        "Asia",
+        "Australia",
+        "Europe",
+        "North America",
+        "South America",
+    ],
+}
+
+
+def enumeration(rng: random.Random) -> Sample:
+    what = rng.choice(list(ENUMERATIONS))
+    questions = ["[What|Which] are {w}?", "[Name|List|Tell me|Say] {w}.", "Can you [name|list] {w}?"]
+    index, question = choose(rng, questions, w=what)
+    listed = join_words(ENUMERATIONS[what])
+    reply = f"{capitalise(what)} are {listed}."
+    return _sample(rng, "enumeration", f"enumeration/{what}/{question}", question, reply, listed)
+
+
+def count_up(rng: random.Random) -> Sample:
+    first = rng.choice([1, 1, 1, rng.randint(2, 20)])
+    last = first + rng.randint(3, 10)
+    down = rng.random() < 0.25
+    questions = ["Count from {a} to {b}.", "Can you count from {a} to {b}?", "[Please count|Count] to {b}."]
+    a, b = (last, first) if down else (first, last)
+    index, question = choose(rng, questions[:2] if down or first > 1 else questions, a=a, b=b)
+    numbers = ", ".join(map(str, range(a, b - 1, -1) if down else range(a, b + 1)))
+    return _sample(rng, "count_up", f"count/{a}/{b}/{index}", question, f"{numbers}.", numbers)
+
+
+FAMILIES = {
+    enumeration: 1,
+    count_up: 1,
+    capital: 4,
+    capital_check: 2,
+    country: 4,
+    animal: 5,
+    animal_size: 2,
+    word: 5,
+    category: 3,
+    category_list: 3,
+    profession: 2,
+    general: 4,
+}
