@@ -33,17 +33,19 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Linear or n log n in the text. Invalid UTF-8 is encoded byte by byte where the vocabulary can, else as the unknown token.
+  // Linear or n log n in the text; a word beyond 1 MiB is cut. Invalid UTF-8 is encoded byte by byte where the
+  // vocabulary can, else as the unknown token. Scratch memory is bounded by a multiple of the text.
   virtual std::vector<TokenId> Encode(std::string_view text, const EncodeOptions& options = {}) const = 0;
 
-  // The text of a sequence of ids, as the model's own decoder gives it. skip_special leaves control tokens out. Ids outside the
-  // vocabulary decode to nothing.
+  // The text of a sequence of ids, as the model's own decoder gives it. skip_special leaves control tokens out. Ids
+  // outside the vocabulary decode to nothing.
   virtual std::string Decode(std::span<const TokenId> ids, bool skip_special = true) const = 0;
 
   virtual int vocab_size() const = 0;
 
-  // The exact bytes that a token adds to the output when it is not the first one (SentencePiece's U+2581 is a space here, a
-  // byte token is its byte). Empty for control and unused tokens. Grammar masks are computed from these.
+  // The exact bytes that a token adds to the output when it is not the first one (SentencePiece's U+2581 is a space
+  // here, a byte token is its byte). Empty for control, unknown and unused tokens. Grammar masks are computed from
+  // these.
   virtual std::string_view TokenBytes(TokenId id) const = 0;
   // The token as the vocabulary spells it: "Ġhello", "▁hello", "<0x0A>", "<|im_end|>".
   virtual std::string_view TokenText(TokenId id) const = 0;
@@ -55,10 +57,18 @@ class Tokenizer {
   virtual std::optional<TokenId> eos_id() const = 0;
   // Every id that ends a generation: EOS, end of turn, end of message.
   virtual std::span<const TokenId> end_ids() const = 0;
+
+  // What a token adds to decoded text, before invalid UTF-8 is replaced. `first`: no token of the sequence was decoded
+  // before it (skipped ones don't count), so that SentencePiece's dummy prefix goes. Control and unknown tokens give
+  // their text, or nothing with skip_special. Ids outside the vocabulary give nothing.
+  virtual std::string_view DecodedBytes(TokenId id, bool first, bool skip_special) const;
+  // U+FFFD for every byte that is not UTF-8 (SentencePiece), else for every maximal subpart of a character.
+  virtual bool replaces_each_invalid_byte() const { return false; }
 };
 
-// Streaming detokenizer: feeds ids one by one and returns text as soon as it is certain. Never emits part of a UTF-8 character; bytes
-// that can't become one are emitted as U+FFFD, as Decode does. Concatenated output == Decode(all ids).
+// Streaming detokenizer, for one sequence and one thread at a time: feeds ids one by one and returns text as soon as it
+// is certain. Never emits part of a UTF-8 character; bytes that can't become one are emitted as U+FFFD, as Decode does.
+// Concatenated output == Decode(all ids).
 class StreamingDetokenizer {
  public:
   explicit StreamingDetokenizer(const Tokenizer& tokenizer, bool skip_special = true)
@@ -73,7 +83,7 @@ class StreamingDetokenizer {
   const Tokenizer& tokenizer_;
   const bool skip_special_;
   std::string pending_;  // at most 3 bytes of an unfinished character
-  bool at_start_ = true;
+  bool first_ = true;    // no token was decoded yet
 };
 
 }  // namespace millrace
