@@ -166,6 +166,7 @@ void Scheduler::AppendOutputs(Sequence& sequence, Plan& plan, Row& row) {
                              .row = row_index,
                              .sample = sample,
                              .target = target,
+                             .num_logprobs = sample ? 0 : std::max(0, sequence.sampling().prompt_logprobs),
                              .output_position = position + 1});
   };
   if (sequence.sampling().prompt_logprobs >= 0 && sequence.choice_index == 0) {

@@ -38,8 +38,9 @@ Status ValidateSchedulerConfig(const SchedulerConfig& c) {
     return InvalidArgument("the model declares {} KV groups, expected 1 to 16", c.kv_groups.size());
   }
   for (const KvGroupSpec& group : c.kv_groups) {
-    if (group.bytes_per_block <= 0) return InvalidArgument("a KV group has {} bytes per block", group.bytes_per_block);
     const bool recurrent = group.kind == KvGroupKind::kRecurrent;
+    if (!recurrent && group.bytes_per_block <= 0) return InvalidArgument("a KV group has {} bytes per block", group.bytes_per_block);
+    if (recurrent && (group.layers.empty() || group.state_piece_bytes.empty())) return InvalidArgument("a recurrent KV group has no state");
     if (recurrent && c.num_speculative_tokens > 0) {
       return Unsupported("num_speculative_tokens is {}, models with recurrent state need 0", c.num_speculative_tokens);
     }

@@ -57,12 +57,19 @@ class RandomRun {
 
   SchedulerConfig MakeConfig() {
     SchedulerConfig config;
+    const KvGroupSpec full = {.kind = KvGroupKind::kFull, .layers = {0}, .bytes_per_block = 64};
+    const KvGroupSpec latent = {.kind = KvGroupKind::kLatent, .layers = {0}, .bytes_per_block = 64};
+    const KvGroupSpec state = {.kind = KvGroupKind::kRecurrent, .layers = {1}, .state_piece_bytes = {64}};
+    const KvGroupSpec two_states = {.kind = KvGroupKind::kRecurrent, .layers = {1, 2}, .state_piece_bytes = {64}};
+    const auto window = [&] {
+      return KvGroupSpec{.kind = KvGroupKind::kWindow, .layers = {1}, .bytes_per_block = 64, .window_tokens = Pick(1, 60)};
+    };
     switch (Pick(0, 6)) {
-      case 0: config.kv_groups = {{KvGroupKind::kFull, {0}, 64, 0}, {KvGroupKind::kWindow, {1}, 64, Pick(1, 60)}}; break;
-      case 1: config.kv_groups = {{KvGroupKind::kFull, {0}, 64, 0}, {KvGroupKind::kRecurrent, {1}, 64 * Pick(1, 2), 0}}; break;
-      case 2: config.kv_groups = {{KvGroupKind::kWindow, {0}, 64, Pick(1, 60)}, {KvGroupKind::kWindow, {1}, 64, Pick(1, 60)}}; break;
-      case 3: config.kv_groups = {{KvGroupKind::kRecurrent, {0}, 64, 0}, {KvGroupKind::kLatent, {1}, 64, 0}}; break;
-      default: config.kv_groups = {{KvGroupKind::kFull, {0}, 64, 0}};
+      case 0: config.kv_groups = {full, window()}; break;
+      case 1: config.kv_groups = {full, Chance(50) ? state : two_states}; break;
+      case 2: config.kv_groups = {window(), window()}; break;
+      case 3: config.kv_groups = {state, latent}; break;
+      default: config.kv_groups = {full};
     }
     bool recurrent = false;
     for (const KvGroupSpec& group : config.kv_groups) recurrent |= group.kind == KvGroupKind::kRecurrent;
