@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/attention/attention.h"
 #include "kernels/attention/kv_layout.h"
 #include "kernels/embed/embed.h"
@@ -16,6 +18,11 @@ PackedMatrix* PackMatrixFor(OpContext* context, const WeightRows* parts, int num
   return PackMatrixCpu(isa, context, parts, num_parts, bias, gated, error);
 }
 
+// Ops run one after the other and give back what they take.
+int64_t WorkspaceBytesCpu(const WorkspaceQuery* query) {
+  return std::max(LinearWorkspaceBytes(query), AttentionWorkspaceBytes(*query));
+}
+
 OpTable MakeTable(Isa isa) {
   OpTable table;
   table.device = "cpu";
@@ -27,7 +34,7 @@ OpTable MakeTable(Isa isa) {
   }
   table.free_matrix = FreeMatrixCpu;
   table.packed_bytes = PackedBytesCpu;
-  table.workspace_bytes = LinearWorkspaceBytes;
+  table.workspace_bytes = WorkspaceBytesCpu;
   table.linear = LinearCpu;
   table.mlp_up = MlpUpCpu;
   table.embed = EmbedCpu;

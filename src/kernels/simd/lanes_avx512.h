@@ -29,6 +29,8 @@ inline F32x16 Fma(F32x16 a, F32x16 b, F32x16 c) { return _mm512_fmadd_ps(a, b, c
 inline F32x16 Max(F32x16 a, F32x16 b) { return _mm512_max_ps(a, b); }
 inline F32x16 Min(F32x16 a, F32x16 b) { return _mm512_min_ps(a, b); }
 inline F32x16 Abs(F32x16 a) { return _mm512_abs_ps(a); }
+// Neighbours (2i, 2i + 1) exchanged.
+inline F32x16 SwapPairs(F32x16 a) { return _mm512_permute_ps(a, 0xb1); }
 inline F32x16 RoundToEven(F32x16 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 // a * 2^n for whole n <= 127; results below the normal range may become zero.
 inline F32x16 ScaleByPowerOf2(F32x16 a, F32x16 n) { return _mm512_scalef_ps(a, n); }

@@ -69,6 +69,9 @@ inline F32x16 Min(const F32x16& a, const F32x16& b) {
 inline F32x16 Abs(const F32x16& a) {
   return MapF32([&](int i) { return std::fabs(a.lane[i]); });
 }
+inline F32x16 SwapPairs(const F32x16& a) {
+  return MapF32([&](int i) { return a.lane[i ^ 1]; });
+}
 // Adding and taking away 1.5 * 2^23 rounds |a| < 2^22 to nearest even without a call.
 inline F32x16 RoundToEven(const F32x16& a) {
   return MapF32([&](int i) { return (a.lane[i] + 0x1.8p23f) - 0x1.8p23f; });
