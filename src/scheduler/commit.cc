@@ -17,6 +17,21 @@ std::vector<SequenceEvent> Scheduler::Commit(const StepResult& result, int64_t s
   return TakeEvents();
 }
 
+std::vector<SequenceEvent> Scheduler::CommitFailed(uint64_t step_id, const std::string& error) {
+  CHECK(!in_flight_.empty(), "no step is in flight");
+  const Step step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  CHECK_EQ(step.id, step_id);
+  for (const Row& row : step.rows) {
+    const Sequence* sequence = Find(row.sequence);
+    if (sequence == nullptr) continue;
+    // The whole request: its choices may have forked from what the step should have computed.
+    const std::vector<SequenceId> ids = requests_.at(sequence->request->id);
+    for (SequenceId id : ids) Finish(*Find(id), NewEvent(*Find(id)), FinishReason::kError, error);
+  }
+  return TakeEvents();
+}
+
 void Scheduler::CommitRow(const Row& row, const StepResult& result) {
   Sequence* sequence = Find(row.sequence);
   if (sequence == nullptr) return;  // it ended while the step ran

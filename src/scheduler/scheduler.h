@@ -86,6 +86,8 @@ class Scheduler {
   Batch Schedule(int64_t now_us);
   // step_time_us steers the prefill chunk; 0: not measured.
   std::vector<SequenceEvent> Commit(const StepResult& result, int64_t step_time_us = 0);
+  // The oldest step in flight failed as a whole: every request with a row in it ends with kError, and what the step computed is not cached.
+  std::vector<SequenceEvent> CommitFailed(uint64_t step_id, const std::string& error);
   std::vector<SequenceEvent> TakeEvents() { return std::exchange(events_, {}); }
 
   // Keeps the cached full blocks of a prompt until then; returns the tokens kept.
