@@ -95,8 +95,8 @@ void Int8Tile(const TileArgs& args) {
         }
 #pragma GCC unroll 8
         for (int j = part * kQuads; j < (part + 1) * kQuads; ++j) {
-          const __m512i w0 = Format::Quad(body, j, 0);
-          const __m512i w1 = Format::Quad(body, j, 1);
+          const __m512i w0 = Format::Quad(body + Format::kBlockScaleBytes, j, 0);
+          const __m512i w1 = Format::Quad(body + Format::kBlockScaleBytes, j, 1);
 #pragma GCC unroll 16
           for (int t = 0; t < kTokens; ++t) {
             const __m512i v = BroadcastDword(x[t].q + 4 * j);
@@ -106,12 +106,12 @@ void Int8Tile(const TileArgs& args) {
         }
 #pragma GCC unroll 2
         for (int group = 0; group < 2; ++group) {
-          const __m512 scale = Format::Scale(chunk, b, part, group);
+          const __m512 scale = Format::Scale(chunk, body, b, part, group);
 #pragma GCC unroll 16
           for (int t = 0; t < kTokens; ++t) {
             __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[group][t]), scale);
             if constexpr (kMins) {
-              product = _mm512_fmadd_ps(Format::NegativeMin(chunk, b, part, group), _mm512_set1_ps(x[t].sum.value[part]), product);
+              product = _mm512_fmadd_ps(Format::NegativeMin(chunk, body, part, group), _mm512_set1_ps(x[t].sum.value[part]), product);
             }
             acc[group][t] = _mm512_fmadd_ps(product, _mm512_set1_ps(x[t].scale), acc[group][t]);
           }

@@ -10,8 +10,9 @@ struct HalfScaled {
   static constexpr BlockSum kSum = BlockSum::kOffset;
   static constexpr int kChunkBlocks = 1;
   static constexpr int kHeaderBytes = 64;
+  static constexpr int kBlockScaleBytes = 0;
   static constexpr int kBlockBytes = 128 * kBits;
-  static __m512 Scale(const std::byte* chunk, int, int, int group) { return LoadHalves(chunk + group * 32); }
+  static __m512 Scale(const std::byte* chunk, const std::byte*, int, int, int group) { return LoadHalves(chunk + group * 32); }
 };
 
 template <int kBits>
@@ -20,9 +21,10 @@ struct HalfScaledMin {
   static constexpr int kOffset = 0;
   static constexpr int kChunkBlocks = 1;
   static constexpr int kHeaderBytes = 128;
+  static constexpr int kBlockScaleBytes = 0;
   static constexpr int kBlockBytes = 128 * kBits;
-  static __m512 Scale(const std::byte* chunk, int, int, int group) { return LoadHalves(chunk + group * 32); }
-  static __m512 NegativeMin(const std::byte* chunk, int, int, int group) { return LoadHalves(chunk + 64 + group * 32); }
+  static __m512 Scale(const std::byte* chunk, const std::byte*, int, int, int group) { return LoadHalves(chunk + group * 32); }
+  static __m512 NegativeMin(const std::byte* chunk, const std::byte*, int, int group) { return LoadHalves(chunk + 64 + group * 32); }
 };
 
 struct FormatQ4_0 : HalfScaled<4> {
@@ -64,13 +66,14 @@ struct FormatMXFP4 {
   static constexpr int kOffset = 12;
   static constexpr int kChunkBlocks = 2;
   static constexpr int kHeaderBytes = 64;
+  static constexpr int kBlockScaleBytes = 0;
   static constexpr int kBlockBytes = 512;
   static __m512i Quad(const std::byte* body, int j, int group) {
     const __m512i table = _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
     return _mm512_shuffle_epi8(table, Nibbles(body, j, group));
   }
   // 2^(e - 128): e shifted into the exponent is 2^(e - 127), and halving it is exact down to e = 1. e = 0 gives 0 for 2^-128.
-  static __m512 Scale(const std::byte* chunk, int b, int, int group) {
+  static __m512 Scale(const std::byte* chunk, const std::byte*, int b, int, int group) {
     const auto* bytes = reinterpret_cast<const __m128i*>(chunk + b * kPanelRows + group * 16);
     const __m512i exponent = _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(bytes)), 23);
     return _mm512_mul_ps(_mm512_castsi512_ps(exponent), _mm512_set1_ps(0.5f));

@@ -93,7 +93,7 @@ void PlainTile(const TileArgs& args) {
 template <int kCount>
 void Int8Tile(const TileArgs& args) {
   const PanelFormat& format = *args.format;
-  const int values = format.halves ? 16 : 32;  // to a scale
+  const int values = format.HasHalves() ? 16 : 32;  // to a scale
   float acc[kCount][kPanelRows] = {};
   BlockValues w;
   for (int64_t block = 0; block < args.num_chunks * format.chunk_blocks; ++block) {

@@ -40,14 +40,20 @@ void AddFifthBits(const uint8_t* qh, uint32_t quad[8]) {
   for (int j = 0; j < 8; ++j) quad[j] |= SpreadBits(bits >> (4 * j)) << 4;
 }
 
-// Codes(block, b, quad): the codes of the b-th 32 values of a stored block. Header(block, row, header): its scales.
-struct FormatQ4_0 {
+// Codes(block, b, quad): the codes of the b-th 32 values of a stored block. Header(block, row, b, header): the scales of the whole block,
+// its first 32 values being block b of the chunk. Scales(block, b, row, scales): the bytes before the codes of its b-th 32 values.
+struct NoBlockScales {
+  template <typename Block>
+  static void Scales(const Block&, int, int, std::byte*) {}
+};
+
+struct FormatQ4_0 : NoBlockScales {
   using Block = BlockQ4_0;
   static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
 };
 
-struct FormatQ4_1 {
+struct FormatQ4_1 : NoBlockScales {
   using Block = BlockQ4_1;
   static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
   static void Header(const Block& block, int row, int, std::byte* header) {
@@ -56,7 +62,7 @@ struct FormatQ4_1 {
   }
 };
 
-struct FormatQ5_0 {
+struct FormatQ5_0 : NoBlockScales {
   using Block = BlockQ5_0;
   static void Codes(const Block& block, int, uint32_t quad[8]) {
     NibbleQuads(block.qs, quad);
@@ -65,7 +71,7 @@ struct FormatQ5_0 {
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
 };
 
-struct FormatQ5_1 {
+struct FormatQ5_1 : NoBlockScales {
   using Block = BlockQ5_1;
   static void Codes(const Block& block, int, uint32_t quad[8]) {
     NibbleQuads(block.qs, quad);
@@ -77,7 +83,7 @@ struct FormatQ5_1 {
   }
 };
 
-struct FormatQ8_0 {
+struct FormatQ8_0 : NoBlockScales {
   using Block = BlockQ8_0;
   static void Codes(const Block& block, int, uint32_t quad[8]) {
     for (int j = 0; j < 8; ++j) quad[j] = Dword(block.qs, j) ^ 0x80808080u;
@@ -85,13 +91,13 @@ struct FormatQ8_0 {
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
 };
 
-struct FormatIQ4_NL {
+struct FormatIQ4_NL : NoBlockScales {
   using Block = BlockIQ4_NL;
   static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
 };
 
-struct FormatMXFP4 {
+struct FormatMXFP4 : NoBlockScales {
   using Block = BlockMXFP4;
   static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
   static void Header(const Block& block, int row, int index, std::byte* header) {
@@ -107,7 +113,9 @@ struct FormatQ2_K {
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.dmin);
-    for (int s = 0; s < 16; ++s) header[2 * kHalfRow + s * kPanelRows + row] = static_cast<std::byte>(block.scales[s]);
+  }
+  static void Scales(const Block& block, int b, int row, std::byte* scales) {
+    for (int h = 0; h < 2; ++h) scales[h * kPanelRows + row] = static_cast<std::byte>(block.scales[2 * b + h]);
   }
 };
 
@@ -121,18 +129,18 @@ struct FormatQ3_K {
   }
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
-    for (int s = 0; s < 16; ++s) {
-      header[kHalfRow + s * kPanelRows + row] = static_cast<std::byte>(UnpackScaleQ3(block.scales, s) - 32);
+  }
+  static void Scales(const Block& block, int b, int row, std::byte* scales) {
+    for (int h = 0; h < 2; ++h) {
+      scales[h * kPanelRows + row] = static_cast<std::byte>(UnpackScaleQ3(block.scales, 2 * b + h) - 32);
     }
   }
 };
 
-void StoreScaleMins(const uint8_t* scales, int row, std::byte* header) {
-  for (int s = 0; s < 8; ++s) {
-    const ScaleMin6 both = UnpackScaleMin6(scales, s);
-    header[2 * kHalfRow + 2 * s * kPanelRows + row] = static_cast<std::byte>(both.scale);
-    header[2 * kHalfRow + (2 * s + 1) * kPanelRows + row] = static_cast<std::byte>(both.min);
-  }
+void StoreScaleMin(const uint8_t* stored, int b, int row, std::byte* scales) {
+  const ScaleMin6 both = UnpackScaleMin6(stored, b);
+  scales[row] = static_cast<std::byte>(both.scale);
+  scales[kPanelRows + row] = static_cast<std::byte>(both.min);
 }
 
 struct FormatQ4_K {
@@ -143,8 +151,8 @@ struct FormatQ4_K {
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.dmin);
-    StoreScaleMins(block.scales, row, header);
   }
+  static void Scales(const Block& block, int b, int row, std::byte* scales) { StoreScaleMin(block.scales, b, row, scales); }
 };
 
 struct FormatQ5_K {
@@ -158,8 +166,8 @@ struct FormatQ5_K {
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.dmin);
-    StoreScaleMins(block.scales, row, header);
   }
+  static void Scales(const Block& block, int b, int row, std::byte* scales) { StoreScaleMin(block.scales, b, row, scales); }
 };
 
 struct FormatQ6_K {
@@ -173,11 +181,13 @@ struct FormatQ6_K {
   }
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
-    for (int s = 0; s < 16; ++s) header[kHalfRow + s * kPanelRows + row] = static_cast<std::byte>(block.scales[s]);
+  }
+  static void Scales(const Block& block, int b, int row, std::byte* scales) {
+    for (int h = 0; h < 2; ++h) scales[h * kPanelRows + row] = static_cast<std::byte>(block.scales[2 * b + h]);
   }
 };
 
-struct FormatIQ4_XS {
+struct FormatIQ4_XS : NoBlockScales {
   using Block = BlockIQ4_XS;
   static void Codes(const Block& block, int b, uint32_t quad[8]) { NibbleQuads(block.qs + b * 16, quad); }
   static void Header(const Block& block, int row, int, std::byte* header) {
@@ -225,7 +235,7 @@ void PackQuantised(const PanelFormat& format, const std::byte* const rows[kPanel
   for (int64_t chunk = 0; chunk < num_chunks; ++chunk, dst += format.ChunkBytes()) {
     for (int row = 0; row < kPanelRows; ++row) {
       if (rows[row] == nullptr) continue;
-      std::byte* body = dst + format.header_bytes + row * 4;
+      std::byte* body = dst + format.header_bytes;
       Block stored;
       for (int b = 0; b < format.chunk_blocks; ++b, body += format.block_bytes) {
         const int64_t block = chunk * format.chunk_blocks + b;
@@ -236,7 +246,8 @@ void PackQuantised(const PanelFormat& format, const std::byte* const rows[kPanel
         }
         uint32_t quad[8];
         Stored::Codes(stored, static_cast<int>(block % span), quad);
-        StoreQuads<kLowBits, kHighBits>(quad, body);
+        StoreQuads<kLowBits, kHighBits>(quad, body + format.block_scale_bytes + row * 4);
+        Stored::Scales(stored, static_cast<int>(block % span), row, body);
       }
     }
   }

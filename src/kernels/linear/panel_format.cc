@@ -12,29 +12,39 @@ namespace {
 
 constexpr int kHalfRow = kPanelRows * 2;  // bytes of a binary16 per row
 
-constexpr int HeaderBytes(Scales scales, bool halves) {
+constexpr int HeaderBytes(Scales scales) {
   switch (scales) {
     case Scales::kNone: return 0;
     case Scales::kHalf: return kHalfRow;
     case Scales::kHalfMin: return 2 * kHalfRow;
     case Scales::kMx: return 2 * kPanelRows;
-    case Scales::kSuper: return kHalfRow + 8 * (halves ? 2 : 1) * kPanelRows;
-    case Scales::kSuperMin: return 2 * kHalfRow + 8 * 2 * kPanelRows;
-    case Scales::kSuperNibbleMin: return 2 * kHalfRow + 8 * 2 * kPanelRows;
+    case Scales::kSuper: return kHalfRow + 8 * kPanelRows;
+    case Scales::kSuperHalves: return kHalfRow;
+    case Scales::kSuperMin: return 2 * kHalfRow;
+    case Scales::kSuperNibbleMin: return 2 * kHalfRow;
   }
   return 0;
 }
 
 constexpr int ChunkBlocks(Scales scales) {
   if (scales == Scales::kMx) return 2;
-  return scales == Scales::kSuper || scales == Scales::kSuperMin || scales == Scales::kSuperNibbleMin ? 8 : 1;
+  return scales == Scales::kHalf || scales == Scales::kHalfMin ? 1 : 8;
 }
 
 constexpr PanelFormat Quantised(DType dtype, Scales scales, int low_bits, int high_bits, int offset,
                                 const int8_t* table = nullptr) {
-  const bool halves = dtype == DType::kQ2_K || dtype == DType::kQ3_K || dtype == DType::kQ6_K;
-  return {dtype,  scales,  low_bits, high_bits, offset, table, halves, ChunkBlocks(scales), HeaderBytes(scales, halves),
-          128 * (low_bits + high_bits)};
+  PanelFormat format;
+  format.dtype = dtype;
+  format.scales = scales;
+  format.low_bits = low_bits;
+  format.high_bits = high_bits;
+  format.offset = offset;
+  format.table = table;
+  format.chunk_blocks = ChunkBlocks(scales);
+  format.header_bytes = HeaderBytes(scales);
+  format.block_scale_bytes = format.chunk_blocks == 8 && scales != Scales::kSuper ? 2 * kPanelRows : 0;
+  format.block_bytes = format.block_scale_bytes + 128 * (low_bits + high_bits);
+  return format;
 }
 
 constexpr PanelFormat Plain(DType dtype, int value_bytes) {
@@ -55,10 +65,10 @@ constexpr PanelFormat kFormats[] = {
     Quantised(DType::kQ5_1, Scales::kHalfMin, 4, 1, 0),
     Quantised(DType::kQ8_0, Scales::kHalf, 8, 0, 128),
     Quantised(DType::kQ2_K, Scales::kSuperNibbleMin, 2, 0, 0),
-    Quantised(DType::kQ3_K, Scales::kSuper, 2, 1, 4),
+    Quantised(DType::kQ3_K, Scales::kSuperHalves, 2, 1, 4),
     Quantised(DType::kQ4_K, Scales::kSuperMin, 4, 0, 0),
     Quantised(DType::kQ5_K, Scales::kSuperMin, 4, 1, 0),
-    Quantised(DType::kQ6_K, Scales::kSuper, 4, 2, 32),
+    Quantised(DType::kQ6_K, Scales::kSuperHalves, 4, 2, 32),
     Quantised(DType::kIQ4_NL, Scales::kHalf, 4, 0, 128, kIQ4Values.data()),
     Quantised(DType::kIQ4_XS, Scales::kSuper, 4, 0, 128, kIQ4Values.data()),
     Quantised(DType::kMXFP4, Scales::kMx, 4, 0, 12, kMXFP4Values.data()),
@@ -86,41 +96,32 @@ int Code(const PanelFormat& format, const std::byte* body, int row, int k) {
   return code;
 }
 
-void UnpackScales(const PanelFormat& format, const std::byte* header, int block, BlockValues* out) {
-  const auto half = [&](int plane, int row) { return F16ToF32(Load<uint16_t>(header + plane * kHalfRow + row * 2)); };
-  for (int row = 0; row < kPanelRows; ++row) {
-    for (int h = 0; h < 2; ++h) {
-      float scale = 0.0f;
-      float min = 0.0f;
-      const std::byte* bytes = header + kHalfRow + row;
-      switch (format.scales) {
-        case Scales::kNone: break;
-        case Scales::kHalf: scale = half(0, row); break;
-        case Scales::kHalfMin:
-          scale = half(0, row);
-          min = -half(1, row);
-          break;
-        case Scales::kMx: scale = MxScaleHalf(static_cast<uint8_t>(header[block * kPanelRows + row])); break;
-        case Scales::kSuper: {
-          const int index = format.halves ? block * 2 + h : block;
-          scale = half(0, row) * static_cast<float>(static_cast<int8_t>(bytes[index * kPanelRows]));
-          break;
-        }
-        case Scales::kSuperMin:
-          bytes += kHalfRow + block * 2 * kPanelRows;
-          scale = half(0, row) * static_cast<float>(static_cast<uint8_t>(bytes[0]));
-          min = half(1, row) * static_cast<float>(static_cast<uint8_t>(bytes[kPanelRows]));
-          break;
-        case Scales::kSuperNibbleMin: {
-          const int both = static_cast<int>(bytes[kHalfRow + (block * 2 + h) * kPanelRows]);
-          scale = half(0, row) * static_cast<float>(both & 15);
-          min = half(1, row) * static_cast<float>(both >> 4);
-          break;
-        }
-      }
-      out->scale[h][row] = scale;
-      out->min[h][row] = min;
-    }
+// Scale and min of one row and half. `scales` are the bytes before the block's codes.
+void UnpackScale(const PanelFormat& format, const std::byte* header, const std::byte* scales, int block, int half, int row,
+                 float* scale, float* min) {
+  const auto f16 = [&](int plane) { return F16ToF32(Load<uint16_t>(header + plane * kHalfRow + row * 2)); };
+  const auto byte_at = [&](int plane) { return static_cast<uint8_t>(scales[plane * kPanelRows + row]); };
+  *min = 0.0f;
+  switch (format.scales) {
+    case Scales::kNone: break;
+    case Scales::kHalf: *scale = f16(0); break;
+    case Scales::kHalfMin:
+      *scale = f16(0);
+      *min = -f16(1);
+      break;
+    case Scales::kMx: *scale = MxScaleHalf(static_cast<uint8_t>(header[block * kPanelRows + row])); break;
+    case Scales::kSuper:
+      *scale = f16(0) * static_cast<float>(static_cast<int8_t>(header[kHalfRow + block * kPanelRows + row]));
+      break;
+    case Scales::kSuperHalves: *scale = f16(0) * static_cast<float>(static_cast<int8_t>(byte_at(half))); break;
+    case Scales::kSuperMin:
+      *scale = f16(0) * static_cast<float>(byte_at(0));
+      *min = f16(1) * static_cast<float>(byte_at(1));
+      break;
+    case Scales::kSuperNibbleMin:
+      *scale = f16(0) * static_cast<float>(byte_at(half) & 15);
+      *min = f16(1) * static_cast<float>(byte_at(half) >> 4);
+      break;
   }
 }
 
@@ -159,11 +160,13 @@ void UnpackBlock(const PanelFormat& format, const std::byte* chunk, int block, B
   }
   for (int row = 0; row < kPanelRows; ++row) {
     for (int k = 0; k < kBlockValues; ++k) {
-      const int code = Code(format, body, row, k);
+      const int code = Code(format, body + format.block_scale_bytes, row, k);
       out->value[row][k] = static_cast<int8_t>(format.table != nullptr ? format.table[code] : code - format.offset);
     }
+    for (int half = 0; half < 2; ++half) {
+      UnpackScale(format, chunk, body, block, half, row, &out->scale[half][row], &out->min[half][row]);
+    }
   }
-  UnpackScales(format, chunk, block, out);
 }
 
 }  // namespace millrace::kernels

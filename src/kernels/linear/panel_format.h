@@ -11,9 +11,11 @@
 //
 // Header of a chunk, by Scales (d, m: binary16 for 32 rows each):
 //   kHalf: d.   kHalfMin: d, m (weight = d * code + m).   kMx: a scale byte per row, for each of 2 blocks.
-//   kSuper: d, then for each of 8 blocks and each half of it (when halves) a signed byte per row.
-//   kSuperMin: d, dmin, then for each of 8 blocks the scale bytes and the min bytes of 32 rows.
-//   kSuperNibbleMin: d, dmin, then for each of 8 blocks and half a byte per row, scale in the low and min in the high nibble.
+//   kSuper: d, then for each of 8 blocks a signed byte per row.   kSuperHalves: d.   kSuperMin, kSuperNibbleMin: d, dmin.
+// The last three start each block's body with 64 bytes of scales, so that memory is read in one ascending stream (a second slow
+// stream through a larger header cost half of the bandwidth at one token):
+//   kSuperHalves: a signed byte per row for each half.   kSuperMin: the scale bytes, then the min bytes of the rows.
+//   kSuperNibbleMin: a byte per row for each half, scale in the low and min in the high nibble.
 //
 // Body of a block of the plain types (no header): F32 and F16 [32 k][32 rows]; BF16 [16 pairs of k][32 rows][2];
 // F8_E4M3 [16 pairs of k][4][2][4 rows][2], row 16 g + 4 l + i at [l][g][i], so that unpacking bytes gives the BF16 order.
@@ -29,7 +31,7 @@ namespace millrace::kernels {
 inline constexpr int kPanelRows = 32;
 inline constexpr int kBlockValues = 32;
 
-enum class Scales : int { kNone, kHalf, kHalfMin, kMx, kSuper, kSuperMin, kSuperNibbleMin };
+enum class Scales : int { kNone, kHalf, kHalfMin, kMx, kSuper, kSuperHalves, kSuperMin, kSuperNibbleMin };
 
 struct PanelFormat {
   DType dtype = DType::kF32;
@@ -38,15 +40,14 @@ struct PanelFormat {
   int high_bits = 0;
   int offset = 0;                 // of the codes that vector kernels multiply (after the table, where there is one)
   const int8_t* table = nullptr;  // [16]
-  bool halves = false;            // a scale for every 16 values
   int chunk_blocks = 1;
   int header_bytes = 0;
-  int block_bytes = 0;
+  int block_scale_bytes = 0;  // before the codes of each block
+  int block_bytes = 0;        // both
 
   int64_t ChunkBytes() const { return header_bytes + static_cast<int64_t>(chunk_blocks) * block_bytes; }
-  bool HasMins() const {
-    return scales == Scales::kHalfMin || scales == Scales::kSuperMin || scales == Scales::kSuperNibbleMin;
-  }
+  // A scale for every 16 values.
+  bool HasHalves() const { return scales == Scales::kSuperHalves || scales == Scales::kSuperNibbleMin; }
 };
 
 // Null for types that are not weights (integers).
