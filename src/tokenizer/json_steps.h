@@ -20,6 +20,9 @@ Status ReadPreTokenizer(JsonValue json, bool* byte_level, std::vector<std::uniqu
 // What add_special puts around one sequence.
 Status ReadPostProcessor(JsonValue json, TokenizerParts* parts);
 
+// A vocabulary {"token": id}: ids may have gaps, but not more of them than tokens.
+Status ReadVocabObject(simdjson::dom::object object, std::vector<VocabEntry>* entries);
+
 // How tokens become text.
 struct DecoderInfo {
   bool present = false;  // without a decoder tokens are joined by spaces

@@ -94,6 +94,14 @@ Result<TokenizerConfig> ParseTokenizerConfig(std::string_view json) {
   config.add_bos = MaybeBool(root, "add_bos_token");
   config.add_eos = MaybeBool(root, "add_eos_token");
   config.add_prefix_space = MaybeBool(root, "add_prefix_space");
+  const auto ends = root.find("eos_token_id");
+  if (ends != root.end()) {
+    for (const nlohmann::json& id : ends->is_array() ? *ends : nlohmann::json::array({*ends})) {
+      const int64_t value = id.is_number_integer() ? id.get<int64_t>() : -1;
+      if (value >= 0 && value < static_cast<int64_t>(kMaxVocabTokens))
+        config.end_ids.push_back(static_cast<TokenId>(value));
+    }
+  }
   const auto decoder = root.find("added_tokens_decoder");
   if (decoder == root.end() || !decoder->is_object()) return config;
   for (const auto& [key, value] : decoder->items()) {
@@ -120,7 +128,14 @@ Status AddToVocabulary(const std::vector<AddedToken>& added, std::vector<VocabEn
   return OkStatus();
 }
 
+void KeepEndIds(const TokenizerConfig& config, TokenizerParts* parts) {
+  for (const TokenId id : config.end_ids) {
+    if (static_cast<size_t>(id) < parts->entries.size()) parts->end_ids.push_back(id);
+  }
+}
+
 void SetBosAndEos(const TokenizerConfig& config, TokenizerParts* parts) {
+  KeepEndIds(config, parts);
   const auto find_first = [parts](std::initializer_list<std::string_view> names) -> std::optional<TokenId> {
     for (const std::string_view name : names) {
       if (const auto id = FindEntry(parts->entries, name)) return id;

@@ -20,6 +20,7 @@ struct TokenizerConfig {
   std::optional<bool> add_eos;
   std::optional<bool> add_prefix_space;
   std::vector<AddedToken> added;  // added_tokens_decoder
+  std::vector<TokenId> end_ids;   // "eos_token_id", a number or a list
 };
 
 // A JSON object of a model folder: at most 32 MiB, 64 levels.
@@ -32,7 +33,10 @@ Result<TokenizerConfig> ParseTokenizerConfig(std::string_view json);
 // that a small file can't ask for much memory.
 Status AddToVocabulary(const std::vector<AddedToken>& added, std::vector<VocabEntry>* entries);
 
-// BOS and EOS as the config names them; without a config, from well-known names.
+// The config's end_ids that the vocabulary has. Files of a model whose embedding is padded may name more.
+void KeepEndIds(const TokenizerConfig& config, TokenizerParts* parts);
+
+// KeepEndIds, and BOS and EOS as the config names them; without a config, from well-known names.
 void SetBosAndEos(const TokenizerConfig& config, TokenizerParts* parts);
 
 }  // namespace millrace

@@ -19,25 +19,6 @@ std::string_view ModelType(JsonValue model) {
   return JsonMember(model, "continuing_subword_prefix") ? "WordPiece" : "Unigram";
 }
 
-// {"token": id}: ids may have gaps, but not more of them than tokens.
-Status ReadVocabObject(simdjson::dom::object object, std::vector<VocabEntry>* entries) {
-  if (object.size() >= kMaxVocabTokens) {
-    return OutOfRange("the vocabulary has {} tokens, expected at most {}", object.size(), kMaxVocabTokens);
-  }
-  // simdjson caps object.size() at 2^24 - 1, far above the bound.
-  const int64_t limit = static_cast<int64_t>(std::min(kMaxVocabTokens, 2 * object.size() + 1024));
-  for (const auto& [text, value] : object) {
-    int64_t id = -1;
-    if (value.get(id) || id < 0 || id >= limit)
-      return DataLoss("the token '{}' has a bad id, expected 0 to {}", text, limit - 1);
-    if (static_cast<size_t>(id) >= entries->size()) {
-      entries->resize(static_cast<size_t>(id) + 1, VocabEntry{"", "", TokenKind::kUnused});
-    }
-    (*entries)[static_cast<size_t>(id)] = {std::string(text), std::string(text), TokenKind::kNormal};
-  }
-  return OkStatus();
-}
-
 // [["token", score], ...]
 Status ReadVocabList(simdjson::dom::array list, std::vector<VocabEntry>* entries, std::vector<double>* scores) {
   for (const JsonValue item : list) {
@@ -285,6 +266,24 @@ class Loader {
 };
 
 }  // namespace
+
+Status ReadVocabObject(simdjson::dom::object object, std::vector<VocabEntry>* entries) {
+  if (object.size() >= kMaxVocabTokens) {
+    return OutOfRange("the vocabulary has {} tokens, expected at most {}", object.size(), kMaxVocabTokens);
+  }
+  // simdjson caps object.size() at 2^24 - 1, far above the bound.
+  const int64_t limit = static_cast<int64_t>(std::min(kMaxVocabTokens, 2 * object.size() + 1024));
+  for (const auto& [text, value] : object) {
+    int64_t id = -1;
+    if (value.get(id) || id < 0 || id >= limit)
+      return DataLoss("the token '{}' has a bad id, expected 0 to {}", text, limit - 1);
+    if (static_cast<size_t>(id) >= entries->size()) {
+      entries->resize(static_cast<size_t>(id) + 1, VocabEntry{"", "", TokenKind::kUnused});
+    }
+    (*entries)[static_cast<size_t>(id)] = {std::string(text), std::string(text), TokenKind::kNormal};
+  }
+  return OkStatus();
+}
 
 Result<std::unique_ptr<Tokenizer>> LoadTokenizerJson(std::string_view tokenizer_json,
                                                      std::string_view tokenizer_config_json) {
