@@ -3,9 +3,11 @@
 #include "kernels/attention/attention.h"
 #include "kernels/attention/kv_layout.h"
 #include "kernels/embed/embed.h"
+#include "kernels/gated_delta/gated_delta.h"
 #include "kernels/gather/gather.h"
 #include "kernels/isa.h"
 #include "kernels/linear/linear.h"
+#include "kernels/moe/moe.h"
 #include "kernels/op_table.h"
 #include "kernels/rope_kv_write/rope_kv_write.h"
 
@@ -20,7 +22,7 @@ PackedMatrix* PackMatrixFor(OpContext* context, const WeightRows* parts, int num
 
 // Ops run one after the other and give back what they take.
 int64_t WorkspaceBytesCpu(const WorkspaceQuery* query) {
-  return std::max(LinearWorkspaceBytes(query), AttentionWorkspaceBytes(*query));
+  return std::max({LinearWorkspaceBytes(query), AttentionWorkspaceBytes(*query), MoeWorkspaceBytes(*query)});
 }
 
 OpTable MakeTable(Isa isa) {
@@ -40,6 +42,8 @@ OpTable MakeTable(Isa isa) {
   table.embed = EmbedCpu;
   table.rope_kv_write = RopeKvWriteCpu;
   table.attention = AttentionCpu;
+  table.moe = MoeCpu;
+  table.gated_delta = GatedDeltaCpu;
   table.gather_rows = GatherRowsCpu;
   table.kv_layer_bytes = KvLayerBytesCpu;
   table.copy_blocks = CopyBlocksCpu;
