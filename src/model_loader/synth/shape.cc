@@ -32,6 +32,7 @@ SynthShape Tiny(std::string_view name, std::string_view arch) {
   return shape;
 }
 
+// llama.cpp expects special tokens of a model whose name contains "phi3", hence tiny-phi4.
 std::vector<SynthShape> MakeShapes() {
   const SynthShape llama3{.hidden_size = 4096,
                           .num_hidden_layers = 32,
@@ -95,7 +96,7 @@ std::vector<SynthShape> MakeShapes() {
                                    {"tiny-qwen3-next", "qwen3next"},
                                    {"tiny-gemma2", "gemma2"},
                                    {"tiny-gemma3", "gemma3"},
-                                   {"tiny-phi3", "phi3"},
+                                   {"tiny-phi4", "phi3"},
                                    {"tiny-smollm3", "smollm3"},
                                    {"tiny-olmo2", "olmo2"},
                                    {"tiny-granite", "granite"},
