@@ -6,6 +6,7 @@
 #include "model_loader/fused_weights.h"
 #include "model_loader/gguf_config.h"
 #include "model_loader/gguf_reader.h"
+#include "model_loader/gguf_tokenizer.h"
 #include "model_loader/gguf_weights.h"
 
 namespace millrace {
@@ -108,7 +109,10 @@ Status GgufCheckpoint::Open(const std::string& path) {
 }
 
 Result<std::unique_ptr<Tokenizer>> GgufCheckpoint::MakeTokenizer() const {
-  return NotFound("{}: the file has no tokenizer that this build reads", info_.path);
+  ASSIGN_OR_RETURN(const GgufVocab vocab, ReadGgufVocab(headers_[0], info_.path));
+  Result<std::unique_ptr<Tokenizer>> tokenizer = millrace::MakeTokenizer(vocab);
+  if (!tokenizer.ok()) return tokenizer.status().WithPrefix(info_.path);
+  return tokenizer;
 }
 
 }  // namespace

@@ -45,5 +45,19 @@ TEST(GgufCheckpoint, ReadsStories260K) {
   EXPECT_NE(wrong.status().message().find("model.norm.weight is 1 x 64, expected 1 x 65"), std::string::npos);
 }
 
+TEST(GgufCheckpoint, MakesTheTokenizerOfStories260K) {
+  const std::string path = DataPath("weights/stories260K/stories260Ktok512.gguf");
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path;
+  const auto checkpoint = OpenCheckpoint(path);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  const auto tokenizer = (*checkpoint)->MakeTokenizer();
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  EXPECT_EQ((*tokenizer)->vocab_size(), 512);
+  const std::string text = "Once upon a time, there was a little girl named Lily.";
+  const std::vector<TokenId> ids = (*tokenizer)->Encode(text);
+  EXPECT_LT(ids.size(), text.size() / 2);
+  EXPECT_EQ((*tokenizer)->Decode(ids), text);
+}
+
 }  // namespace
 }  // namespace millrace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 
 #include "base/checked_math.h"
 
@@ -380,6 +381,26 @@ std::vector<std::string_view> GgufHeader::FindStrings(std::string_view key) cons
   for (uint64_t i = 0; i < value->count; ++i) out.push_back(TakeString(bytes));
   return out;
 }
+
+template <typename T>
+std::vector<T> GgufHeader::FindNumbers(std::string_view key) const {
+  const GgufValue* value = Find(key);
+  std::vector<T> out;
+  if (value == nullptr || !value->is_array || value->type == GgufType::kString) return out;
+  const uint64_t stride = GgufTypeBytes(value->type);
+  out.reserve(value->count);
+  for (uint64_t i = 0; i < value->count; ++i) {
+    const double number = LoadNumber(value->type, value->bytes.data() + i * stride);
+    // A number that T cannot hold has no defined conversion.
+    const bool fits = number >= static_cast<double>(std::numeric_limits<T>::lowest()) &&
+                      number <= static_cast<double>(std::numeric_limits<T>::max());
+    out.push_back(fits ? static_cast<T>(number) : T(0));
+  }
+  return out;
+}
+
+template std::vector<float> GgufHeader::FindNumbers(std::string_view key) const;
+template std::vector<int32_t> GgufHeader::FindNumbers(std::string_view key) const;
 
 Field GgufHeader::Get(std::string_view key) const {
   const GgufValue* value = Find(key);

@@ -70,9 +70,11 @@ class GgufHeader final : public FieldSource {
   static Result<GgufHeader> Parse(std::span<const std::byte> file, const std::string& name);
 
   const GgufValue* Find(std::string_view key) const;
-  // Null when absent or of another type.
+  // Empty (nullopt for FindString) when absent or of another type. FindNumbers converts every element.
   std::optional<std::string_view> FindString(std::string_view key) const;
   std::vector<std::string_view> FindStrings(std::string_view key) const;
+  template <typename T>
+  std::vector<T> FindNumbers(std::string_view key) const;
 
   // FieldSource.
   Field Get(std::string_view key) const override;

@@ -11,11 +11,13 @@
 #include "model_loader/json_file.h"
 #include "model_loader/safetensors_index.h"
 #include "model_loader/safetensors_reader.h"
+#include "tokenizer/load.h"
 
 namespace millrace {
 namespace {
 
 constexpr size_t kMaxTemplateBytes = 1 << 20;
+constexpr size_t kMaxTokenizerBytes = 256 << 20;
 
 class SafetensorsCheckpoint final : public FileCheckpoint {
  public:
@@ -134,7 +136,9 @@ Status SafetensorsCheckpoint::Open(const std::string& folder) {
 }
 
 Result<std::unique_ptr<Tokenizer>> SafetensorsCheckpoint::MakeTokenizer() const {
-  return NotFound("{}: the folder has no tokenizer that this build reads", info_.path);
+  ASSIGN_OR_RETURN(const std::string tokenizer, ReadFile(info_.path + "/tokenizer.json", kMaxTokenizerBytes));
+  const Result<std::string> config = ReadFile(info_.path + "/tokenizer_config.json", kMaxJsonFileBytes);
+  return LoadTokenizerJson(tokenizer, config.ok() ? std::string_view(*config) : std::string_view());
 }
 
 }  // namespace

@@ -108,6 +108,17 @@ TEST(Synth, VocabularyIsValid) {
   }
 }
 
+TEST(Synth, TokenizerOfAShapeRoundTripsText) {
+  const auto checkpoint = MakeSynthCheckpoint("tiny-qwen3", "Q8_0");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  const auto tokenizer = (*checkpoint)->MakeTokenizer();
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  EXPECT_EQ((*tokenizer)->vocab_size(), (*checkpoint)->config().vocab_size);
+  const std::string text = "The quick brown fox, \xC3\xA9t\xC3\xA9 2026!\n";
+  EXPECT_EQ((*tokenizer)->Decode((*tokenizer)->Encode(text)), text);
+  EXPECT_FALSE((*checkpoint)->chat_template().empty());
+}
+
 TEST(Synth, UnknownNamesAreRefusedWithTheList) {
   const auto shape = MakeSynthCheckpoint("llama-9-1b", "Q4_0");
   ASSERT_FALSE(shape.ok());
