@@ -1,0 +1,241 @@
+// The quantised weight formats as policies for the tile loops, written once for every register width. Included by ISA files alone;
+// everything has internal linkage, so that no ISA's code can replace another's.
+//
+// V is a register width: V::I and V::F (integers and floats), kLanes rows to a register, kSignedCodes where the dot product wants signed
+// codes of 8-bit types. Codes are unsigned otherwise and kOffset too large. `block` points at a block's body, `chunk` at its header.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/linear/linear_kernel.h"
+
+namespace millrace::kernels {
+namespace {
+
+alignas(16) constexpr int8_t kIQ4Signed[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+alignas(16) constexpr uint8_t kIQ4Plus128[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+alignas(16) constexpr uint8_t kMXFP4Plus12[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
+template <typename V>
+inline typename V::I LoadPlane(const std::byte* planes, int plane, int group) {
+  return V::LoadBytes(planes + plane * 128 + group * V::kLanes * 4);
+}
+
+// Quad j of nibble planes.
+template <typename V>
+inline typename V::I Nibbles(const std::byte* planes, int j, int group) {
+  const typename V::I both = LoadPlane<V>(planes, j % 4, group);
+  return V::And(j < 4 ? both : V::ShiftRight(both, 4), V::SetBytes(15));
+}
+
+// Bit j of each byte of a plane, moved to bit kTo.
+template <typename V, int kTo>
+inline typename V::I HighBit(const std::byte* planes, int plane, int j, int group) {
+  const typename V::I bits = LoadPlane<V>(planes, plane, group);
+  return V::And(j < kTo ? V::ShiftLeft(bits, kTo - j) : V::ShiftRight(bits, j - kTo), V::SetBytes(1 << kTo));
+}
+
+// Bits 2 (j % 4) and 2 (j % 4) + 1 of each byte of plane first + j / 4, moved to bits kTo and kTo + 1.
+template <typename V, int kTo>
+inline typename V::I BitPair(const std::byte* planes, int first, int j, int group) {
+  const typename V::I bits = LoadPlane<V>(planes, first + j / 4, group);
+  const int from = j % 4 * 2;
+  return V::And(from < kTo ? V::ShiftLeft(bits, kTo - from) : V::ShiftRight(bits, from - kTo), V::SetBytes(3 << kTo));
+}
+
+// Codes of n bits, n = 2, 3, 4, 5, 6 (panel_format.h).
+template <typename V, int kBits>
+struct Codes {
+  static constexpr int kMaxCode = (1 << kBits) - 1;
+  static constexpr int kCodeBytes = 128 * kBits;
+  static constexpr bool kSigned = false;
+  static typename V::I Quad(const std::byte* planes, int j, int group) {
+    if constexpr (kBits == 2) return BitPair<V, 0>(planes, 0, j, group);
+    if constexpr (kBits == 3) return V::Or(BitPair<V, 0>(planes, 0, j, group), HighBit<V, 2>(planes, 2, j, group));
+    if constexpr (kBits == 4) return Nibbles<V>(planes, j, group);
+    if constexpr (kBits == 5) return V::Or(Nibbles<V>(planes, j, group), HighBit<V, 4>(planes, 4, j, group));
+    if constexpr (kBits == 6) return V::Or(Nibbles<V>(planes, j, group), BitPair<V, 4>(planes, 4, j, group));
+  }
+};
+
+template <typename V>
+struct ByteCodes {
+  static constexpr int kMaxCode = 255;
+  static constexpr int kCodeBytes = 1024;
+  static constexpr bool kSigned = V::kSignedCodes;
+  static constexpr int kOffset = kSigned ? 0 : 128;
+  static typename V::I Quad(const std::byte* planes, int j, int group) {
+    const typename V::I codes = LoadPlane<V>(planes, j, group);
+    return kSigned ? V::Xor(codes, V::SetBytes(0x80)) : codes;
+  }
+};
+
+template <typename V>
+struct IQ4Codes {
+  static constexpr int kMaxCode = 241;
+  static constexpr int kCodeBytes = 512;
+  static constexpr bool kSigned = V::kSignedCodes;
+  static constexpr int kOffset = kSigned ? 0 : 128;
+  static typename V::I Quad(const std::byte* planes, int j, int group) {
+    const void* table = kSigned ? static_cast<const void*>(kIQ4Signed) : kIQ4Plus128;
+    return V::LookUp(table, Nibbles<V>(planes, j, group));
+  }
+};
+
+template <typename V>
+struct MXFP4Codes {
+  static constexpr int kMaxCode = 24;
+  static constexpr int kCodeBytes = 512;
+  static constexpr bool kSigned = false;
+  static constexpr int kOffset = 12;
+  static typename V::I Quad(const std::byte* planes, int j, int group) {
+    return V::LookUp(kMXFP4Plus12, Nibbles<V>(planes, j, group));
+  }
+};
+
+// One block to a chunk: d.
+template <typename V>
+struct HalfScale {
+  static constexpr BlockSum kSum = BlockSum::kOffset;
+  static constexpr int kChunkBlocks = 1;
+  static constexpr int kHeaderBytes = 64;
+  static constexpr int kBlockScaleBytes = 0;
+  static typename V::F Scale(const std::byte* chunk, const std::byte*, int, int, int group) {
+    return V::LoadHalves(chunk + group * V::kLanes * 2);
+  }
+};
+
+// d, m; weight = d * code + m.
+template <typename V>
+struct HalfScaleMin {
+  static constexpr BlockSum kSum = BlockSum::kFloat;
+  static constexpr int kOffset = 0;
+  static constexpr int kChunkBlocks = 1;
+  static constexpr int kHeaderBytes = 128;
+  static constexpr int kBlockScaleBytes = 0;
+  static typename V::F Scale(const std::byte* chunk, const std::byte*, int, int, int group) {
+    return V::LoadHalves(chunk + group * V::kLanes * 2);
+  }
+  static typename V::F NegativeMin(const std::byte* chunk, const std::byte*, int, int group) {
+    return V::LoadHalves(chunk + 64 + group * V::kLanes * 2);
+  }
+};
+
+// 2^(e - 128): e shifted into the exponent is 2^(e - 127), and halving it is exact down to e = 1. e = 0 gives 0 for 2^-128.
+template <typename V>
+struct MxScale {
+  static constexpr BlockSum kSum = BlockSum::kOffset;
+  static constexpr int kChunkBlocks = 2;
+  static constexpr int kHeaderBytes = 64;
+  static constexpr int kBlockScaleBytes = 0;
+  static typename V::F Scale(const std::byte* chunk, const std::byte*, int b, int, int group) {
+    return V::LoadExponentsHalved(chunk + b * kPanelRows + group * V::kLanes);
+  }
+};
+
+// d, then a signed byte for each of the 8 blocks.
+template <typename V>
+struct SuperScale {
+  static constexpr BlockSum kSum = BlockSum::kOffset;
+  static constexpr int kChunkBlocks = 8;
+  static constexpr int kHeaderBytes = 64 + 8 * kPanelRows;
+  static constexpr int kBlockScaleBytes = 0;
+  static typename V::F Scale(const std::byte* chunk, const std::byte*, int b, int, int group) {
+    const std::byte* bytes = chunk + 64 + b * kPanelRows + group * V::kLanes;
+    return V::Mul(V::LoadHalves(chunk + group * V::kLanes * 2), V::LoadSignedBytes(bytes));
+  }
+};
+
+// d for the chunk, a signed byte for each half before the codes of a block.
+template <typename V>
+struct SuperScaleHalves {
+  static constexpr BlockSum kSum = BlockSum::kOffsetHalves;
+  static constexpr int kChunkBlocks = 8;
+  static constexpr int kHeaderBytes = 64;
+  static constexpr int kBlockScaleBytes = 64;
+  static typename V::F Scale(const std::byte* chunk, const std::byte* block, int, int part, int group) {
+    const std::byte* bytes = block + part * kPanelRows + group * V::kLanes;
+    return V::Mul(V::LoadHalves(chunk + group * V::kLanes * 2), V::LoadSignedBytes(bytes));
+  }
+};
+
+// d and dmin for the chunk, a scale and a min byte before the codes of a block.
+template <typename V>
+struct SuperScaleMin {
+  static constexpr BlockSum kSum = BlockSum::kFloat;
+  static constexpr int kOffset = 0;
+  static constexpr int kChunkBlocks = 8;
+  static constexpr int kHeaderBytes = 128;
+  static constexpr int kBlockScaleBytes = 64;
+  static typename V::F Scale(const std::byte* chunk, const std::byte* block, int, int, int group) {
+    return V::Mul(V::LoadHalves(chunk + group * V::kLanes * 2), V::LoadUnsignedBytes(block + group * V::kLanes));
+  }
+  static typename V::F NegativeMin(const std::byte* chunk, const std::byte* block, int, int group) {
+    const typename V::F dmin = V::LoadHalves(chunk + 64 + group * V::kLanes * 2);
+    return V::Mul(V::Negate(dmin), V::LoadUnsignedBytes(block + kPanelRows + group * V::kLanes));
+  }
+};
+
+// d and dmin for the chunk, a byte for each half before the codes: scale in its low, min in its high nibble.
+template <typename V>
+struct SuperScaleNibbleMin {
+  static constexpr BlockSum kSum = BlockSum::kFloatHalves;
+  static constexpr int kOffset = 0;
+  static constexpr int kChunkBlocks = 8;
+  static constexpr int kHeaderBytes = 128;
+  static constexpr int kBlockScaleBytes = 64;
+  static typename V::F Scale(const std::byte* chunk, const std::byte* block, int, int part, int group) {
+    const std::byte* bytes = block + part * kPanelRows + group * V::kLanes;
+    return V::Mul(V::LoadHalves(chunk + group * V::kLanes * 2), V::LoadLowNibbles(bytes));
+  }
+  static typename V::F NegativeMin(const std::byte* chunk, const std::byte* block, int part, int group) {
+    const std::byte* bytes = block + part * kPanelRows + group * V::kLanes;
+    return V::Mul(V::Negate(V::LoadHalves(chunk + 64 + group * V::kLanes * 2)), V::LoadHighNibbles(bytes));
+  }
+};
+
+template <typename CodesOf, typename ScaleOf>
+struct Format : CodesOf, ScaleOf {
+  static constexpr int kBlockBytes = ScaleOf::kBlockScaleBytes + CodesOf::kCodeBytes;
+  static constexpr bool kMins = ScaleOf::kSum == BlockSum::kFloat || ScaleOf::kSum == BlockSum::kFloatHalves;
+  static constexpr int kParts = ScaleOf::kSum == BlockSum::kOffsetHalves || ScaleOf::kSum == BlockSum::kFloatHalves ? 2 : 1;
+};
+
+template <typename V>
+struct FormatQ4_0 : Format<Codes<V, 4>, HalfScale<V>> {
+  static constexpr int kOffset = 8;
+};
+template <typename V>
+struct FormatQ5_0 : Format<Codes<V, 5>, HalfScale<V>> {
+  static constexpr int kOffset = 16;
+};
+template <typename V>
+struct FormatQ3_K : Format<Codes<V, 3>, SuperScaleHalves<V>> {
+  static constexpr int kOffset = 4;
+};
+template <typename V>
+struct FormatQ6_K : Format<Codes<V, 6>, SuperScaleHalves<V>> {
+  static constexpr int kOffset = 32;
+};
+template <typename V>
+using FormatQ4_1 = Format<Codes<V, 4>, HalfScaleMin<V>>;
+template <typename V>
+using FormatQ5_1 = Format<Codes<V, 5>, HalfScaleMin<V>>;
+template <typename V>
+using FormatQ8_0 = Format<ByteCodes<V>, HalfScale<V>>;
+template <typename V>
+using FormatQ2_K = Format<Codes<V, 2>, SuperScaleNibbleMin<V>>;
+template <typename V>
+using FormatQ4_K = Format<Codes<V, 4>, SuperScaleMin<V>>;
+template <typename V>
+using FormatQ5_K = Format<Codes<V, 5>, SuperScaleMin<V>>;
+template <typename V>
+using FormatIQ4_NL = Format<IQ4Codes<V>, HalfScale<V>>;
+template <typename V>
+using FormatIQ4_XS = Format<IQ4Codes<V>, SuperScale<V>>;
+template <typename V>
+using FormatMXFP4 = Format<MXFP4Codes<V>, MxScale<V>>;
+
+}  // namespace
+}  // namespace millrace::kernels
