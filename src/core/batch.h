@@ -48,7 +48,8 @@ struct OutputRow {
   int grammar_mask = -1;    // index into the step's grammar masks; -1: unconstrained
 };
 
-// First appearance of a sequence at the runner: what its sampler needs to know.
+// First appearance of a sequence at the runner: what its sampler needs to know. A beam's tokens are those of its rows: the scheduler picks them from
+// OutputResult::top.
 struct SequenceStart {
   SequenceId sequence = 0;
   int choice_index = 0;  // 0 .. n - 1
@@ -94,7 +95,7 @@ struct OutputResult {
   std::string error;
   float logprob = 0.0f;
   int rank = 0;
-  std::vector<TokenLogprob> top;       // as many as asked for, best first
+  std::vector<TokenLogprob> top;       // as many as asked for, best first; beam search asks for 2 x width of the unmodified distribution
 };
 
 struct StepResult {

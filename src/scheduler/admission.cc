@@ -73,7 +73,9 @@ int Scheduler::CachedPrefixHint(Sequence& sequence) {
 }
 
 bool Scheduler::PickedBefore(Sequence& a, Sequence& b) {
-  if (a.can_be_preempted() != b.can_be_preempted()) return !a.can_be_preempted();
+  const bool a_last = a.num_preemptions >= kMaxPreemptions;
+  const bool b_last = b.num_preemptions >= kMaxPreemptions;
+  if (a_last != b_last) return a_last;
   const bool a_again = a.num_preemptions > 0;
   const bool b_again = b.num_preemptions > 0;
   switch (config_.policy) {
@@ -124,7 +126,7 @@ Sequence* Scheduler::NextCandidate(const std::set<SequenceId>& skipped) {
 std::vector<int> Scheduler::WaitingClaims(int num_prefills) {
   std::vector<int> claims;
   std::set<SequenceId> seen;
-  const int room = std::min(kMaxClaims, config_.max_num_seqs - static_cast<int>(running_.size()));
+  const int room = std::min(kMaxClaims, config_.max_num_seqs - UsedSlots());
   if (admission_blocked_ || num_prefills >= config_.max_num_partial_prefills) return claims;
   while (static_cast<int>(claims.size()) < room) {
     Sequence* sequence = NextCandidate(seen);
@@ -141,7 +143,7 @@ void Scheduler::AdmitWaiting(Plan& plan) {
   std::set<SequenceId> skipped;
   size_t next_share = 0;
   int unused = 0;  // of the shares so far
-  while (static_cast<int>(running_.size()) < config_.max_num_seqs && plan.num_prefills < config_.max_num_partial_prefills) {
+  while (UsedSlots() < config_.max_num_seqs && plan.num_prefills < config_.max_num_partial_prefills) {
     Sequence* sequence = NextCandidate(skipped);
     if (sequence == nullptr) return;
     if (next_share < shares.size()) unused += shares[next_share++];
@@ -182,7 +184,7 @@ Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence, int& num_tokens, Pl
   if (!FitsInMemory(sequence, match, plan)) return Admission::kBlocked;
   // A lone sequence in a tight pool may need the very blocks that it would share: then it computes them again.
   if (!TakeBlocks(sequence, match, num_tokens, plan) && !TakeBlocks(sequence, {}, num_tokens, plan)) return Admission::kBlocked;
-  StartRunning(sequence, plan);
+  StartRunning(sequence);
   AppendRow(sequence, num_tokens, plan);
   plan.num_prefills += sequence.num_remaining() > 1;
   const int length = sequence.can_be_preempted() ? sequence.num_tokens() : sequence.max_tokens;
@@ -191,7 +193,13 @@ Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence, int& num_tokens, Pl
 }
 
 bool Scheduler::FitsInMemory(const Sequence& sequence, const PrefixMatch& match, const Plan& plan) const {
-  if (!sequence.can_be_preempted() && protected_blocks_ + kv_.MaxBlocks(sequence.max_tokens) > kv_.num_blocks()) return false;
+  if (sequence.is_beam) {
+    const BeamGroup& group = beams_.at(sequence.request->id);
+    if (UsedSlots() + group.search.width() > config_.max_num_seqs) return false;
+    if (protected_blocks_ + group.reserved_blocks > kv_.num_blocks()) return false;
+  } else if (!sequence.can_be_preempted() && protected_blocks_ + kv_.MaxBlocks(sequence.max_tokens) > kv_.num_blocks()) {
+    return false;
+  }
   if (running_.empty()) return true;
   int shared = 0;
   for (const KvGroupSpec& group : kv_.groups()) {
@@ -226,13 +234,18 @@ bool Scheduler::TakeBlocks(Sequence& sequence, const PrefixMatch& match, int& nu
   return false;
 }
 
-void Scheduler::StartRunning(Sequence& sequence, Plan& plan) {
+void Scheduler::StartRunning(Sequence& sequence) {
   std::erase(waiting_, &sequence);
   running_.push_back(&sequence);
   sequence.phase = SequencePhase::kRunning;
   sequence.join_block = -1;
-  sequence.at_runner = true;
-  if (!sequence.can_be_preempted()) protected_blocks_ += kv_.MaxBlocks(sequence.max_tokens);
+  if (sequence.is_beam) {
+    BeamGroup& group = beams_.at(sequence.request->id);
+    group.started = true;
+    protected_blocks_ += group.reserved_blocks;
+  } else if (!sequence.can_be_preempted()) {
+    protected_blocks_ += kv_.MaxBlocks(sequence.max_tokens);
+  }
   if (config_.batching != BatchingMode::kContinuous) group_.insert(sequence.id);
   if (sequence.num_cached_tokens < 0) {
     sequence.num_cached_tokens = sequence.num_computed;
@@ -242,11 +255,16 @@ void Scheduler::StartRunning(Sequence& sequence, Plan& plan) {
   }
   Announce(sequence, sequence.num_computed / kKvBlockTokens);
   TenantOf(sequence).last_admission = next_order_++;
-  plan.batch.started.push_back({.sequence = sequence.id,
-                                .choice_index = sequence.choice_index,
-                                .sampling = std::shared_ptr<const SamplingParams>(sequence.request, &sequence.request->sampling),
-                                .token_ids = sequence.tokens,
-                                .num_prompt_tokens = sequence.num_prompt_tokens});
+  AnnounceToRunner(sequence);
+}
+
+void Scheduler::AnnounceToRunner(Sequence& sequence) {
+  sequence.at_runner = true;
+  started_.push_back({.sequence = sequence.id,
+                      .choice_index = sequence.choice_index,
+                      .sampling = std::shared_ptr<const SamplingParams>(sequence.request, &sequence.request->sampling),
+                      .token_ids = sequence.tokens,
+                      .num_prompt_tokens = sequence.num_prompt_tokens});
 }
 
 }  // namespace millrace

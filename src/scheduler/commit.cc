@@ -27,7 +27,9 @@ std::vector<SequenceEvent> Scheduler::CommitFailed(uint64_t step_id, const std::
     if (sequence == nullptr) continue;
     // The whole request: its choices may have forked from what the step should have computed.
     const std::vector<SequenceId> ids = requests_.at(sequence->request->id);
-    for (SequenceId id : ids) Finish(*Find(id), NewEvent(*Find(id)), FinishReason::kError, error);
+    for (SequenceId id : ids) {
+      if (Sequence* choice = Find(id); choice != nullptr) Finish(*choice, NewEvent(*choice), FinishReason::kError, error);
+    }
   }
   return TakeEvents();
 }
@@ -48,7 +50,11 @@ void Scheduler::CommitRow(const Row& row, const StepResult& result) {
   if (prompt_failed) event.finish_reason = FinishReason::kError;
   if (row.sample_output >= 0) {
     --sequence->num_pending;
-    if (!prompt_failed) end += AcceptTokens(*sequence, row, result, event);
+    if (!prompt_failed && sequence->is_beam) {
+      ReportBeam(*sequence, result.outputs[row.sample_output], event);
+    } else if (!prompt_failed) {
+      end += AcceptTokens(*sequence, row, result, event);
+    }
   }
   if (event.finish_reason == FinishReason::kError) {
     if (has_blocks) kv_.ForgetPrefix(sequence->blocks);
@@ -94,14 +100,24 @@ int Scheduler::AcceptTokens(Sequence& sequence, const Row& row, const StepResult
 }
 
 FinishReason Scheduler::StopAfter(const Sequence& sequence) const {
-  const SamplingParams& sampling = sequence.sampling();
-  const TokenId token = sequence.tokens.back();
-  const auto contains = [&](const std::vector<TokenId>& ids) { return std::find(ids.begin(), ids.end(), token) != ids.end(); };
-  if (sequence.num_generated() >= sampling.min_tokens) {
-    if (!sampling.ignore_eos && contains(config_.eos_token_ids)) return FinishReason::kStop;
-    if (contains(sampling.stop_token_ids)) return FinishReason::kStop;
-  }
+  if (EndsSequence(sequence.sampling(), sequence.tokens.back(), sequence.num_generated())) return FinishReason::kStop;
   return static_cast<int>(sequence.tokens.size()) >= sequence.max_tokens ? FinishReason::kLength : FinishReason::kNone;
+}
+
+// Whether the token, the generated-th, is an end token.
+bool Scheduler::EndsSequence(const SamplingParams& sampling, TokenId token, int generated) const {
+  if (generated < sampling.min_tokens) return false;
+  const auto contains = [&](const std::vector<TokenId>& ids) { return std::find(ids.begin(), ids.end(), token) != ids.end(); };
+  return (!sampling.ignore_eos && contains(config_.eos_token_ids)) || contains(sampling.stop_token_ids);
+}
+
+void Scheduler::ReportBeam(Sequence& beam, const OutputResult& output, SequenceEvent& event) {
+  if (output.failed) {
+    event.finish_reason = FinishReason::kError;
+    event.error = output.error;
+    return;
+  }
+  beams_.at(beam.request->id).reports[beam.id] = output.top;
 }
 
 }  // namespace millrace

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <span>
 #include <string>
@@ -32,6 +33,26 @@ inline constexpr uint64_t kFakeStart = 77;
 
 inline TokenId FakeNextToken(uint64_t prefix_hash, int choice, int vocab) {
   return static_cast<TokenId>(FakeHash(prefix_hash, 1000 + choice) % vocab);
+}
+
+// The most likely next tokens after a prefix, best first, as beam search asks for them.
+inline std::vector<TokenLogprob> FakeTop(uint64_t prefix_hash, int vocab, int count) {
+  std::vector<TokenLogprob> top(vocab);
+  double sum = 0;
+  for (int token = 0; token < vocab; ++token) {
+    const double weight = 1.0 + static_cast<double>(FakeHash(prefix_hash, 5000 + token) % 1000);
+    sum += weight;
+    top[token] = {token, static_cast<float>(weight), 0};
+  }
+  std::sort(top.begin(), top.end(), [](const TokenLogprob& a, const TokenLogprob& b) {
+    return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
+  });
+  for (int rank = 0; rank < vocab; ++rank) {
+    top[rank].logprob = static_cast<float>(std::log(top[rank].logprob / sum));
+    top[rank].rank = rank + 1;
+  }
+  top.resize(std::min(count, vocab));
+  return top;
 }
 
 class FakeRunner {
@@ -59,6 +80,7 @@ class FakeRunner {
       Known& known = sequences_[start.sequence];
       if (!known.hashes.empty()) Fail(fmt::format("sequence {} starts twice", start.sequence));
       known.choice = start.choice_index;
+      known.beam_width = start.sampling->use_beam_search ? std::max(start.sampling->n, start.sampling->best_of) : 0;
       known.hashes = {kFakeStart};
       for (TokenId token : start.token_ids) known.Append(token);
     }
@@ -68,6 +90,12 @@ class FakeRunner {
       if (token < 0) token = last_outputs_.at(-1 - token);
     }
     std::vector<uint64_t> hashes(tokens.size());
+    for (int row = 0; row < batch.num_rows(); ++row) {
+      Known& known = sequences_[batch.sequences[row]];
+      for (int i = batch.query_start[row]; i < batch.query_start[row + 1] && known.beam_width > 0; ++i) {
+        if (batch.positions[i] == static_cast<int>(known.tokens.size())) known.Append(tokens[i]);
+      }
+    }
     for (int row = 0; row < batch.num_rows(); ++row) Read(batch, row, tokens, hashes);
     for (int row = 0; row < batch.num_rows(); ++row) Write(batch, row, hashes);
     return Sample(batch, tokens, hashes);
@@ -76,6 +104,7 @@ class FakeRunner {
  private:
   struct Known {
     int choice = 0;
+    int beam_width = 0;  // 0: no beam search
     std::vector<TokenId> tokens;
     std::vector<uint64_t> hashes;  // [tokens + 1]
     void Append(TokenId token) {
@@ -165,6 +194,10 @@ class FakeRunner {
       out.token = output.sample ? FakeNextToken(hashes[output.token_index], known.choice, vocab_) : output.target;
       last_outputs_.push_back(out.token);
       result.outputs.push_back(out);
+      if (known.beam_width > 0) {
+        result.outputs.back().top = FakeTop(hashes[output.token_index], vocab_, 2 * known.beam_width);
+        continue;
+      }
       const size_t position = output.output_position;
       if (!output.sample) continue;
       if (position != static_cast<size_t>(batch.positions[output.token_index]) + 1) Fail("an output has a wrong position");

@@ -14,14 +14,17 @@ Batch Scheduler::Schedule(int64_t now_us) {
   kv_.AdvanceTime(now_us_);
   ExpireDeadlines();
   FormGroup();
+  AdvanceBeams();
   Plan plan;
   plan.batch.step_id = plan.step.id = step_;
   plan.batch.query_start = {0};
   plan.token_budget = config_.max_num_batched_tokens;
   ScheduleRunning(plan);
+  plan.reserved_blocks += BlocksOwedToBeams();
   if (!plan.memory_short) AdmitWaiting(plan);
   for (const Row& row : plan.step.rows) kv_.EndStep(Find(row.sequence)->blocks);
   if (plan.batch.num_rows() == 0) return std::move(plan.batch);
+  plan.batch.started = std::exchange(started_, {});
   plan.batch.finished = std::exchange(finished_, {});
   plan.batch.copies = std::exchange(copies_, {});
   plan.step.num_outputs = static_cast<int>(plan.batch.outputs.size());
@@ -40,7 +43,8 @@ bool Scheduler::ServedBefore(const Sequence& a, const Sequence& b) const {
 
 bool Scheduler::CanRun(const Sequence& sequence) const {
   if (sequence.num_tokens() >= sequence.max_tokens && sequence.num_pending > 0) return false;
-  return config_.num_speculative_tokens == 0 || sequence.num_pending == 0;
+  if (sequence.num_remaining() <= 0) return false;  // a beam whose next token depends on the others
+  return (config_.num_speculative_tokens == 0 && !sequence.is_beam) || sequence.num_pending == 0;
 }
 
 void Scheduler::ScheduleRunning(Plan& plan) {
@@ -77,7 +81,7 @@ void Scheduler::ServeRunning(Sequence& sequence, int num_tokens, Plan& plan) {
   const bool is_protected = !sequence.can_be_preempted();
   const bool in_prefill = sequence.num_remaining() > 1;
   plan.num_prefills += in_prefill;
-  if (!in_prefill && !is_protected) return;
+  if ((!in_prefill && !is_protected) || sequence.is_beam) return;
   const int length = is_protected ? sequence.max_tokens : sequence.num_tokens();
   plan.reserved_blocks += std::max(0, kv_.MaxBlocks(length) - kv_.NumBlocks(sequence.blocks));
 }
@@ -209,7 +213,7 @@ void Scheduler::ForkChildren(Sequence& parent, Plan& plan) {
   for (Sequence* child : candidates) {
     if (child->fork_parent != parent.id) continue;
     child->fork_parent = 0;
-    room = room && static_cast<int>(running_.size()) < config_.max_num_seqs && plan.token_budget > 1 && child->can_be_preempted();
+    room = room && UsedSlots() < config_.max_num_seqs && plan.token_budget > 1 && child->can_be_preempted();
     if (!room) continue;
     const size_t num_copies = copies_.size();
     int num_tokens = 1;
@@ -224,7 +228,7 @@ void Scheduler::ForkChildren(Sequence& parent, Plan& plan) {
       continue;
     }
     child->num_cached_tokens = parent.num_cached_tokens;
-    StartRunning(*child, plan);
+    StartRunning(*child);
     AppendRow(*child, num_tokens, plan);
   }
   parent.num_forks = 0;

@@ -1,6 +1,7 @@
 #include "scheduler/scheduler.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/checked_math.h"
@@ -66,53 +67,73 @@ Status Scheduler::CheckRequest(const Request& request) const {
   return OkStatus();
 }
 
+// The length at which the request's sequences end.
+int Scheduler::MaxTokens(const Request& request) const {
+  const int prompt = static_cast<int>(request.prompt_token_ids.size());
+  const int wanted = request.sampling.max_tokens;
+  return wanted > 0 && wanted < max_sequence_tokens() - prompt ? prompt + wanted : max_sequence_tokens();
+}
+
+Sequence& Scheduler::NewSequence(const std::shared_ptr<const Request>& request, int choice) {
+  auto sequence = std::make_unique<Sequence>();
+  sequence->id = next_sequence_++;
+  sequence->request = request;
+  sequence->domain = {request->cache_salt, request->adapter, request->tenant};
+  sequence->choice_index = choice;
+  sequence->order = next_order_++;
+  sequence->tokens = request->prompt_token_ids;
+  sequence->num_prompt_tokens = static_cast<int>(request->prompt_token_ids.size());
+  sequence->max_tokens = MaxTokens(*request);
+  sequence->blocks = kv_.NewTable();
+  sequence->host_blocks = kv_.NewTable();
+  sequence->is_beam = request->sampling.use_beam_search;
+  int64_t& timer = sequence->timer_us;
+  if (request->deadline_us > 0) timer = request->deadline_us;
+  if (request->queue_timeout_us > 0) timer = std::min(timer, request->arrival_us + request->queue_timeout_us);
+  if (timer != INT64_MAX) timers_.insert({timer, sequence->id});
+  waiting_.push_back(sequence.get());
+  Sequence& made = *sequence;
+  sequences_.emplace(made.id, std::move(sequence));
+  return made;
+}
+
 Result<std::vector<SequenceId>> Scheduler::Submit(std::shared_ptr<const Request> request) {
   RETURN_IF_ERROR(CheckRequest(*request));
   const SamplingParams& sampling = request->sampling;
-  const int prompt = static_cast<int>(request->prompt_token_ids.size());
-  std::vector<SequenceId> ids;
-  const int width = std::max(sampling.best_of, sampling.n);
+  if (sampling.use_beam_search) RETURN_IF_ERROR(CheckBeams(*request, MaxTokens(*request)));
   const std::vector<uint64_t> hashes = config_.enable_prefix_caching ? PromptHashes(*request) : std::vector<uint64_t>();
+  const int width = sampling.use_beam_search ? 1 : std::max(sampling.best_of, sampling.n);
+  std::vector<SequenceId> ids;
   for (int choice = 0; choice < width; ++choice) {
-    auto sequence = std::make_unique<Sequence>();
-    sequence->id = next_sequence_++;
-    sequence->request = request;
-    sequence->domain = {request->cache_salt, request->adapter, request->tenant};
-    sequence->choice_index = choice;
-    sequence->order = next_order_++;
-    sequence->tokens = request->prompt_token_ids;
-    sequence->num_prompt_tokens = prompt;
-    sequence->max_tokens = max_sequence_tokens();
-    if (sampling.max_tokens > 0 && sampling.max_tokens < sequence->max_tokens - prompt) {
-      sequence->max_tokens = prompt + sampling.max_tokens;
-    }
-    sequence->blocks = kv_.NewTable();
-    sequence->host_blocks = kv_.NewTable();
-    sequence->prompt_hashes = hashes;
-    if (choice > 0 && prompt > 1) {
-      sequence->fork_parent = ids.front();
+    Sequence& sequence = NewSequence(request, choice);
+    sequence.prompt_hashes = hashes;
+    if (choice > 0 && sequence.num_prompt_tokens > 1) {
+      sequence.fork_parent = ids.front();
       ++Find(ids.front())->num_forks;
     }
-    int64_t& timer = sequence->timer_us;
-    if (request->deadline_us > 0) timer = request->deadline_us;
-    if (request->queue_timeout_us > 0) timer = std::min(timer, request->arrival_us + request->queue_timeout_us);
-    if (timer != INT64_MAX) timers_.insert({timer, sequence->id});
-    ids.push_back(sequence->id);
-    waiting_.push_back(sequence.get());
-    sequences_.emplace(sequence->id, std::move(sequence));
+    ids.push_back(sequence.id);
+  }
+  if (sampling.use_beam_search) {
+    const Sequence& root = *Find(ids.front());
+    BeamGroup group{.search = BeamSearch(sampling, root.max_tokens - root.num_prompt_tokens), .root = root.id, .live = {root.id}, .reports = {}};
+    group.reserved_blocks = int64_t{group.search.width()} * kv_.MaxBlocks(root.max_tokens);
+    beams_.emplace(request->id, std::move(group));
   }
   requests_[request->id] = ids;
-  const auto [it, is_new] = tenants_.try_emplace(request->tenant);
-  if (is_new) {
-    // A tenant that comes (back) starts level with the least served one, so that it can't have saved up service.
-    double least = 0;
-    for (const auto& [name, tenant] : tenants_) {
-      if (name != request->tenant) least = least == 0 ? tenant.service : std::min(least, tenant.service);
-    }
-    it->second.service = least;
-  }
-  it->second.num_sequences += width;
+  JoinTenant(*request, width);
   return ids;
+}
+
+void Scheduler::JoinTenant(const Request& request, int num_sequences) {
+  const auto [it, is_new] = tenants_.try_emplace(request.tenant);
+  it->second.num_sequences += num_sequences;
+  if (!is_new || tenants_.size() == 1) return;
+  // A tenant that comes (back) starts level with the least served one, so that it can't have saved up service.
+  double least = INFINITY;
+  for (const auto& [name, tenant] : tenants_) {
+    if (name != request.tenant) least = std::min(least, tenant.service);
+  }
+  it->second.service = least;
 }
 
 Sequence* Scheduler::Find(SequenceId id) const {
@@ -137,7 +158,7 @@ void Scheduler::Withdraw(Sequence& sequence, int end_block) {
 // Takes a sequence out of the running or the waiting, with its blocks.
 void Scheduler::Release(Sequence& sequence) {
   if (sequence.phase == SequencePhase::kRunning) {
-    if (!sequence.can_be_preempted()) protected_blocks_ -= kv_.MaxBlocks(sequence.max_tokens);
+    if (!sequence.can_be_preempted() && !sequence.is_beam) protected_blocks_ -= kv_.MaxBlocks(sequence.max_tokens);
     std::erase(running_, &sequence);
   } else {
     std::erase(waiting_, &sequence);
@@ -146,7 +167,10 @@ void Scheduler::Release(Sequence& sequence) {
   sequence.blocks = kv_.NewTable();
   sequence.host_blocks = kv_.NewTable();
   sequence.draft.clear();
-  if (sequence.at_runner) finished_.push_back(sequence.id);
+  if (sequence.at_runner) {
+    const size_t unsent = std::erase_if(started_, [&](const SequenceStart& start) { return start.sequence == sequence.id; });
+    if (unsent == 0) finished_.push_back(sequence.id);
+  }
   sequence.at_runner = false;
 }
 
@@ -157,7 +181,13 @@ void Scheduler::Remove(Sequence& sequence) {
   if (--tenant->second.num_sequences == 0) tenants_.erase(tenant);
   const auto request = requests_.find(sequence.request->id);
   std::erase(request->second, sequence.id);
-  if (request->second.empty()) requests_.erase(request);
+  if (request->second.empty()) {
+    if (const auto group = beams_.find(sequence.request->id); group != beams_.end()) {
+      if (group->second.started) protected_blocks_ -= group->second.reserved_blocks;
+      beams_.erase(group);
+    }
+    requests_.erase(request);
+  }
   timers_.erase({sequence.timer_us, sequence.id});
   group_.erase(sequence.id);
   sequences_.erase(sequence.id);
@@ -173,6 +203,7 @@ SequenceEvent Scheduler::NewEvent(const Sequence& sequence) const {
 }
 
 void Scheduler::Finish(Sequence& sequence, SequenceEvent event, FinishReason reason, std::string error) {
+  if (sequence.is_beam) return EndBeams(beams_.at(sequence.request->id), reason, error);
   event.finish_reason = reason;
   event.error = std::move(error);
   event.request_finished = requests_.at(sequence.request->id).size() == 1;
@@ -189,6 +220,9 @@ bool Scheduler::Abort(RequestId request) {
 }
 
 bool Scheduler::FinishEarly(SequenceId id) {
+  for (const auto& [request, group] : beams_) {
+    if (group.root == id) return Abort(request);
+  }
   Sequence* sequence = Find(id);
   if (sequence == nullptr) return false;
   Remove(*sequence);
@@ -197,7 +231,7 @@ bool Scheduler::FinishEarly(SequenceId id) {
 
 void Scheduler::SetDraft(SequenceId id, std::vector<TokenId> draft) {
   Sequence* sequence = Find(id);
-  if (sequence == nullptr || sequence->phase != SequencePhase::kRunning) return;
+  if (sequence == nullptr || sequence->is_beam || sequence->phase != SequencePhase::kRunning) return;
   draft.resize(std::min(draft.size(), static_cast<size_t>(config_.num_speculative_tokens)));
   sequence->draft = std::move(draft);
 }

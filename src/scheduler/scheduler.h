@@ -30,6 +30,7 @@
 #include "core/batch.h"
 #include "core/request.h"
 #include "kv_cache/kv_cache.h"
+#include "scheduler/beam_search.h"
 #include "scheduler/chunk_planner.h"
 #include "scheduler/scheduler_config.h"
 #include "scheduler/sequence.h"
@@ -73,7 +74,8 @@ class Scheduler {
   explicit Scheduler(const SchedulerConfig& config);
   ~Scheduler();
 
-  // Queues best_of (or n) sequences. The request must have passed ValidateSamplingParams. Returns their ids in the order of choice.
+  // Queues best_of (or n) sequences. The request must have passed ValidateSamplingParams. Returns their ids in the order of choice; for beam search
+  // one id, which the n events at the end of the search carry (by choice_index, best first; nothing is reported before).
   Result<std::vector<SequenceId>> Submit(std::shared_ptr<const Request> request);
   // Ends all sequences of a request; false when it has none (any more). No event follows.
   bool Abort(RequestId request);
@@ -134,6 +136,15 @@ class Scheduler {
     double service = 0;          // kFair: weighted tokens served
     uint64_t last_admission = 0;  // kRoundRobin
   };
+  // A beam search request. Its beams are protected as a group.
+  struct BeamGroup {
+    BeamSearch search;
+    SequenceId root = 0;
+    std::vector<SequenceId> live;  // in the order of the search's beams
+    std::map<SequenceId, std::vector<TokenLogprob>> reports;  // of the beams whose step is committed
+    int64_t reserved_blocks = 0;
+    bool started = false;
+  };
   // What is left of the step being built.
   struct Plan {
     Batch batch;
@@ -147,6 +158,9 @@ class Scheduler {
 
   // scheduler.cc
   Status CheckRequest(const Request& request) const;
+  int MaxTokens(const Request& request) const;
+  Sequence& NewSequence(const std::shared_ptr<const Request>& request, int choice);
+  void JoinTenant(const Request& request, int num_sequences);
   Sequence* Find(SequenceId id) const;
   void Release(Sequence& sequence);
   void Remove(Sequence& sequence);
@@ -183,7 +197,19 @@ class Scheduler {
   Admission TryAdmit(Sequence& sequence, int& num_tokens, Plan& plan);
   bool FitsInMemory(const Sequence& sequence, const PrefixMatch& match, const Plan& plan) const;
   bool TakeBlocks(Sequence& sequence, const PrefixMatch& match, int& num_tokens, Plan& plan);
-  void StartRunning(Sequence& sequence, Plan& plan);
+  void StartRunning(Sequence& sequence);
+
+  void AnnounceToRunner(Sequence& sequence);
+
+  // beams.cc
+  Status CheckBeams(const Request& request, int max_tokens) const;
+  int64_t BlocksOwedToBeams() const;
+  int UsedSlots() const;
+  void AdvanceBeams();
+  void AdvanceBeamGroup(BeamGroup& group);
+  void DropBeam(Sequence& beam, Sequence& survivor);
+  Sequence& ForkBeam(Sequence& parent);
+  void EndBeams(BeamGroup& group, FinishReason reason, const std::string& error);
 
   // preemption.cc
   Sequence* ChooseVictim(const Sequence& in_need) const;
@@ -193,7 +219,9 @@ class Scheduler {
   // commit.cc
   void CommitRow(const Row& row, const StepResult& result);
   int AcceptTokens(Sequence& sequence, const Row& row, const StepResult& result, SequenceEvent& event);
+  void ReportBeam(Sequence& beam, const OutputResult& output, SequenceEvent& event);
   FinishReason StopAfter(const Sequence& sequence) const;
+  bool EndsSequence(const SamplingParams& sampling, TokenId token, int generated) const;
 
   const SchedulerConfig config_;
   KvCache kv_;
@@ -201,6 +229,7 @@ class Scheduler {
 
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::unordered_map<RequestId, std::vector<SequenceId>> requests_;  // sequences that have not ended
+  std::map<RequestId, BeamGroup> beams_;
   std::vector<Sequence*> waiting_;  // in the order of submission
   std::vector<Sequence*> running_;
   std::deque<Step> in_flight_;      // at most 2
@@ -209,6 +238,7 @@ class Scheduler {
   std::unordered_map<uint64_t, int> computing_;  // prompt blocks that running sequences are about to cache, by chain hash
 
   std::vector<BlockCopy> copies_;      // for the next batch
+  std::vector<SequenceStart> started_;  // for the next batch
   std::vector<SequenceId> finished_;   // for the next batch
   std::vector<SequenceEvent> events_;
   SequenceId next_sequence_ = 1;

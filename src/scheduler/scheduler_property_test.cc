@@ -14,6 +14,37 @@ namespace {
 
 constexpr int kVocab = 50;
 
+uint64_t HashOf(const std::vector<TokenId>& tokens) {
+  uint64_t hash = kFakeStart;
+  for (TokenId token : tokens) hash = FakeHash(hash, token);
+  return hash;
+}
+
+bool IsEnd(const SamplingParams& sampling, TokenId token, int generated) {
+  bool stop = !sampling.ignore_eos && (token == 1 || token == 2);
+  for (TokenId id : sampling.stop_token_ids) stop |= token == id;
+  return stop && generated >= sampling.min_tokens;
+}
+
+// The search alone, without a scheduler.
+std::vector<BeamHypothesis> BeamsAlone(const Request& request, int max_generated) {
+  BeamSearch search(request.sampling, max_generated);
+  std::vector<std::vector<TokenId>> beams = {request.prompt_token_ids};
+  const auto is_end = [&](TokenId token, int generated) { return IsEnd(request.sampling, token, generated); };
+  for (;;) {
+    std::vector<std::vector<TokenLogprob>> tops;
+    for (const auto& beam : beams) tops.push_back(FakeTop(HashOf(beam), kVocab, 2 * search.width()));
+    const std::vector<BeamStep> steps = search.Advance(tops, is_end);
+    if (steps.empty()) return search.hypotheses();
+    std::vector<std::vector<TokenId>> next;
+    for (const BeamStep& step : steps) {
+      next.push_back(beams[step.parent]);
+      next.back().push_back(step.token.token);
+    }
+    beams = std::move(next);
+  }
+}
+
 class RandomRun {
  public:
   explicit RandomRun(uint64_t seed)
@@ -50,6 +81,8 @@ class RandomRun {
     std::vector<TokenId> tokens;
     size_t num_prompt_logprobs = 0;
     bool failed = false;
+    std::vector<BeamHypothesis> beams;  // expected
+    int num_beam_events = 0;
   };
 
   int Pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(rng_); }
@@ -108,6 +141,13 @@ class RandomRun {
     request->sampling.best_of = Chance(10) ? request->sampling.n + 1 : 0;
     request->sampling.prompt_logprobs = Chance(15) ? 1 : -1;
     if (Chance(20)) request->sampling.stop_token_ids = {Pick(0, kVocab - 1)};
+    if (Chance(8)) {
+      request->sampling.use_beam_search = true;
+      request->sampling.temperature = 0;
+      request->sampling.length_penalty = static_cast<float>(Pick(0, 2));
+      request->sampling.early_stopping = Chance(50);
+      request->sampling.max_tokens = Pick(1, 20);
+    }
     request->priority = Pick(1, 3);
     request->arrival_us = now_us_;
     if (Chance(5)) request->deadline_us = now_us_ + Pick(0, 1'000'000);
@@ -118,7 +158,10 @@ class RandomRun {
     const Result<std::vector<SequenceId>> ids = scheduler_.Submit(request);
     if (!ids.ok()) return;
     for (size_t choice = 0; choice < ids->size(); ++choice) {
-      live_[(*ids)[choice]] = {request, static_cast<int>(choice), request->prompt_token_ids, 0, false};
+      live_[(*ids)[choice]] = {request, static_cast<int>(choice), request->prompt_token_ids, 0, false, {}, 0};
+      if (!request->sampling.use_beam_search) continue;
+      const int room = scheduler_.max_sequence_tokens() - static_cast<int>(request->prompt_token_ids.size());
+      live_[(*ids)[choice]].beams = BeamsAlone(*request, std::min(request->sampling.max_tokens, room));
     }
   }
 
@@ -148,11 +191,11 @@ class RandomRun {
       results_.push_back(runner_.Run(batch));
       Check(runner_.error());
       for (size_t i = 0; i < batch.outputs.size(); ++i) {
-        if (!Chance(1) || !Chance(20)) continue;
+        const auto it = live_.find(batch.sequences[batch.outputs[i].row]);
+        if (!Chance(1) || !Chance(20) || it == live_.end()) continue;
         results_.back().outputs[i].failed = true;
         results_.back().outputs[i].error = "NaN";
-        const auto it = live_.find(batch.sequences[batch.outputs[i].row]);
-        if (it != live_.end()) it->second.failed = true;
+        it->second.failed = true;
       }
     }
     const size_t ended_before = live_.size();
@@ -167,8 +210,7 @@ class RandomRun {
   // Right, half right and wrong guesses.
   void Draft() {
     for (const auto& [id, live] : live_) {
-      uint64_t hash = kFakeStart;
-      for (TokenId token : live.tokens) hash = FakeHash(hash, token);
+      uint64_t hash = HashOf(live.tokens);
       std::vector<TokenId> draft;
       for (int i = Pick(0, config_.num_speculative_tokens); i > 0; --i) {
         draft.push_back(Chance(80) ? FakeNextToken(hash, live.choice, kVocab) : Pick(0, kVocab - 1));
@@ -198,6 +240,12 @@ class RandomRun {
       }
       Live& live = it->second;
       live.num_prompt_logprobs += event.prompt_logprobs.size();
+      if (live.request->sampling.use_beam_search && event.finish_reason != FinishReason::kNone) {
+        Check(BeamError(live, event));
+        if (event.request_finished != (++live.num_beam_events == live.request->sampling.n)) Check("a search has too few or too many choices");
+        if (event.request_finished) live_.erase(it);
+        continue;
+      }
       for (const OutputResult& output : event.tokens) {
         Check(TokenError(live, output.token));
         live.tokens.push_back(output.token);
@@ -214,11 +262,19 @@ class RandomRun {
     }
   }
 
+  static std::string BeamError(const Live& live, const SequenceEvent& event) {
+    if (event.finish_reason == FinishReason::kError) return live.failed ? "" : "a search failed without cause";
+    if (event.finish_reason == FinishReason::kTimeout) return "";
+    if (event.choice_index >= static_cast<int>(live.beams.size())) return event.tokens.empty() ? "" : "a hypothesis too many";
+    const BeamHypothesis& expected = live.beams[event.choice_index];
+    bool same = event.tokens.size() == expected.tokens.size() && event.finish_reason == expected.reason;
+    for (size_t i = 0; same && i < expected.tokens.size(); ++i) same = event.tokens[i].token == expected.tokens[i].token;
+    return same ? "" : "a beam search depends on the load";
+  }
+
   // The token that the model gives alone.
   static std::string TokenError(const Live& live, TokenId token) {
-    uint64_t hash = kFakeStart;
-    for (TokenId t : live.tokens) hash = FakeHash(hash, t);
-    return token == FakeNextToken(hash, live.choice, kVocab) ? "" : "an output depends on the load";
+    return token == FakeNextToken(HashOf(live.tokens), live.choice, kVocab) ? "" : "an output depends on the load";
   }
 
   // Whether the sequence ends with its newest token exactly when it should.
@@ -226,9 +282,7 @@ class RandomRun {
     const SamplingParams& sampling = live.request->sampling;
     const TokenId token = live.tokens.back();
     const int generated = static_cast<int>(live.tokens.size() - live.request->prompt_token_ids.size());
-    bool stop = !sampling.ignore_eos && (token == 1 || token == 2);
-    for (TokenId id : sampling.stop_token_ids) stop |= token == id;
-    stop &= generated >= sampling.min_tokens;
+    const bool stop = IsEnd(sampling, token, generated);
     const bool length = generated == sampling.max_tokens || static_cast<int>(live.tokens.size()) == scheduler_.max_sequence_tokens();
     const FinishReason expected = stop ? FinishReason::kStop : length ? FinishReason::kLength : FinishReason::kNone;
     const FinishReason found = is_last && event.finish_reason != FinishReason::kError ? event.finish_reason : FinishReason::kNone;
@@ -254,7 +308,7 @@ int64_t FromEnvironment(const char* name, int64_t otherwise) {
 
 TEST(SchedulerProperty, RandomRunsKeepAllInvariantsAndOutputs) {
   const uint64_t first = FromEnvironment("MILLRACE_SCHEDULER_SEED", 1);
-  const uint64_t runs = FromEnvironment("MILLRACE_SCHEDULER_RUNS", 1500);
+  const uint64_t runs = FromEnvironment("MILLRACE_SCHEDULER_RUNS", 1000);
   SchedulerStats sum;
   for (uint64_t seed = first; seed < first + runs; ++seed) {
     RandomRun run(seed);

@@ -44,6 +44,7 @@ struct Sequence {
   int num_pending = 0;
   int pending_output = 0;  // index of the newest pending token among the outputs of its step
 
+  bool is_beam = false;     // of a beam search: runs in lockstep with its siblings, in memory reserved for all of them
   int num_preemptions = 0;
   int num_cached_tokens = -1;       // prefix found at the first admission; -1: not admitted yet
   int num_prompt_logprobs = 0;      // prompt positions whose logprobs are submitted
@@ -63,7 +64,7 @@ struct Sequence {
   int num_tokens() const { return static_cast<int>(tokens.size()) + num_pending; }
   int num_generated() const { return static_cast<int>(tokens.size()) - num_prompt_tokens; }
   int num_remaining() const { return num_tokens() - num_computed; }
-  bool can_be_preempted() const { return num_preemptions < kMaxPreemptions; }
+  bool can_be_preempted() const { return !is_beam && num_preemptions < kMaxPreemptions; }
   const SamplingParams& sampling() const { return request->sampling; }
 };
 

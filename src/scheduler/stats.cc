@@ -37,7 +37,7 @@ std::string Scheduler::DescribeError() {
   };
   for (const Sequence* s : running_) {
     if (s->phase != SequencePhase::kRunning) return fmt::format("sequence {} runs in a wrong phase", s->id);
-    if (!s->can_be_preempted()) reserved += kv_.MaxBlocks(s->max_tokens);
+    if (!s->can_be_preempted() && !s->is_beam) reserved += kv_.MaxBlocks(s->max_tokens);
     announced += s->last_computing - s->first_computing;
     for (size_t g = 0; g < s->blocks.groups.size(); ++g) {
       hold(s->blocks.groups[g].blocks);
@@ -47,6 +47,12 @@ std::string Scheduler::DescribeError() {
       if (paged && blocks != CeilDiv(s->num_computed, kKvBlockTokens)) {
         return fmt::format("sequence {} has {} blocks for {} tokens", s->id, blocks, s->num_computed);
       }
+    }
+  }
+  for (const auto& [request, group] : beams_) {
+    if (group.started) reserved += group.reserved_blocks;
+    for (SequenceId id : group.live) {
+      if (Find(id) == nullptr) return fmt::format("beam {} is gone", id);
     }
   }
   for (const Sequence* s : waiting_) {

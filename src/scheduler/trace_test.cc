@@ -53,7 +53,7 @@ StepResult ResultOf(const Batch& batch) {
 TEST(SchedulerTrace, LessThanFourPercentOfTheKvIsWasted) {
   const char* data = std::getenv("MILLRACE_DATA");
   const std::string folder = data != nullptr && *data != 0 ? data : MILLRACE_SOURCE_DIR "/../shared/data";
-  const std::vector<Arrival> arrivals = ReadTrace(folder + "/traces/AzureLLMInferenceTrace_conv.csv", 2000);
+  const std::vector<Arrival> arrivals = ReadTrace(folder + "/traces/AzureLLMInferenceTrace_conv.csv", 1000);
   if (arrivals.empty()) GTEST_SKIP() << "no trace in " << folder;
   SchedulerConfig config;
   config.kv_groups = {{.kind = KvGroupKind::kFull, .layers = {0}, .bytes_per_block = 64}};
