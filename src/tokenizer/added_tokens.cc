@@ -26,6 +26,13 @@ bool IsSpaceChar(uint32_t code) {
   return (CharTable::Get().Flags(code) & kSpace) != 0;
 }
 
+// True when a user wrote a byte of [begin, end).
+bool TouchesUntrusted(const EncodeOptions& options, size_t begin, size_t end) {
+  const auto range = std::upper_bound(options.untrusted.begin(), options.untrusted.end(), begin,
+                                      [](size_t at, const std::pair<size_t, size_t>& r) { return at < r.second; });
+  return range != options.untrusted.end() && range->first < end;
+}
+
 }  // namespace
 
 AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
@@ -60,7 +67,8 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens) : tokens_(s
   }
 }
 
-const AddedToken* AddedTokenMatcher::MatchAt(std::string_view text, size_t at, bool parse_special) const {
+const AddedToken* AddedTokenMatcher::MatchAt(std::string_view text, size_t at, size_t offset,
+                                             const EncodeOptions& options) const {
   const AddedToken* best = nullptr;
   uint32_t node = 0;
   for (size_t i = at; i < text.size(); ++i) {
@@ -72,7 +80,9 @@ const AddedToken* AddedTokenMatcher::MatchAt(std::string_view text, size_t at, b
     node = edge->node;
     if (nodes_[node].token < 0) continue;
     const AddedToken& token = tokens_[static_cast<size_t>(nodes_[node].token)];
-    if (parse_special || !token.special) best = &token;
+    const bool allowed =
+        !token.special || (options.parse_special && !TouchesUntrusted(options, offset + at, offset + i + 1));
+    if (allowed) best = &token;
   }
   return best;
 }
@@ -82,11 +92,12 @@ bool AddedTokenMatcher::TouchesWord(std::string_view text, size_t begin, size_t 
   return end < text.size() && IsWordChar(DecodeUtf8(text.data() + end, text.data() + text.size()).code);
 }
 
-void AddedTokenMatcher::Split(std::string_view text, bool parse_special, std::vector<Piece>* pieces) const {
+void AddedTokenMatcher::Split(std::string_view text, size_t offset, const EncodeOptions& options,
+                              std::vector<Piece>* pieces) const {
   size_t done = 0;
   for (size_t at = 0; at < text.size();) {
     const AddedToken* token =
-        starts_[static_cast<unsigned char>(text[at])] ? MatchAt(text, at, parse_special) : nullptr;
+        starts_[static_cast<unsigned char>(text[at])] ? MatchAt(text, at, offset, options) : nullptr;
     if (token == nullptr) {
       ++at;
       continue;

@@ -32,9 +32,9 @@ class AddedTokenMatcher {
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
   bool empty() const { return tokens_.empty(); }
-  // Cuts `text` into pieces that cover it, none empty. O(text * longest token), and one look per byte where no token
-  // starts.
-  void Split(std::string_view text, bool parse_special, std::vector<Piece>* pieces) const;
+  // Cuts `text`, which begins at `offset` of the whole text that options.untrusted speaks of, into pieces that cover it,
+  // none empty. O(text * longest token), and one look per byte where no token starts.
+  void Split(std::string_view text, size_t offset, const EncodeOptions& options, std::vector<Piece>* pieces) const;
 
  private:
   struct Node {
@@ -48,7 +48,7 @@ class AddedTokenMatcher {
   };
 
   // The longest token that starts at `at`, or null.
-  const AddedToken* MatchAt(std::string_view text, size_t at, bool parse_special) const;
+  const AddedToken* MatchAt(std::string_view text, size_t at, size_t offset, const EncodeOptions& options) const;
   bool TouchesWord(std::string_view text, size_t begin, size_t end) const;
 
   std::vector<AddedToken> tokens_;

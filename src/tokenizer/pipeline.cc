@@ -42,11 +42,12 @@ class Pipeline final : public Tokenizer {
     if (options.add_special) ids = prefix_ids_;
     std::unique_ptr<WordCache> cache = caches_.Borrow();
     TextPosition position;
-    while (!text.empty()) {
+    for (size_t offset = 0; !text.empty();) {
       const size_t size = CutBefore(text, kMaxSliceBytes);
       position.at_end = size == text.size();
-      EncodeSlice(text.substr(0, size), position, options, cache.get(), &ids);
+      EncodeSlice(text.substr(0, size), offset, position, options, cache.get(), &ids);
       text.remove_prefix(size);
+      offset += size;
       position.at_start = false;
     }
     caches_.Return(std::move(cache));
@@ -95,18 +96,19 @@ class Pipeline final : public Tokenizer {
   static size_t Index(TokenId id) { return static_cast<size_t>(id); }
   bool Inside(TokenId id) const { return id >= 0 && Index(id) < vocab_.size(); }
 
+  // Control tokens are always searched in the text as given: what a user wrote is known by its place there.
   static AddedTokenMatcher TakeAdded(std::vector<AddedToken>* added, bool normalized) {
     std::vector<AddedToken> taken;
     for (AddedToken& token : *added) {
-      if (token.normalized == normalized) taken.push_back(std::move(token));
+      if ((token.normalized && !token.special) == normalized) taken.push_back(std::move(token));
     }
     return AddedTokenMatcher(std::move(taken));
   }
 
-  void EncodeSlice(std::string_view text, TextPosition position, const EncodeOptions& options, WordCache* cache,
-                   std::vector<TokenId>* ids) const {
+  void EncodeSlice(std::string_view text, size_t offset, TextPosition position, const EncodeOptions& options,
+                   WordCache* cache, std::vector<TokenId>* ids) const {
     std::vector<AddedTokenMatcher::Piece> pieces;
-    raw_added_.Split(text, options.parse_special, &pieces);
+    raw_added_.Split(text, offset, options, &pieces);
     for (const auto& piece : pieces) {
       if (piece.id >= 0) {
         ids->push_back(piece.id);
@@ -116,23 +118,22 @@ class Pipeline final : public Tokenizer {
                                position.at_end && piece.span.end == text.size()};
       const std::string_view raw = text.substr(piece.span.begin, piece.span.end - piece.span.begin);
       if (normalizers_.empty()) {
-        EncodeNormalized(raw, at.at_start, options, cache, ids);
+        EncodeNormalized(raw, at.at_start, cache, ids);
         continue;
       }
       std::string normalized(raw);
       for (const auto& step : normalizers_) normalized = step->Apply(std::move(normalized), at);
-      EncodeNormalized(normalized, at.at_start, options, cache, ids);
+      EncodeNormalized(normalized, at.at_start, cache, ids);
     }
   }
 
-  void EncodeNormalized(std::string_view text, bool at_start, const EncodeOptions& options, WordCache* cache,
-                        std::vector<TokenId>* ids) const {
+  void EncodeNormalized(std::string_view text, bool at_start, WordCache* cache, std::vector<TokenId>* ids) const {
     if (normalized_added_.empty()) {
       EncodeText(text, at_start, cache, ids);
       return;
     }
     std::vector<AddedTokenMatcher::Piece> pieces;
-    normalized_added_.Split(text, options.parse_special, &pieces);
+    normalized_added_.Split(text, 0, {}, &pieces);
     for (const auto& piece : pieces) {
       if (piece.id >= 0) {
         ids->push_back(piece.id);
