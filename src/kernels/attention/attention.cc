@@ -1,6 +1,7 @@
 #include "kernels/attention/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -211,6 +212,11 @@ void FinishTile(const Plan& plan, UnitScratch& scratch, const SegmentResult& run
     out[m] = args.out + scratch.tile.token[m] * args.out_stride + scratch.tile.head[m] * args.kv.head_dim;
   }
   plan.kernels->finish(running, scratch.tile.num_queries, args.kv.head_dim, args.sinks != nullptr ? sinks : nullptr, out);
+  if (args.out_gate == nullptr) return;
+  for (int m = 0; m < scratch.tile.num_queries; ++m) {
+    const float* gate = args.out_gate + scratch.tile.token[m] * args.out_gate_stride + scratch.tile.head[m] * args.kv.head_dim;
+    for (int d = 0; d < args.kv.head_dim; ++d) out[m][d] /= 1.0f + std::exp(-gate[d]);
+  }
 }
 
 void ResetRunning(const Plan& plan, UnitScratch& scratch) {

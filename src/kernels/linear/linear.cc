@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/checked_math.h"
@@ -12,6 +13,8 @@ namespace {
 
 // Below this many values one thread encodes all rows: waking the others takes longer (about 2 us).
 constexpr int64_t kSerialPrepareValues = 8192;
+// Columns of a unit of work of the soft cap.
+constexpr int64_t kSoftcapColumns = 4096;
 
 // Workers take units in falling portions, so that memory is read in long runs and all finish together.
 template <typename Fn>
@@ -210,6 +213,20 @@ void FinishWithPostNorm(OpContext* context, const LinearArgs& args, float* raw, 
   }
 }
 
+// out = softcap * tanh(out / softcap), in place.
+void ApplySoftcap(OpContext* context, const LinearArgs& args) {
+  const int64_t cols = args.matrix->rows;
+  ForUnits(context->pool, args.num_tokens * CeilDiv(cols, kSoftcapColumns), [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t first = unit / args.num_tokens * kSoftcapColumns;
+      float* row = args.out + unit % args.num_tokens * args.out_stride;
+      for (int64_t n = first; n < std::min(cols, first + kSoftcapColumns); ++n) {
+        row[n] = args.softcap * std::tanh(row[n] / args.softcap);
+      }
+    }
+  });
+}
+
 }  // namespace
 
 int64_t LinearWorkspaceBytes(const WorkspaceQuery* query) {
@@ -236,8 +253,11 @@ void LinearCpu(OpContext* context, const LinearArgs* args) {
     product.epilogue.accumulate = args->accumulate;
     product.out = args->out;
     product.out_stride = args->out_stride;
-    return Multiply(context, product);
+    Multiply(context, product);
+    if (args->softcap > 0.0f) ApplySoftcap(context, *args);
+    return;
   }
+  CHECK(args->softcap == 0.0f, "softcap and post_norm exclude each other");
   Workspace::Scope scope(*context->workspace);
   product.out_stride = RoundUp<int64_t>(args->matrix->rows, kPanelRows);
   product.out = context->workspace->Take<float>(args->num_tokens * product.out_stride);
