@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "kernels/rope/rope.h"
 
@@ -52,9 +53,11 @@ Status ModelRunner::Load() {
   return OkStatus();
 }
 
-Status ModelRunner::AllocateKv(int64_t num_blocks) {
+Status ModelRunner::AllocateKv(int64_t num_blocks, int64_t num_host_blocks) {
   CHECK(num_kv_blocks_ == 0 && num_blocks > 0);
   ASSIGN_OR_RETURN(kv_, Buffer::Allocate(num_blocks * block_bytes_));
+  ASSIGN_OR_RETURN(host_kv_, Buffer::Allocate(num_host_blocks * block_bytes_));
+  num_host_blocks_ = num_host_blocks;
   num_kv_blocks_ = num_blocks;
   thread_ = std::thread([this] { ThreadLoop(); });
   return OkStatus();
@@ -166,18 +169,25 @@ void ModelRunner::FillStep(const Batch& batch, Step* step) {
   }
 }
 
+// In order: a block may be the target of one copy and the source of the next. Whole blocks are copied; slots beyond num_tokens are never
+// read before they are written.
+void ModelRunner::CopyBlocks(const std::vector<BlockCopy>& copies) {
+  for (const BlockCopy& copy : copies) {
+    if (copy.kind == CopyKind::kDevice) {
+      ops_.copy_blocks(&context_, kv_.data(), block_bytes_, &copy.from, &copy.to, 1);
+    } else if (copy.kind == CopyKind::kToHost) {
+      std::memcpy(host_kv_.data() + copy.to * block_bytes_, kv_.data() + copy.from * block_bytes_, static_cast<size_t>(block_bytes_));
+    } else {
+      std::memcpy(kv_.data() + copy.to * block_bytes_, host_kv_.data() + copy.from * block_bytes_, static_cast<size_t>(block_bytes_));
+    }
+  }
+}
+
 StepResult ModelRunner::Execute(const Batch& batch) {
   CHECK_LE(batch.num_tokens(), options_.max_num_batched_tokens);
   for (const SequenceId sequence : batch.finished) sampler_.Finish(sequence);
   for (const SequenceStart& start : batch.started) sampler_.Start(start);
-  if (!batch.copies.empty()) {
-    std::vector<int32_t> from, to;
-    for (const BlockCopy& copy : batch.copies) {
-      from.push_back(copy.from);
-      to.push_back(copy.to);
-    }
-    ops_.copy_blocks(&context_, kv_.data(), block_bytes_, from.data(), to.data(), static_cast<int64_t>(from.size()));
-  }
+  CopyBlocks(batch.copies);
   StepResult result;
   result.step_id = batch.step_id;
   result.outputs.resize(batch.outputs.size());

@@ -28,7 +28,6 @@ struct RunnerOptions {
   int max_num_batched_tokens = 512;   // tokens of one step at most
   int max_num_seqs = 64;              // rows of one step at most
   DType kv_cache_dtype = DType::kBF16;
-  int64_t num_kv_blocks = 0;          // set by SetKvBlocks after the model says how large a block is
 };
 
 class ModelRunner {
@@ -50,9 +49,10 @@ class ModelRunner {
   int64_t workspace_bytes() const { return workspace_.size(); }
   int max_model_len() const { return max_model_len_; }
 
-  // Reserves memory for num_blocks KV blocks; called once, before the first Submit.
-  Status AllocateKv(int64_t num_blocks);
+  // Reserves memory for num_blocks KV blocks, and num_host_blocks to swap to; called once, before the first Submit.
+  Status AllocateKv(int64_t num_blocks, int64_t num_host_blocks = 0);
   int64_t num_kv_blocks() const { return num_kv_blocks_; }
+  int64_t num_host_blocks() const { return num_host_blocks_; }
 
   // A handle to a submitted step. Wait blocks until it ran and gives its result; called exactly once.
   class Pending {
@@ -76,6 +76,7 @@ class ModelRunner {
   Status Load();
   void ThreadLoop();
   StepResult Execute(const Batch& batch);
+  void CopyBlocks(const std::vector<BlockCopy>& copies);
   void ResolveTokens(const Batch& batch);
   void FillStep(const Batch& batch, Step* step);
   void RunOutputs(const Batch& batch, const float* x, StepResult* result);
@@ -92,7 +93,8 @@ class ModelRunner {
   Sampler sampler_;
   int64_t block_bytes_ = 0;
   int64_t num_kv_blocks_ = 0;
-  Buffer kv_;
+  int64_t num_host_blocks_ = 0;
+  Buffer kv_, host_kv_;
   StepResult last_result_;              // for token ids that refer to the step before
   std::vector<int32_t> token_ids_;      // of the running step, resolved
   std::atomic<int64_t> last_step_us_{0};

@@ -1,0 +1,143 @@
+// Engine: one model, one scheduler, one runner and the threads between them. README.md in this folder is the contract of the loop.
+//
+// Threads: any thread calls Submit and Abort. The engine thread owns Scheduler and submits steps. The output thread detokenizes and calls
+// the sinks. Both queues between them are bounded by the number of sequences admitted.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "core/request.h"
+#include "engine/memory_plan.h"
+#include "engine/output_processor.h"
+#include "model_loader/checkpoint.h"
+#include "runtime/model_runner.h"
+#include "scheduler/scheduler.h"
+#include "tokenizer/tokenizer.h"
+
+namespace millrace {
+
+struct EngineOptions {
+  std::string model;               // a .gguf file, a folder, or synth:SHAPE:TYPE
+  int num_threads = 0;             // 0: every usable core
+  int max_model_len = 0;           // 0: the model's, lowered to what memory holds
+  int max_num_seqs = 64;
+  int max_num_batched_tokens = 512;
+  DType kv_cache_dtype = DType::kBF16;
+  int64_t kv_cache_bytes = 0;      // 0: decided from the memory available
+  int64_t swap_space_bytes = 0;    // host memory for preempted sequences; 0: they are computed again
+  bool enable_prefix_caching = true;
+  std::string mode;                // scheduler preset; "": defaults
+  std::string scheduling_policy;   // "fcfs", "priority", ...; "": fcfs
+  int64_t target_inter_token_us = 0;
+  bool verbose = false;            // tell on standard error what was decided
+};
+
+struct EngineStats {
+  SchedulerStats scheduler;
+  int64_t num_steps = 0;
+  int64_t last_step_us = 0;
+  int64_t last_progress_us = 0;  // engine clock of the last committed step
+};
+
+class Engine {
+ public:
+  // Called on the output thread, in order for each request; must not block.
+  using Sink = std::function<void(RequestOutput output)>;
+
+  static Result<std::unique_ptr<Engine>> Open(const EngineOptions& options);
+  static Result<std::unique_ptr<Engine>> Open(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const ModelRunner& runner() const { return *runner_; }
+  const MemoryPlan& memory_plan() const { return plan_; }
+  int max_model_len() const { return plan_.max_model_len; }
+  // Every token id that ends a generation with this model.
+  const std::vector<TokenId>& end_ids() const { return end_ids_; }
+
+  // Checks the request and queues it; the sink gets its outputs until one has request_finished. An id of 0 is replaced by a new one.
+  Result<RequestId> Submit(Request request, Sink sink);
+  // Ends a request without further output; harmless when it ended already.
+  void Abort(RequestId request);
+
+  EngineStats stats() const;
+  // Microseconds since the engine opened.
+  int64_t NowUs() const;
+  // Ends when nothing is queued or running, at the latest after timeout_us; true when drained.
+  bool Drain(int64_t timeout_us);
+
+ private:
+  struct SubmitMessage {
+    std::shared_ptr<const Request> request;
+    Sink sink;
+  };
+  struct AbortMessage {
+    RequestId request;
+  };
+  struct StopMessage {
+    SequenceId sequence;
+  };
+  using Message = std::variant<SubmitMessage, AbortMessage, StopMessage>;
+
+  Engine() = default;
+  Status Init(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options);
+  Result<SchedulerConfig> MakeSchedulerConfig(const EngineOptions& options) const;
+  void Post(Message message);
+  void EngineLoop();
+  void OutputLoop();
+  bool DrainInbox();
+  void Handle(SubmitMessage message);
+  void Emit(std::vector<SequenceEvent> events);
+  void PublishStats();
+
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::vector<TokenId> end_ids_;
+  std::unique_ptr<ModelRunner> runner_;
+  MemoryPlan plan_;
+  std::unique_ptr<Scheduler> scheduler_;  // engine thread only
+  std::deque<ModelRunner::Pending> in_flight_;  // engine thread only
+  std::atomic<RequestId> next_request_{1};
+  int64_t start_us_ = 0;
+
+  std::mutex inbox_mutex_;
+  std::condition_variable inbox_ready_;
+  std::deque<Message> inbox_;
+  bool stopping_ = false;
+
+  // What the output thread works on, in order.
+  struct OutputItem {
+    std::shared_ptr<const Request> start;  // a new request, or
+    Sink sink;
+    SequenceEvent event;   // an event, or
+    RequestId forget = 0;  // an aborted request
+  };
+  std::mutex outbox_mutex_;
+  std::condition_variable outbox_ready_;
+  std::deque<OutputItem> outbox_;
+  bool output_stopping_ = false;
+  std::unique_ptr<OutputProcessor> output_processor_;  // output thread only
+  std::unordered_map<RequestId, Sink> sinks_;          // output thread only
+
+  mutable std::mutex stats_mutex_;
+  EngineStats stats_;
+  std::atomic<int64_t> num_open_{0};  // requests submitted and not finished
+
+  std::thread engine_thread_, output_thread_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,125 @@
+// The two loops of the engine: steps and outputs.
+#include <utility>
+
+#include "engine/engine.h"
+
+namespace millrace {
+
+void Engine::Handle(SubmitMessage message) {
+  {
+    std::lock_guard lock(outbox_mutex_);
+    outbox_.push_back({.start = message.request, .sink = std::move(message.sink)});
+  }
+  const Result<std::vector<SequenceId>> sequences = scheduler_->Submit(message.request);
+  if (sequences.ok()) return;
+  SequenceEvent refused;
+  refused.request = message.request->id;
+  refused.finish_reason = FinishReason::kError;
+  refused.error = sequences.status().message();
+  const int choices = std::max(message.request->sampling.n, message.request->sampling.best_of);
+  std::vector<SequenceEvent> events(static_cast<size_t>(choices), refused);
+  for (int i = 0; i < choices; ++i) events[static_cast<size_t>(i)].choice_index = i;
+  Emit(std::move(events));
+}
+
+// False when the engine is to stop.
+bool Engine::DrainInbox() {
+  std::deque<Message> messages;
+  {
+    std::unique_lock lock(inbox_mutex_);
+    if (in_flight_.empty() && scheduler_->idle()) {
+      inbox_ready_.wait(lock, [this] { return stopping_ || !inbox_.empty(); });
+    }
+    if (stopping_) return false;
+    messages.swap(inbox_);
+  }
+  for (Message& message : messages) {
+    if (auto* submit = std::get_if<SubmitMessage>(&message)) {
+      Handle(std::move(*submit));
+    } else if (const auto* abort = std::get_if<AbortMessage>(&message)) {
+      scheduler_->Abort(abort->request);
+      std::lock_guard lock(outbox_mutex_);
+      outbox_.push_back({.forget = abort->request});
+      outbox_ready_.notify_one();
+    } else {
+      scheduler_->FinishEarly(std::get<StopMessage>(message).sequence);
+    }
+  }
+  return true;
+}
+
+void Engine::EngineLoop() {
+  while (DrainInbox()) {
+    Batch batch = scheduler_->Schedule(NowUs());
+    const bool has_rows = batch.num_rows() > 0;
+    if (has_rows) in_flight_.push_back(runner_->Submit(std::move(batch)));
+    // With a step running and another queued behind it, or with nothing new to run, the oldest step is awaited.
+    if (in_flight_.size() == ModelRunner::kMaxStepsInFlight || (!has_rows && !in_flight_.empty())) {
+      const StepResult result = in_flight_.front().Wait();
+      in_flight_.pop_front();
+      Emit(scheduler_->Commit(result, runner_->last_step_us()));
+      PublishStats();
+    } else if (!has_rows) {
+      Emit(scheduler_->TakeEvents());
+      if (!scheduler_->idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // waits for a time, not for a step
+    }
+  }
+  while (!in_flight_.empty()) {
+    in_flight_.front().Wait();
+    in_flight_.pop_front();
+  }
+}
+
+void Engine::PublishStats() {
+  std::lock_guard lock(stats_mutex_);
+  stats_.scheduler = scheduler_->stats();
+  ++stats_.num_steps;
+  stats_.last_step_us = runner_->last_step_us();
+  stats_.last_progress_us = NowUs();
+}
+
+void Engine::Emit(std::vector<SequenceEvent> events) {
+  if (events.empty()) return;
+  {
+    std::lock_guard lock(outbox_mutex_);
+    for (SequenceEvent& event : events) outbox_.push_back({.event = std::move(event)});
+  }
+  outbox_ready_.notify_one();
+}
+
+void Engine::OutputLoop() {
+  while (true) {
+    std::deque<OutputItem> items;
+    {
+      std::unique_lock lock(outbox_mutex_);
+      outbox_ready_.wait(lock, [this] { return output_stopping_ || !outbox_.empty(); });
+      if (outbox_.empty()) return;
+      items.swap(outbox_);
+    }
+    for (OutputItem& item : items) {
+      if (item.start != nullptr) {
+        sinks_[item.start->id] = std::move(item.sink);
+        output_processor_->Start(item.start);
+        continue;
+      }
+      if (item.forget != 0) {
+        output_processor_->Forget(item.forget);
+        if (sinks_.erase(item.forget) > 0) num_open_.fetch_sub(1, std::memory_order_release);
+        continue;
+      }
+      bool stopped = false;
+      RequestOutput output = output_processor_->Process(item.event, &stopped);
+      if (stopped) Post(StopMessage{item.event.sequence});
+      const auto sink = sinks_.find(output.request);
+      if (sink == sinks_.end()) continue;
+      const bool finished = output.request_finished;
+      sink->second(std::move(output));
+      if (finished) {
+        sinks_.erase(sink);
+        num_open_.fetch_sub(1, std::memory_order_release);
+      }
+    }
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,260 @@
+// The engine end to end on real and tiny models: published greedy outputs, and the same bits whatever the load.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "engine/engine.h"
+#include "engine/open.h"
+
+namespace millrace {
+namespace {
+
+std::string DataDir() {
+  const char* given = std::getenv("MILLRACE_DATA");
+  return given != nullptr && *given != '\0' ? given : std::string(MILLRACE_SOURCE_DIR) + "/../shared/data";
+}
+
+struct Collected {
+  std::vector<TokenId> tokens;
+  std::string text;
+  FinishReason reason = FinishReason::kNone;
+  std::string error;
+  int num_cached_tokens = 0;
+};
+
+// Submits all requests at once and waits for all their choices.
+std::vector<std::vector<Collected>> RunAll(Engine& engine, const std::vector<Request>& requests) {
+  std::vector<std::vector<Collected>> results(requests.size());
+  std::vector<std::promise<void>> done(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    results[i].resize(static_cast<size_t>(requests[i].sampling.n));
+    const Result<RequestId> id = engine.Submit(requests[i], [&, i](RequestOutput output) {
+      Collected& choice = results[i][static_cast<size_t>(output.choice_index)];
+      for (const OutputResult& token : output.tokens) choice.tokens.push_back(token.token);
+      choice.text += output.text;
+      choice.error += output.error;
+      choice.num_cached_tokens = std::max(choice.num_cached_tokens, output.num_cached_tokens);
+      if (output.finish_reason != FinishReason::kNone) choice.reason = output.finish_reason;
+      if (output.request_finished) done[i].set_value();
+    });
+    EXPECT_TRUE(id.ok()) << id.status().message();
+    if (!id.ok()) done[i].set_value();
+  }
+  for (auto& promise : done) promise.get_future().wait();
+  return results;
+}
+
+std::unique_ptr<Engine> OpenEngine(EngineOptions options) {
+  Result<std::unique_ptr<Engine>> engine = Engine::Open(options);
+  EXPECT_TRUE(engine.ok()) << engine.status().message();
+  return engine.ok() ? std::move(*engine) : nullptr;
+}
+
+Request GreedyRequest(std::vector<TokenId> prompt, int max_tokens) {
+  Request request;
+  request.prompt_token_ids = std::move(prompt);
+  request.sampling.temperature = 0.0f;
+  request.sampling.max_tokens = max_tokens;
+  request.sampling.ignore_eos = true;
+  return request;
+}
+
+// Token ids that karpathy/llama2.c's run.c gives for the same weights.
+TEST(Engine, GreedyTokensOfPublishedModels) {
+  const std::string weights = DataDir() + "/weights/";
+  if (!std::filesystem::exists(weights + "GOLDEN_greedy.json")) GTEST_SKIP() << "no " << weights;
+  const nlohmann::json golden = nlohmann::json::parse(*ReadFile(weights + "GOLDEN_greedy.json", 1 << 20));
+  const std::pair<std::string, std::string> files[] = {{"stories260K (f32", "stories260K/stories260Ktok512.gguf"},
+                                                       {"tinystories-656k", "tinystories-656k"}};
+  int num_cases = 0;
+  for (const auto& [prefix, file] : files) {
+    EngineOptions options;
+    options.model = weights + file;
+    options.kv_cache_dtype = DType::kF32;
+    options.kv_cache_bytes = 64 << 20;
+    const std::unique_ptr<Engine> engine = OpenEngine(options);
+    ASSERT_NE(engine, nullptr);
+    for (const auto& entry : golden.at("cases")) {
+      if (!entry.at("model").get<std::string>().starts_with(prefix)) continue;
+      ++num_cases;
+      const std::vector<TokenId> tokens = entry.at("tokens_in");
+      std::vector<TokenId> prompt = engine->tokenizer().Encode(entry.at("prompt").get<std::string>(), {.add_special = true});
+      if (prefix.starts_with("tinystories")) {  // the prompt ends where the model's choice was last overruled
+        const std::vector<TokenId> argmax = entry.at("argmax");
+        size_t size = 1;
+        for (size_t i = 0; i + 1 < tokens.size(); ++i) size = argmax[i] != tokens[i + 1] ? i + 2 : size;
+        prompt.assign(tokens.begin(), tokens.begin() + static_cast<long>(size));
+      }
+      ASSERT_LT(prompt.size(), tokens.size());
+      EXPECT_TRUE(std::equal(prompt.begin(), prompt.end(), tokens.begin())) << entry.at("prompt");
+      const int count = static_cast<int>(tokens.size() - prompt.size());
+      const Collected result = RunAll(*engine, {GreedyRequest(prompt, count)})[0][0];
+      EXPECT_EQ(result.tokens, std::vector<TokenId>(tokens.begin() + static_cast<long>(prompt.size()), tokens.end()))
+          << entry.at("prompt");
+      EXPECT_EQ(result.reason, FinishReason::kLength);
+    }
+  }
+  EXPECT_EQ(num_cases, 5);
+}
+
+struct Load {
+  const char* name;
+  int max_num_seqs;
+  int max_num_batched_tokens;
+  int threads;
+  int64_t kv_blocks;  // 0: plenty
+  int64_t swap_blocks = 0;
+  bool prefix_caching = true;
+};
+
+// Requests that share prefixes, with seeds, penalties and n > 1.
+std::vector<Request> MixedRequests(int vocab_size, uint64_t seed) {
+  std::vector<Request> requests;
+  uint64_t state = seed;
+  const auto next = [&state](uint64_t bound) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<int>((state >> 33) % bound);
+  };
+  std::vector<TokenId> shared;
+  for (int i = 0; i < 70; ++i) shared.push_back(3 + next(static_cast<uint64_t>(vocab_size) - 3));
+  for (int i = 0; i < 14; ++i) {
+    Request request;
+    request.prompt_token_ids.assign(shared.begin(), shared.begin() + next(40));
+    for (int j = next(10) + 1; j > 0; --j) {
+      request.prompt_token_ids.push_back(3 + next(static_cast<uint64_t>(vocab_size) - 3));
+    }
+    request.sampling.max_tokens = 20 + next(60);
+    request.sampling.ignore_eos = true;
+    request.sampling.temperature = i % 3 == 0 ? 0.0f : 0.9f;
+    request.sampling.top_p = i % 2 == 0 ? 1.0f : 0.8f;
+    request.sampling.seed = static_cast<uint64_t>(i);
+    request.sampling.repetition_penalty = i % 4 == 0 ? 1.2f : 1.0f;
+    request.sampling.n = i % 5 == 4 ? 3 : 1;
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+class EngineEquivalence : public testing::TestWithParam<std::string> {};
+
+TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
+  const Result<std::shared_ptr<const Checkpoint>> checkpoint = OpenModel(GetParam());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  const std::vector<Request> requests = MixedRequests((*checkpoint)->config().vocab_size, 11);
+  std::vector<std::vector<Collected>> reference;
+  const Load loads[] = {{"one at a time", 1, 512, 1, 0, 0, false}, {"together", 64, 512, 2, 0},
+                        {"small chunks", 64, 24, 3, 0},            {"short of memory", 8, 64, 2, 16},
+                        {"swapping", 8, 64, 2, 16, 64}};
+  for (const Load& load : loads) {
+    EngineOptions options;
+    options.num_threads = load.threads;
+    options.max_num_seqs = load.max_num_seqs;
+    options.max_num_batched_tokens = load.max_num_batched_tokens;
+    options.max_model_len = 160;
+    options.enable_prefix_caching = load.prefix_caching;
+    options.kv_cache_bytes = 64 << 20;
+    Result<std::unique_ptr<Engine>> engine = Engine::Open(*checkpoint, options);
+    ASSERT_TRUE(engine.ok()) << engine.status().message();
+    if (load.kv_blocks > 0) {  // as many blocks for every group of the model
+      const int64_t groups = static_cast<int64_t>((*engine)->runner().model().kv_groups().size());
+      options.kv_cache_bytes = load.kv_blocks * groups * (*engine)->runner().block_bytes();
+      options.swap_space_bytes = load.swap_blocks * groups * (*engine)->runner().block_bytes();
+      engine = Engine::Open(*checkpoint, options);
+      ASSERT_TRUE(engine.ok()) << engine.status().message();
+    }
+    const std::vector<std::vector<Collected>> results = RunAll(**engine, requests);
+    for (size_t i = 0; i < results.size(); ++i) {
+      for (size_t choice = 0; choice < results[i].size(); ++choice) {
+        const Collected& result = results[i][choice];
+        EXPECT_EQ(result.error, "");
+        EXPECT_EQ(static_cast<int>(result.tokens.size()), requests[i].sampling.max_tokens);
+        if (!reference.empty()) {
+          EXPECT_EQ(result.tokens, reference[i][choice].tokens) << load.name << ", request " << i << " choice " << choice;
+        }
+      }
+    }
+    if (reference.empty()) reference = results;
+    if (load.kv_blocks > 0) {
+      EXPECT_GT((*engine)->stats().scheduler.num_preemptions, 0) << load.name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(TinyModels, EngineEquivalence,
+                         testing::Values("synth:tiny-llama:Q4_0", "synth:tiny-llama:BF16", "synth:tiny-gemma3:Q8_0"),
+                         [](const auto& info) {
+                           std::string name = info.param.substr(6);
+                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+                           return name;
+                         });
+
+TEST(Engine, StopStringsEndTextAndAreHeldBack) {
+  EngineOptions options;
+  options.model = "synth:tiny-llama:F32";
+  const std::unique_ptr<Engine> engine = OpenEngine(options);
+  ASSERT_NE(engine, nullptr);
+  Request request = GreedyRequest({5, 6, 7}, 40);
+  const Collected plain = RunAll(*engine, {request})[0][0];
+  ASSERT_GT(plain.text.size(), 12u);
+  const std::string stop = plain.text.substr(6, 3);
+  request.sampling.stop = {stop, "never found"};
+  const Collected stopped = RunAll(*engine, {request})[0][0];
+  EXPECT_EQ(stopped.text, plain.text.substr(0, plain.text.find(stop)));
+  EXPECT_EQ(stopped.reason, FinishReason::kStop);
+  request.sampling.include_stop_str_in_output = true;
+  EXPECT_EQ(RunAll(*engine, {request})[0][0].text, plain.text.substr(0, plain.text.find(stop) + stop.size()));
+}
+
+TEST(Engine, BadRequestsAreRefusedWithAReason) {
+  EngineOptions options;
+  options.model = "synth:tiny-llama:F32";
+  options.max_model_len = 64;
+  const std::unique_ptr<Engine> engine = OpenEngine(options);
+  ASSERT_NE(engine, nullptr);
+  const auto refusal = [&](const Request& request) { return engine->Submit(request, [](RequestOutput) {}).status().message(); };
+  EXPECT_EQ(refusal(GreedyRequest({}, 5)), "the prompt has no tokens");
+  EXPECT_NE(refusal(GreedyRequest({1 << 30}, 5)).find("the prompt has token 1073741824"), std::string::npos);
+  EXPECT_EQ(refusal(GreedyRequest(std::vector<TokenId>(64, 5), 5)),
+            "the prompt has 64 tokens, --max-model-len is 64 and one token must be generated");
+  options.max_model_len = 1 << 20;
+  EXPECT_FALSE(Engine::Open(options).ok());
+}
+
+TEST(Engine, AbortedRequestsFreeTheirBlocks) {
+  EngineOptions options;
+  options.model = "synth:tiny-llama:F32";
+  const std::unique_ptr<Engine> engine = OpenEngine(options);
+  ASSERT_NE(engine, nullptr);
+  std::vector<RequestId> ids;
+  for (int i = 0; i < 20; ++i) {
+    const Result<RequestId> id = engine->Submit(GreedyRequest({3, 4, i + 5}, 0), [](RequestOutput) {});
+    ASSERT_TRUE(id.ok());
+    ids.push_back(*id);
+  }
+  for (const RequestId id : ids) engine->Abort(id);
+  EXPECT_TRUE(engine->Drain(10'000'000));
+  RunAll(*engine, {GreedyRequest({3, 4}, 4)});
+  EXPECT_EQ(engine->stats().scheduler.num_running, 0);
+}
+
+TEST(MemoryPlan, FitsOrSaysWhy) {
+  MemoryPlanInput input{.available_bytes = 1000 << 20, .block_bytes = 1 << 20, .blocks_per_sequence = 64, .max_model_len = 1024,
+                        .max_num_seqs = 4};
+  EXPECT_EQ(PlanKvMemory(input)->num_blocks, 256);
+  input.max_num_seqs = 100;
+  EXPECT_EQ(PlanKvMemory(input)->num_blocks, 800);
+  input.available_bytes = 40 << 20;
+  EXPECT_EQ(PlanKvMemory(input)->max_model_len, 512);
+  input.max_model_len_given = true;
+  EXPECT_EQ(PlanKvMemory(input).status().code(), StatusCode::kResourceExhausted);
+  input.kv_cache_bytes = 64 << 20;
+  EXPECT_EQ(PlanKvMemory(input)->num_blocks, 64);
+}
+
+}  // namespace
+}  // namespace millrace

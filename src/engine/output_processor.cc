@@ -1,0 +1,96 @@
+#include "engine/output_processor.h"
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+// Length of the longest proper prefix of `stop` that `text` ends with.
+size_t PartialMatch(const std::string& text, const std::string& stop) {
+  for (size_t length = std::min(text.size(), stop.size() - 1); length > 0; --length) {
+    if (text.compare(text.size() - length, length, stop, 0, length) == 0) return length;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void OutputProcessor::Start(std::shared_ptr<const Request> request) {
+  Entry entry;
+  const int choices = std::max(request->sampling.n, request->sampling.best_of);
+  for (int i = 0; i < choices; ++i) {
+    entry.choices.push_back({std::make_unique<StreamingDetokenizer>(tokenizer_), "", false});
+  }
+  const RequestId id = request->id;
+  entry.request = std::move(request);
+  entries_[id] = std::move(entry);
+}
+
+void OutputProcessor::Forget(RequestId request) { entries_.erase(request); }
+
+bool OutputProcessor::ReleaseText(const SamplingParams& params, bool final, Choice* choice, std::string* text,
+                                  std::string* stop_reason) const {
+  std::string& held = choice->held;
+  size_t found = std::string::npos;
+  const std::string* which = nullptr;
+  size_t keep = 0;
+  for (const std::string& stop : params.stop) {
+    const size_t at = held.find(stop);
+    if (at < found) {
+      found = at;
+      which = &stop;
+    }
+    keep = std::max(keep, PartialMatch(held, stop));
+  }
+  if (which != nullptr) {
+    *stop_reason = *which;
+    text->append(held, 0, params.include_stop_str_in_output ? found + which->size() : found);
+    held.clear();
+    return true;
+  }
+  if (final) keep = 0;
+  text->append(held, 0, held.size() - keep);
+  held.erase(0, held.size() - keep);
+  return false;
+}
+
+RequestOutput OutputProcessor::Process(const SequenceEvent& event, bool* stopped) {
+  *stopped = false;
+  RequestOutput out;
+  const auto found = entries_.find(event.request);
+  if (found == entries_.end()) return out;
+  Entry& entry = found->second;
+  Choice& choice = entry.choices[static_cast<size_t>(event.choice_index)];
+  if (choice.ended) return out;
+  out.request = event.request;
+  out.choice_index = event.choice_index;
+  out.finish_reason = event.finish_reason;
+  out.error = event.error;
+  out.prompt_logprobs = event.prompt_logprobs;
+  out.num_prompt_tokens = static_cast<int>(entry.request->prompt_token_ids.size());
+  out.num_cached_tokens = event.num_cached_tokens;
+  const SamplingParams& params = entry.request->sampling;
+  bool matched = false;
+  for (size_t i = 0; i < event.tokens.size() && !matched; ++i) {
+    out.tokens.push_back(event.tokens[i]);
+    // The token that ended the sequence is not text, unless the client asked for its string.
+    const bool end_token = event.finish_reason == FinishReason::kStop && i + 1 == event.tokens.size();
+    if (!end_token) choice.held += choice.detokenizer->Push(event.tokens[i].token);
+    matched = ReleaseText(params, false, &choice, &out.text, &out.stop_reason);
+  }
+  if (matched) {
+    *stopped = event.finish_reason == FinishReason::kNone;
+    out.finish_reason = FinishReason::kStop;
+  } else if (event.finish_reason != FinishReason::kNone) {
+    choice.held += choice.detokenizer->Finish();
+    if (ReleaseText(params, true, &choice, &out.text, &out.stop_reason)) out.finish_reason = FinishReason::kStop;
+  }
+  if (out.finish_reason != FinishReason::kNone) {
+    choice.ended = true;
+    out.request_finished = ++entry.num_ended == entry.choices.size();
+    if (out.request_finished) entries_.erase(found);
+  }
+  return out;
+}
+
+}  // namespace millrace
