@@ -1,0 +1,75 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "commands.h"
+
+namespace millrace {
+
+int ReportStatus(const Status& status) {
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "millrace: %s\n", status.message().c_str());
+  return 1;
+}
+
+void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv_cache_dtype) {
+  command.add_option("model", options->model, "a .gguf file, a safetensors folder, a hub name, or synth:SHAPE:TYPE")->required();
+  command.add_option("-t,--threads", options->num_threads, "threads (default: every usable core)")->check(CLI::Range(1, 1024));
+  command.add_option("--max-model-len", options->max_model_len, "tokens of a sequence at most (default: the model's)")
+      ->check(CLI::Range(16, 1 << 24));
+  command.add_option("--max-num-seqs", options->max_num_seqs, "sequences that run at once")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command.add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "tokens of one step at most")
+      ->check(CLI::Range(16, 65536))
+      ->capture_default_str();
+  command.add_option("--kv-cache-dtype", *kv_cache_dtype, "bf16, f16, f32 or int8")->capture_default_str();
+  command.add_option("--kv-cache-bytes", options->kv_cache_bytes, "memory of the KV cache (default: decided at start)")
+      ->transform(CLI::AsSizeValue(false));
+  command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options->enable_prefix_caching,
+                   "share the KV blocks of equal prompt beginnings");
+  command.add_flag("-v,--verbose", options->verbose, "say on standard error what was decided");
+}
+
+Status FinishEngineOptions(const std::string& kv_cache_dtype, EngineOptions* options) {
+  const std::string name = kv_cache_dtype == "int8" ? "I8" : kv_cache_dtype;
+  const std::optional<DType> type = ParseDType(name);
+  if (!type || (*type != DType::kF32 && *type != DType::kF16 && *type != DType::kBF16 && *type != DType::kI8)) {
+    return InvalidArgument("--kv-cache-dtype is {}, expected bf16, f16, f32 or int8", kv_cache_dtype);
+  }
+  options->kv_cache_dtype = *type;
+  ASSIGN_OR_RETURN(options->model, ResolveModel(options->model));
+  return OkStatus();
+}
+
+void AddSamplingOptions(CLI::App& command, SamplingParams* params) {
+  command.add_option("-n,--max-tokens", params->max_tokens, "tokens to generate at most (0: up to the model's length)");
+  command.add_option("--temp,--temperature", params->temperature, "0 is greedy")->capture_default_str();
+  command.add_option("--top-k", params->top_k, "keep the k best tokens (0: all)")->capture_default_str();
+  command.add_option("--top-p", params->top_p, "keep the best tokens of this total probability")->capture_default_str();
+  command.add_option("--min-p", params->min_p, "keep tokens this likely, relative to the best")->capture_default_str();
+  command.add_option("--typical-p", params->typical_p, "locally typical sampling")->capture_default_str();
+  command.add_option("--repetition-penalty", params->repetition_penalty)->capture_default_str();
+  command.add_option("--frequency-penalty", params->frequency_penalty)->capture_default_str();
+  command.add_option("--presence-penalty", params->presence_penalty)->capture_default_str();
+  command.add_option("--dry-multiplier", params->dry_multiplier)->capture_default_str();
+  command.add_option("--xtc-probability", params->xtc_probability)->capture_default_str();
+  command.add_option("--xtc-threshold", params->xtc_threshold)->capture_default_str();
+  command.add_option("--mirostat", params->mirostat_mode, "0, 1 or 2")->capture_default_str();
+  command.add_option("--stop", params->stop, "end before this text (may be repeated)");
+  command.add_flag("--ignore-eos", params->ignore_eos, "go on after an end token");
+  command.add_option("--logprobs", params->logprobs, "report the logprob of each token and of this many best ones");
+}
+
+Result<std::string> ReadStandardInput(size_t max_bytes) {
+  std::string text;
+  char buffer[65536];
+  while (const size_t count = std::fread(buffer, 1, sizeof(buffer), stdin)) {
+    text.append(buffer, count);
+    if (text.size() > max_bytes) return OutOfRange("standard input is longer than {} bytes", max_bytes);
+  }
+  return text;
+}
+
+}  // namespace millrace
