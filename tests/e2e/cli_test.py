@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""The CLI as scripts use it: exit status, one-sentence errors, the JSON contract of `run`. Usage: cli_test.py MILLRACE"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MILLRACE = sys.argv.pop(1)
+SYNTH = "synth:tiny-llama:Q4_0"
+
+
+def run(*arguments, stdin=""):
+    return subprocess.run([MILLRACE, *arguments], input=stdin, capture_output=True, text=True, timeout=120)
+
+
+class Cli(unittest.TestCase):
+    def generate(self, *extra):
+        result = run("run", SYNTH, "--raw", "-p", "abc", "-n", "8", "--json", "--ignore-eos", *extra)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def test_run_prints_the_agreed_json(self):
+        out = self.generate("--temp", "0")
+        self.assertEqual(list(out), ["text", "token_ids", "prompt_token_ids", "finish_reason", "timings"])
+        self.assertEqual(len(out["token_ids"]), 8)
+        self.assertEqual(out["finish_reason"], "length")
+        self.assertGreater(out["timings"]["total_ms"], 0)
+
+    def test_a_seed_decides_the_text(self):
+        first, again, other = (self.generate("--temp", "1", "--seed", seed, "-t", threads)
+                               for seed, threads in (("7", "1"), ("7", "2"), ("8", "1")))
+        self.assertEqual(first["token_ids"], again["token_ids"])
+        self.assertNotEqual(first["token_ids"], other["token_ids"])
+
+    def test_the_prompt_may_come_from_a_pipe(self):
+        piped = run("run", SYNTH, "--raw", "-n", "4", "--temp", "0", "--json", stdin="abc")
+        self.assertEqual(json.loads(piped.stdout)["prompt_token_ids"], self.generate("--temp", "0")["prompt_token_ids"])
+
+    def test_tokenize_round_trips(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model = f"{folder}/tiny.gguf"
+            self.assertEqual(run("synth", "tiny-llama", "Q8_0", model).returncode, 0)
+            text = "Hello, world! äöü 你好\n  two  spaces"
+            ids = run("tokenize", model, stdin=text)
+            self.assertEqual(ids.returncode, 0, ids.stderr)
+            self.assertEqual(run("tokenize", model, "--decode", stdin=ids.stdout).stdout, text)
+
+    def test_inspect_shows_the_model(self):
+        out = json.loads(run("inspect", SYNTH, "--json").stdout)
+        self.assertEqual(out["architecture"], "llama")
+        self.assertGreater(out["kv_bytes_per_token"]["bf16"], out["kv_bytes_per_token"]["int8"])
+        self.assertIn("architecture", run("inspect", SYNTH).stdout)
+
+    def test_errors_are_one_sentence_on_standard_error(self):
+        for arguments in (("run", "/no/such/model", "-p", "x"), ("run", SYNTH, "-p", "x", "--kv-cache-dtype", "q9"),
+                          ("run", SYNTH, "--raw", "-p", "x", "--top-p", "2"), ("inspect", str(ROOT / "LICENSE"))):
+            result = run(*arguments)
+            self.assertEqual(result.returncode, 1, arguments)
+            self.assertEqual(result.stdout, "")
+            self.assertRegex(result.stderr, r"^millrace: [^\n]+\n$")
+
+    def test_wrong_usage_is_2(self):
+        for arguments in ((), ("nonsense",), ("run",), ("run", SYNTH, "--threads", "0"), ("run", SYNTH, "--no-such-option")):
+            self.assertEqual(run(*arguments).returncode, 2, arguments)
+        self.assertEqual(run("--help").returncode, 0)
+
+    def test_render_prints_the_text(self):
+        with tempfile.TemporaryDirectory() as folder:
+            template, messages = pathlib.Path(folder, "t.jinja"), pathlib.Path(folder, "m.json")
+            template.write_text("{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{{ eos_token }}")
+            messages.write_text(json.dumps([{"role": "user", "content": "hi"}]))
+            out = run("render", "--template", str(template), "--messages", str(messages), "--eos-token", "</s>")
+            self.assertEqual(out.stdout, "[user] hi\n</s>")
+
+    def test_perplexity_of_random_weights_is_about_uniform(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
+            text.write("The quick brown fox jumps over the lazy dog. " * 60)
+            text.flush()
+            out = run("eval", "perplexity", SYNTH, text.name, "-c", "64", "--chunks", "4", "--json")
+            self.assertEqual(out.returncode, 0, out.stderr)
+            self.assertEqual(json.loads(out.stdout)["scored_tokens"], 4 * 31)
+            self.assertGreater(json.loads(out.stdout)["perplexity"], 10)
+
+
+if __name__ == "__main__":
+    unittest.main()
