@@ -23,7 +23,7 @@ from world.stories import chapters
 SHORT, LONG = 512, 2048
 SHARD_TOKENS = 1_000_000
 LONG_SHARE = 0.12
-BOOK_SHARE = 0.06  # of the tokens
+BOOK_SHARE = 0.03  # of the tokens
 STORY_SHARE = 0.04
 WITHOUT_THINKING_SHARE = 0.07
 ALL_TOKENS_SHARE = 0.08  # dialogues in which the user's tokens count as well
@@ -114,7 +114,7 @@ def write_evaluation(work: Path, world: World, tokenizer: Tokenizer, held_paragr
     (work / "heldout.txt").write_text(held_out_text(world, held_paragraphs, seed=54321))
     rng = random.Random(99)
     held_world = Documents(tokenizer, HeldOutWorld(world), held_paragraphs, seed=rng.randrange(2**31))
-    ids, masks = pack(held_world.short, SHORT, 48 * SHORT)
+    ids, masks = pack(held_world.short, SHORT, 24 * SHORT)
     np.savez(work / "validation.npz", short_ids=ids, short_masks=masks)
 
 

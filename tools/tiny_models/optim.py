@@ -1,6 +1,7 @@
 """Muon for the matrices inside layers, AdamW for everything else."""
 
 import torch
+import torch.distributed as dist
 
 from configs import Schedule
 from model import Llama
@@ -17,6 +18,18 @@ def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return (x.mT if tall else x).to(matrix.dtype)
+
+
+def orthogonalise_shared(matrices: torch.Tensor) -> torch.Tensor:
+    """orthogonalise, with the matrices [count, rows, columns] dealt out to the ranks."""
+    if not dist.is_initialized():
+        return orthogonalise(matrices)
+    mine = slice(dist.get_rank(), None, dist.get_world_size())
+    result = torch.zeros_like(matrices)
+    if len(matrices[mine]):
+        result[mine] = orthogonalise(matrices[mine])
+    dist.all_reduce(result)
+    return result
 
 
 class Muon(torch.optim.Optimizer):
@@ -41,7 +54,7 @@ class Muon(torch.optim.Optimizer):
             updates.append(p.grad.lerp(momentum, group["momentum"]))
         rows, columns = params[0].shape
         scale = max(1.0, rows / columns) ** 0.5
-        for p, update in zip(params, orthogonalise(torch.stack(updates))):
+        for p, update in zip(params, orthogonalise_shared(torch.stack(updates))):
             p.mul_(1 - group["lr"] * group["weight_decay"])
             p.add_(update, alpha=-group["lr"] * scale)
 

@@ -18,7 +18,7 @@ Please tell me in which continent I find Egypt./contains/Africa
 In what country would I be if I stood in Athens?/contains/Greece
 What do you call the young of a cow?/contains/calf
 My neighbor has a dog. What do we call a baby dog?/contains/puppy
-How many legs has a bee got?/contains/6
+How many legs has a bee got?/number/6
 What sound do I hear from an owl?/contains/hoots
 What would a rabbit like to eat?/contains/carrots
 Tell me which one is bigger: a cat or a whale./contains/whale is
@@ -30,20 +30,20 @@ How would you call more than one child?/contains/children
 Is a violin a fruit or a musical instrument?/contains/instrument
 Would you say that a rose is a flower?/contains/yes
 Is a hammer an animal?/contains/no
-Please work out 46 + 37 for me./contains/83
-Can you add 128 and 256?/contains/384
-I want to know 90 minus 45./contains/45
-What do you get when you multiply 7 by 8?/contains/56
-How much is 36 divided by 6?/contains/6
-What is 305 plus 417?/contains/722
-Hi! What is 9 times 9?/contains/81
+Please work out 46 + 37 for me./number/83
+Can you add 128 and 256?/number/384
+I want to know 90 minus 45./number/45
+What do you get when you multiply 7 by 8?/number/56
+How much is 36 divided by 6?/number/6
+What is 305 plus 417?/number/722
+Hi! What is 9 times 9?/number/81
 Which number is larger, 419 or 491?/contains/491 is
 Tell me whether 57 is even or odd./contains/odd
 Continue: 5, 10, 15, 20/contains/25
-Lily has 8 apples. She eats 3 of them. How many apples are left?/contains/5
-Tom had 12 coins and found 7 more coins. How many does he have now?/contains/19
+Lily has 8 apples. She eats 3 of them. How many apples are left?/number/5
+Tom had 12 coins and found 7 more coins. How many does he have now?/number/19
 Anna is taller than Ben. Ben is taller than Tom. Who is the tallest?/contains/Anna
-How many minutes are there in 2 hours?/contains/120
+How many minutes are there in 2 hours?/number/120
 How many centimeters make up a meter?/contains/100
 If today is Friday, what day will tomorrow be?/contains/Saturday
 Which month follows April?/contains/May
@@ -62,9 +62,13 @@ What color do I get if I mix blue with yellow paint?/contains/green
 Who helps people who are ill?/contains/doctor""".splitlines()
 ]
 
+NUMERIC = {"arithmetic", "word_problem", "sum_list", "neighbour"}
+
 
 def _check(sample: Sample) -> dict:
-    """How a reply is judged: match is contains, json, tool_call or list."""
+    """How a reply is judged: match is contains, number, json, tool_call or list."""
+    if sample.family in NUMERIC:
+        return {"match": "number", "answer": sample.answer}
     if sample.family == "tool_call":
         return {"match": "tool_call", "answer": json.loads(sample.answer)}
     if sample.family.startswith("json_") and sample.family != "json_read":
@@ -85,12 +89,14 @@ def _prompt(messages: list[dict]) -> list[dict]:
 
 def held_out_questions(world: World, count: int, seed: int) -> list[dict]:
     rng = random.Random(seed)
-    questions = []
+    questions, asked = [], set()
     while len(questions) < count - len(HAND_WRITTEN):
         tool = len(questions) % 10 == 9
         sample = world.draw_tool(rng, held_out=True) if tool else world.draw(rng, held_out=True)
-        if not sample.answer:
+        text = _prompt(sample.messages)[-1]["content"].lower()
+        if not sample.answer or text in asked:
             continue
+        asked.add(text)
         entry = {"id": len(questions), "family": sample.family, "messages": _prompt(sample.messages)}
         if sample.tools:
             entry["tools"] = sample.tools

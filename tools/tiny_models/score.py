@@ -3,7 +3,8 @@
     python score.py MODEL --tokenizer tokenizer.json --questions questions.jsonl --text heldout.txt
 
 Rules: the thought is dropped from the reply first. contains: the answer's words occur in the reply in a
-row, letter case and punctuation aside. json and tool_call: equal values. list: count different items."""
+row, letter case and punctuation aside. number: the reply's last number. json and tool_call: equal values.
+list: count different items."""
 
 import argparse
 import json
@@ -42,6 +43,8 @@ def is_right(reply: str, match: str, answer) -> bool:
     reply = reply.split("</think>")[-1]
     if match == "contains":
         return contains(reply, answer)
+    if match == "number":
+        return re.findall(r"\d+", reply)[-1:] == [answer]
     if match == "json":
         return first_json(reply) == answer
     if match == "tool_call":

@@ -28,7 +28,7 @@ from progress import Progress
 
 LONG_EVERY = 8  # one step in this many uses the long rows
 CHECKPOINT_EVERY = 50
-VALIDATE_EVERY = 100
+VALIDATE_EVERY = 200
 
 
 class Batches:

@@ -42,7 +42,7 @@ class World:
 
     def dialogue(self, rng: random.Random, max_exchanges: int = 4) -> Sample:
         """A training dialogue: one to max_exchanges samples, at times with a system prompt or tools."""
-        if rng.random() < 0.1:
+        if rng.random() < 0.06:
             return self._tool_dialogue(rng)
         if rng.random() < 0.06:
             return follow_up(rng)
