@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   input.tools = {{{"type", "function"}, {"function", {{"name", "f"}, {"parameters", {{"type", "object"}}}}}}};
   input.special_tokens = {{"bos_token", "<s>"}};
   millrace::jinja::Limits limits;
-  limits.max_steps = 20'000;
+  limits.max_steps = 5'000;
   limits.max_output_bytes = 1 << 16;
   limits.max_allocated_bytes = 1 << 22;
   limits.max_depth = 100;

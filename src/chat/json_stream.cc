@@ -1,0 +1,221 @@
+#include "chat/json_stream.h"
+
+#include "chat/jinja/unicode.h"
+
+namespace millrace {
+namespace {
+
+bool IsBlank(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+bool IsScalarByte(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+' || c == '.';
+}
+
+}  // namespace
+
+Step JsonValueScanner::Feed(char c) {
+  if (in_string_) {
+    if (escaped_) {
+      escaped_ = false;
+    } else if (c == '\\') {
+      escaped_ = true;
+    } else if (c == '"') {
+      in_string_ = false;
+      return depth_ == 0 ? Step::kLast : Step::kMore;
+    }
+    return Step::kMore;
+  }
+  const bool scalar = started_ && depth_ == 0;
+  if (scalar) return IsScalarByte(c) ? Step::kMore : Step::kBefore;
+  if (IsBlank(c)) return Step::kMore;
+  const bool begins = !started_;
+  started_ = true;
+  switch (c) {
+    case '"':
+      in_string_ = true;
+      return Step::kMore;
+    case '{':
+    case '[':
+      ++depth_;
+      return Step::kMore;
+    case '}':
+    case ']':
+      if (begins) return Step::kBad;
+      return --depth_ == 0 ? Step::kLast : Step::kMore;
+    case ',':
+    case ':':
+      return begins ? Step::kBad : Step::kMore;
+    default:
+      return IsScalarByte(c) ? Step::kMore : Step::kBad;
+  }
+}
+
+void JsonStringDecoder::FlushSurrogate(std::string& out) {
+  if (high_surrogate_ != 0) jinja::AppendUtf8(0xFFFD, out);
+  high_surrogate_ = 0;
+}
+
+Step JsonStringDecoder::Feed(char c, std::string& out) {
+  if (hex_left_ > 0) {
+    const char lower = static_cast<char>(c | 0x20);
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit && !(lower >= 'a' && lower <= 'f')) return Step::kBad;
+    code_ = code_ * 16 + static_cast<uint32_t>(digit ? c - '0' : lower - 'a' + 10);
+    if (--hex_left_ > 0) return Step::kMore;
+    if (code_ >= 0xDC00 && code_ < 0xE000 && high_surrogate_ != 0) {
+      jinja::AppendUtf8(0x10000 + ((high_surrogate_ - 0xD800) << 10) + (code_ - 0xDC00), out);
+      high_surrogate_ = 0;
+      return Step::kMore;
+    }
+    FlushSurrogate(out);
+    if (code_ >= 0xD800 && code_ < 0xDC00) {
+      high_surrogate_ = code_;
+    } else {
+      jinja::AppendUtf8(code_ >= 0xDC00 && code_ < 0xE000 ? 0xFFFD : code_, out);
+    }
+    return Step::kMore;
+  }
+  if (escaped_) {
+    escaped_ = false;
+    if (c == 'u') {
+      hex_left_ = 4;
+      code_ = 0;
+      return Step::kMore;
+    }
+    FlushSurrogate(out);
+    static constexpr std::string_view kFrom = "nrtbf\"\\/";
+    static constexpr std::string_view kTo = "\n\r\t\b\f\"\\/";
+    const size_t known = kFrom.find(c);
+    if (known == std::string_view::npos) return Step::kBad;
+    out += kTo[known];
+    return Step::kMore;
+  }
+  if (c == '\\') {
+    escaped_ = true;
+    return Step::kMore;
+  }
+  FlushSurrogate(out);
+  if (c == '"') return Step::kLast;
+  out += c;
+  return Step::kMore;
+}
+
+void JsonCallReader::Report() {
+  if (reported_ || name_.empty()) return;
+  reported_ = true;
+  sink_.OnCall(id_, name_);
+  if (!held_.empty()) sink_.OnArguments(held_);
+  held_.clear();
+}
+
+void JsonCallReader::Arguments(std::string_view bytes) {
+  has_arguments_ = true;
+  Report();
+  if (reported_) {
+    sink_.OnArguments(bytes);
+  } else {
+    held_ += bytes;
+  }
+}
+
+Step JsonCallReader::EndObject() {
+  if (--depth_ > 0) {
+    state_ = State::kNext;
+    return Step::kMore;
+  }
+  if (name_.empty() || (needs_arguments_ && !has_arguments_)) return Step::kBad;
+  if (!has_arguments_) Arguments("{}");
+  Report();
+  return Step::kLast;
+}
+
+Step JsonCallReader::BeginValue(char c) {
+  if (c == '{' && key_ == "function" && depth_ == 1) {
+    ++depth_;
+    state_ = State::kKeyOrEnd;
+    return Step::kMore;
+  }
+  const bool arguments = key_ == "arguments" || key_ == "parameters";
+  const bool text = key_ == "name" || key_ == "id" || (key_ == "function" && depth_ == 1);
+  if (c == '"' && (text || arguments)) {
+    decoder_ = JsonStringDecoder();
+    if (key_ == "name" || key_ == "function") name_.clear();
+    state_ = arguments ? State::kDecode : State::kText;
+    return Step::kMore;
+  }
+  if (key_ == "name") return Step::kBad;
+  scanner_ = JsonValueScanner();
+  state_ = State::kRaw;
+  return FeedRaw(c);
+}
+
+Step JsonCallReader::FeedRaw(char c) {
+  const bool arguments = key_ == "arguments" || key_ == "parameters";
+  const Step step = scanner_.Feed(c);
+  if (step == Step::kBad) return step;
+  if (arguments && step != Step::kBefore) Arguments(std::string_view(&c, 1));
+  if (held_.size() > kMaxHeldBytes) return Step::kBad;
+  if (step != Step::kMore) state_ = State::kNext;
+  return step == Step::kBefore ? Feed(c) : Step::kMore;
+}
+
+Step JsonCallReader::FeedText(char c) {
+  std::string decoded;
+  const Step step = decoder_.Feed(c, decoded);
+  if (step == Step::kBad) return step;
+  if (state_ == State::kDecode) {
+    if (!decoded.empty()) Arguments(decoded);
+    if (held_.size() > kMaxHeldBytes) return Step::kBad;
+  } else {
+    std::string& target = key_ == "id" ? id_ : name_;
+    target += decoded;
+    if (target.size() > kMaxNameBytes) return Step::kBad;
+  }
+  if (step == Step::kLast) {
+    state_ = State::kNext;
+    if (!held_.empty()) Report();
+  }
+  return Step::kMore;
+}
+
+Step JsonCallReader::Feed(char c) {
+  if (state_ == State::kText || state_ == State::kDecode) return FeedText(c);
+  if (state_ == State::kRaw) return FeedRaw(c);
+  if (state_ == State::kKey) {
+    if (c == '"') {
+      state_ = State::kColon;
+      return Step::kMore;
+    }
+    key_ += c;
+    return key_.size() > kMaxNameBytes ? Step::kBad : Step::kMore;
+  }
+  if (IsBlank(c)) return Step::kMore;
+  switch (state_) {
+    case State::kObject:
+      if (c != '{') return Step::kBad;
+      depth_ = 1;
+      state_ = State::kKeyOrEnd;
+      return Step::kMore;
+    case State::kKeyOrEnd:
+      if (c == '}') return EndObject();
+      if (c != '"') return Step::kBad;
+      key_.clear();
+      state_ = State::kKey;
+      return Step::kMore;
+    case State::kColon:
+      if (c != ':') return Step::kBad;
+      state_ = State::kValue;
+      return Step::kMore;
+    case State::kValue:
+      return BeginValue(c);
+    default:
+      if (c == '}') return EndObject();
+      if (c != ',') return Step::kBad;
+      state_ = State::kKeyOrEnd;
+      return Step::kMore;
+  }
+}
+
+}  // namespace millrace

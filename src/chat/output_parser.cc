@@ -1,0 +1,205 @@
+#include "chat/output_parser.h"
+
+#include <utility>
+
+namespace millrace {
+
+using Kind = OutputDelta::Kind;
+
+namespace {
+
+bool IsBlank(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+bool IsBare(const ToolFormat& tools) {
+  return (tools.kind == ToolFormat::Kind::kJson || tools.kind == ToolFormat::Kind::kPythonic) &&
+         tools.call_begin.empty();
+}
+
+}  // namespace
+
+OutputParser::OutputParser(OutputFormat format, OutputParserOptions options)
+    : format_(std::move(format)),
+      options_(std::move(options)),
+      tools_(options_.parse_tools && format_.tools.kind != ToolFormat::Kind::kNone),
+      bare_(tools_ && IsBare(format_.tools)) {
+  if (format_.tools.kind == ToolFormat::Kind::kHarmony) {
+    EnterHeader();
+  } else if (options_.starts_in_reasoning && !format_.reasoning.end.empty()) {
+    mode_ = Mode::kReasoning;
+    writer_.StripLeading();
+    matcher_.Set({&format_.reasoning.begin, &format_.reasoning.end});
+  } else if (format_.tools.starts_in_call && tools_) {
+    EnterContent();
+    BeginCalls("", false);
+  } else {
+    EnterContent();
+  }
+}
+
+std::vector<OutputDelta> OutputParser::Push(std::string_view text) {
+  for (const char c : text) Feed(c);
+  return writer_.Take();
+}
+
+void OutputParser::Feed(char c) {
+  switch (mode_) {
+    case Mode::kContent:
+      return FeedContent(c);
+    case Mode::kReasoning:
+      return FeedReasoning(c);
+    case Mode::kCalls:
+      return FeedCalls(c);
+    case Mode::kHeader:
+      return FeedHeader(c);
+    case Mode::kBody:
+      return FeedBody(c);
+  }
+}
+
+void OutputParser::EnterContent() {
+  mode_ = Mode::kContent;
+  // Reasoning opens before the content or not at all: later the tag is something that the model talks about.
+  const bool reasoning = !content_started_ && !reasoning_started_;
+  const ToolFormat& tools = format_.tools;
+  const std::string& trigger = tools.section_begin.empty() ? tools.call_begin : tools.section_begin;
+  matcher_.Set(
+      {reasoning ? &format_.reasoning.begin : nullptr, tools_ && !(bare_ && content_started_) ? &trigger : nullptr});
+}
+
+void OutputParser::FeedContent(char c) {
+  if (bare_ && !content_started_ && matcher_.pending().empty() && !IsBlank(c)) {
+    if (c == '[' || (c == '{' && format_.tools.kind == ToolFormat::Kind::kJson)) {
+      BeginCalls("", true);
+      return FeedCalls(c);
+    }
+  }
+  std::string passed;
+  const std::string* marker = matcher_.Feed(c, passed);
+  if (!passed.empty()) {
+    writer_.Text(Kind::kContent, passed);
+    if (!content_started_ && passed.find_first_not_of(" \t\r\n") != std::string::npos) {
+      content_started_ = true;
+      // The markers that only count before the content are dropped once nothing is pending.
+      if (matcher_.pending().empty()) EnterContent();
+    }
+  }
+  if (marker == nullptr) return;
+  if (marker == &format_.reasoning.begin) {
+    if (content_started_) return writer_.Text(Kind::kContent, *marker);
+    writer_.DropBlanks();
+    writer_.StripLeading();
+    mode_ = Mode::kReasoning;
+    matcher_.Set({&format_.reasoning.begin, &format_.reasoning.end});
+    return;
+  }
+  if (bare_ && content_started_) return writer_.Text(Kind::kContent, *marker);
+  BeginCalls(*marker, bare_);
+}
+
+void OutputParser::FeedReasoning(char c) {
+  std::string passed;
+  const std::string* marker = matcher_.Feed(c, passed);
+  if (!passed.empty()) {
+    writer_.Text(Kind::kReasoning, passed);
+    reasoning_started_ = reasoning_started_ || passed.find_first_not_of(" \t\r\n") != std::string::npos;
+  }
+  if (marker == &format_.reasoning.end) {
+    writer_.DropBlanks();
+    writer_.StripLeading();
+    reasoning_started_ = true;
+    EnterContent();
+  } else if (marker != nullptr && reasoning_started_) {
+    // The opening tag, which some models repeat at the very start, is text anywhere else.
+    writer_.Text(Kind::kReasoning, *marker);
+  }
+}
+
+void OutputParser::BeginCalls(std::string held, bool bare) {
+  mode_ = Mode::kCalls;
+  held_ = std::move(held);
+  calls_before_ = writer_.num_calls();
+  switch (format_.tools.kind) {
+    case ToolFormat::Kind::kJson:
+      reader_ = MakeJsonReader(format_.tools, writer_, bare);
+      break;
+    case ToolFormat::Kind::kNamed:
+      reader_ = MakeNamedReader(format_.tools, writer_);
+      break;
+    case ToolFormat::Kind::kXml:
+      reader_ = MakeXmlReader(format_.tools, options_.tools, writer_);
+      break;
+    default:
+      reader_ = MakePythonicReader(writer_);
+  }
+}
+
+void OutputParser::FeedCalls(char c) {
+  const Step step = reader_->Feed(c);
+  const bool reported = writer_.num_calls() > calls_before_;
+  if (!reported && step != Step::kBefore) held_ += c;
+  if (reported) held_.clear();
+  switch (step) {
+    case Step::kMore:
+      if (!reported && held_.size() > kMaxHeldBytes) Abandon();
+      break;
+    case Step::kLast:
+      EndCalls();
+      break;
+    case Step::kBefore:
+      EndCalls();
+      FeedContent(c);
+      break;
+    case Step::kBad:
+      if (!reported) return Abandon();
+      EndCalls();
+      FeedContent(c);
+  }
+}
+
+void OutputParser::EndCalls() {
+  if (writer_.num_calls() > calls_before_) {
+    writer_.DropBlanks();
+    writer_.StripLeading();
+    // Text after a call is content; a bare call can't follow it.
+    content_started_ = true;
+  }
+  held_.clear();
+  reader_.reset();
+  EnterContent();
+}
+
+void OutputParser::Abandon() {
+  const std::string text = std::exchange(held_, "");
+  reader_.reset();
+  content_started_ = content_started_ || text.find_first_not_of(" \t\r\n") != std::string::npos;
+  EnterContent();
+  writer_.Text(Kind::kContent, text);
+}
+
+std::vector<OutputDelta> OutputParser::Finish() {
+  switch (mode_) {
+    case Mode::kContent:
+      writer_.Text(Kind::kContent, matcher_.Take());
+      writer_.KeepBlanks(Kind::kContent);
+      break;
+    case Mode::kReasoning:
+      writer_.Text(Kind::kReasoning, matcher_.Take());
+      writer_.DropBlanks();
+      break;
+    case Mode::kCalls:
+      reader_->Finish();
+      if (writer_.num_calls() == calls_before_) {
+        Abandon();
+        writer_.KeepBlanks(Kind::kContent);
+      }
+      break;
+    case Mode::kHeader:
+    case Mode::kBody:
+      FinishHarmony();
+  }
+  return writer_.Take();
+}
+
+}  // namespace millrace

@@ -1,0 +1,136 @@
+// kPythonic: [name(key=value, ...), ...], or one such call without brackets after a tag.
+#include <utility>
+
+#include "chat/call_readers.h"
+#include "chat/literal.h"
+
+namespace millrace {
+namespace {
+
+bool IsBlank(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+bool IsNameByte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+}
+
+class PythonicCalls : public CallReader {
+ public:
+  explicit PythonicCalls(CallSink& sink) : sink_(sink) {}
+
+  Step Feed(char c) override {
+    switch (state_) {
+      case State::kStart:
+        if (IsBlank(c)) return Step::kMore;
+        state_ = State::kName;
+        in_list_ = c == '[';
+        return in_list_ ? Step::kMore : Feed(c);
+      case State::kName:
+        return FeedName(c);
+      case State::kKey:
+        return FeedKey(c);
+      case State::kValue:
+        return FeedValue(c);
+      case State::kAfterCall:
+        break;
+    }
+    if (IsBlank(c)) return Step::kMore;
+    if (c == ']' && in_list_) return Step::kLast;
+    if (c != ',' && !(c == ';' && !in_list_)) return in_list_ ? Step::kBad : Step::kBefore;
+    state_ = State::kName;
+    return Step::kMore;
+  }
+
+ private:
+  enum class State : uint8_t { kStart, kName, kKey, kValue, kAfterCall };
+
+  Step FeedName(char c) {
+    if (IsBlank(c) && name_.empty()) return Step::kMore;
+    if (c == ']' && name_.empty() && in_list_ && reported_) return Step::kLast;
+    if (c == '(' && !name_.empty()) {
+      if (name_.ends_with(".call") && !in_list_) name_.resize(name_.size() - 5);
+      if (name_.empty()) return Step::kBad;
+      num_arguments_ = 0;
+      state_ = State::kKey;
+      return Step::kMore;
+    }
+    name_ += c;
+    return IsNameByte(c) && name_.size() <= kMaxCallNameBytes ? Step::kMore : Step::kBad;
+  }
+
+  // "name(" alone may be prose; a key or the end of an empty call makes it a call.
+  void Report() {
+    if (name_.empty()) return;
+    reported_ = true;
+    sink_.OnCall("", std::exchange(name_, ""));
+    sink_.OnArguments("{");
+  }
+
+  Step FeedKey(char c) {
+    if (IsBlank(c)) return Step::kMore;
+    if (c == ')' && key_.empty()) return EndCall();
+    if (c == '=' && !key_.empty()) {
+      Report();
+      sink_.OnArguments((num_arguments_++ == 0 ? "" : ", ") + JsonQuote(std::exchange(key_, "")) + ": ");
+      state_ = State::kValue;
+      return Step::kMore;
+    }
+    key_ += c;
+    return IsNameByte(c) && key_.size() <= kMaxCallNameBytes ? Step::kMore : Step::kBad;
+  }
+
+  Step FeedValue(char c) {
+    if (quote_ != 0) {
+      const bool escaped = std::exchange(escaped_, false);
+      escaped_ = !escaped && c == '\\';
+      if (!escaped && c == quote_) quote_ = 0;
+    } else if (c == '"' || c == '\'') {
+      quote_ = c;
+    } else if (c == '(' || c == '[' || c == '{') {
+      ++depth_;
+    } else if (depth_ == 0 && (c == ',' || c == ')')) {
+      EndValue();
+      state_ = State::kKey;
+      return c == ')' ? EndCall() : Step::kMore;
+    } else if (c == ')' || c == ']' || c == '}') {
+      if (--depth_ < 0) return Step::kBad;
+    }
+    value_ += c;
+    return value_.size() <= kMaxValueBytes ? Step::kMore : Step::kBad;
+  }
+
+  // A value that is no literal, a bare word for instance, is a string.
+  void EndValue() {
+    const std::string text = std::exchange(value_, "");
+    const auto literal = LiteralToJson(text);
+    sink_.OnArguments(literal.has_value() ? *literal : JsonQuote(text));
+  }
+
+  Step EndCall() {
+    Report();
+    sink_.OnArguments("}");
+    state_ = State::kAfterCall;
+    return Step::kMore;
+  }
+
+  CallSink& sink_;
+  State state_ = State::kStart;
+  bool in_list_ = false;
+  bool reported_ = false;
+  int num_arguments_ = 0;
+  std::string name_;
+  std::string key_;
+  std::string value_;
+  char quote_ = 0;
+  bool escaped_ = false;
+  int depth_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<CallReader> MakePythonicReader(CallSink& sink) {
+  return std::make_unique<PythonicCalls>(sink);
+}
+
+}  // namespace millrace
