@@ -10,6 +10,7 @@ int main(int argc, char** argv) {
   millrace::AddInspectCommand(app, &exit_code);
   millrace::AddTokenizeCommand(app, &exit_code);
   millrace::AddRenderCommand(app, &exit_code);
+  millrace::AddBenchCommand(app, &exit_code);
   millrace::AddSynthCommand(app, &exit_code);
   millrace::AddEvalCommand(app, &exit_code);
   try {

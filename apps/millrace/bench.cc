@@ -1,0 +1,215 @@
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "bench_run.h"
+#include "commands.h"
+#include "engine/open.h"
+#include "kernels/limits/limits.h"
+
+namespace millrace {
+namespace {
+
+struct BenchOptions {
+  std::string model;
+  int pp = 512, tg = 128, repetitions = 3;
+  std::vector<int> depths = {0}, threads, batches = {1};
+  std::string kv_cache_dtype = "bf16";
+  bool json = false, limits_only = false;
+};
+
+struct BenchLine {
+  std::string test;
+  int threads = 0;
+  int depth = 0;
+  int batch = 0;
+  double tokens_per_second = 0.0, slowest = 0.0, fastest = 0.0;
+  double gb_per_second = 0.0;     // weights and KV read
+  double gflop_per_second = 0.0;  // 2 x parameters outside the embedding x tokens
+  double fraction = 0.0;          // of the limit that binds: arithmetic for pp, bandwidth for tg
+  const char* limit = "";
+};
+
+int64_t KvBytesAt(const ModelRunner& runner, DType type, int depth) {
+  const ModelConfig& c = runner.model().config();
+  int64_t bytes = 0;
+  for (const KvGroupSpec& group : runner.model().kv_groups()) {
+    if (group.kind == KvGroupKind::kRecurrent) continue;
+    const int64_t tokens = group.window_tokens > 0 ? std::min(depth, group.window_tokens) : depth;
+    bytes += static_cast<int64_t>(group.layers.size()) * tokens *
+             runner.ops().kv_layer_bytes(type, c.num_key_value_heads, c.head_dim) / kKvBlockTokens;
+  }
+  return bytes;
+}
+
+// The arithmetic peak that products with these weights can use.
+double ArithmeticLimit(const Checkpoint& checkpoint, const kernels::MachineLimits& limits, const char** name) {
+  std::string most;
+  int64_t bytes = 0;
+  for (const auto& [type, count] : checkpoint.info().bytes_by_type) {
+    if (count > bytes) most = type, bytes = count;
+  }
+  const bool quantised = ParseDType(most) && IsQuantised(*ParseDType(most));
+  if (quantised && limits.int8_gop_per_s > 0) {
+    *name = "int8";
+    return limits.int8_gop_per_s;
+  }
+  if (most == "BF16" && limits.bf16_gflop_per_s > 0) {
+    *name = "bf16";
+    return limits.bf16_gflop_per_s;
+  }
+  *name = "f32";
+  return limits.f32_gflop_per_s;
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+class Bench {
+ public:
+  Bench(std::shared_ptr<const Checkpoint> checkpoint, const BenchOptions& options, DType kv_dtype)
+      : checkpoint_(std::move(checkpoint)), options_(options), kv_dtype_(kv_dtype) {
+    const ModelConfig& c = checkpoint_->config();
+    const int64_t embedding = int64_t{c.vocab_size} * c.hidden_size;
+    active_parameters_ = checkpoint_->info().num_parameters - (c.tie_word_embeddings ? 1 : 2) * embedding;
+    if (c.num_experts > 0) {
+      const int64_t expert = 3 * int64_t{c.hidden_size} * c.moe_intermediate_size;
+      active_parameters_ -= (c.num_experts - c.num_experts_per_tok) * expert * c.num_hidden_layers;
+    }
+  }
+
+  Status Run(int threads, std::vector<BenchLine>* lines) {
+    ThreadPool pool(threads);
+    ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::SelectIsa());
+    limits_ = kernels::MeasureLimits(pool, isa);
+    const int max_depth = *std::max_element(options_.depths.begin(), options_.depths.end());
+    const int max_batch = *std::max_element(options_.batches.begin(), options_.batches.end());
+    ASSIGN_OR_RETURN(const std::unique_ptr<BenchRunner> bench,
+                     BenchRunner::Create(checkpoint_, threads, kv_dtype_, max_batch, max_depth + std::max(options_.pp, options_.tg) + 16));
+    bench->Prefill(1, 0, 32);  // touches every weight once
+    for (const int depth : options_.depths) {
+      if (depth > 0) bench->Prefill(max_batch, 0, depth);
+      if (options_.pp > 0) lines->push_back(Prefill(*bench, threads, depth));
+      if (options_.tg == 0) continue;
+      for (const int batch : options_.batches) lines->push_back(Decode(*bench, threads, depth, batch));
+    }
+    return OkStatus();
+  }
+
+  const kernels::MachineLimits& limits() const { return limits_; }
+
+ private:
+  template <typename Fn>
+  void Repeat(int tokens, BenchLine* line, const Fn& run) {
+    std::vector<double> rates;
+    for (int i = 0; i < options_.repetitions; ++i) rates.push_back(tokens / run());
+    line->tokens_per_second = Median(rates);
+    line->slowest = *std::min_element(rates.begin(), rates.end());
+    line->fastest = *std::max_element(rates.begin(), rates.end());
+  }
+
+  BenchLine Prefill(BenchRunner& bench, int threads, int depth) {
+    BenchLine line{.test = fmt::format("pp{}", options_.pp), .threads = threads, .depth = depth, .batch = 1};
+    Repeat(options_.pp, &line, [&] { return bench.Prefill(1, depth, options_.pp); });
+    line.gflop_per_second = 2e-9 * static_cast<double>(active_parameters_) * line.tokens_per_second;
+    line.fraction = line.gflop_per_second / ArithmeticLimit(*checkpoint_, limits_, &line.limit);
+    return line;
+  }
+
+  BenchLine Decode(BenchRunner& bench, int threads, int depth, int batch) {
+    BenchLine line{.test = fmt::format("tg{}", options_.tg), .threads = threads, .depth = depth, .batch = batch};
+    Repeat(options_.tg * batch, &line, [&] { return bench.Decode(batch, depth, options_.tg); });
+    const double steps_per_second = line.tokens_per_second / batch;
+    const double bytes = static_cast<double>(bench.runner().model().weight_bytes()) +
+                         static_cast<double>(KvBytesAt(bench.runner(), kv_dtype_, depth + options_.tg / 2)) * batch;
+    line.gb_per_second = 1e-9 * bytes * steps_per_second;
+    line.gflop_per_second = 2e-9 * static_cast<double>(active_parameters_) * line.tokens_per_second;
+    line.fraction = line.gb_per_second / limits_.read_gb_per_s;
+    line.limit = "read";
+    return line;
+  }
+
+  const std::shared_ptr<const Checkpoint> checkpoint_;
+  const BenchOptions& options_;
+  const DType kv_dtype_;
+  int64_t active_parameters_ = 0;
+  kernels::MachineLimits limits_;
+};
+
+nlohmann::ordered_json ToJson(int threads, const kernels::MachineLimits& limits) {
+  return {{"threads", threads}, {"read_gb_per_s", limits.read_gb_per_s}, {"f32_gflop_per_s", limits.f32_gflop_per_s},
+          {"bf16_gflop_per_s", limits.bf16_gflop_per_s}, {"int8_gop_per_s", limits.int8_gop_per_s}};
+}
+
+void PrintLimits(int threads, const kernels::MachineLimits& limits) {
+  fmt::print("limits, {} thread{}: read {:.1f} GB/s, f32 {:.0f} GFLOP/s, bf16 {:.0f} GFLOP/s, int8 {:.0f} GOP/s\n", threads,
+             threads == 1 ? "" : "s", limits.read_gb_per_s, limits.f32_gflop_per_s, limits.bf16_gflop_per_s, limits.int8_gop_per_s);
+}
+
+Status RunLimits(const BenchOptions& options) {
+  ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::SelectIsa());
+  nlohmann::ordered_json out = nlohmann::ordered_json::array();
+  for (const int threads : options.threads) {
+    ThreadPool pool(threads);
+    const kernels::MachineLimits limits = kernels::MeasureLimits(pool, isa);
+    if (options.json) out.push_back(ToJson(threads, limits));
+    if (!options.json) PrintLimits(threads, limits);
+  }
+  if (options.json) std::printf("%s\n", out.dump(2).c_str());
+  return OkStatus();
+}
+
+Status RunBench(BenchOptions options) {
+  if (options.threads.empty()) options.threads = {NumUsableCores()};
+  if (options.limits_only) return RunLimits(options);
+  if (options.model.empty()) return InvalidArgument("bench needs a model, or --limits");
+  EngineOptions engine_options;
+  engine_options.model = options.model;
+  RETURN_IF_ERROR(FinishEngineOptions(options.kv_cache_dtype, &engine_options));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint, OpenModel(engine_options.model));
+  Bench bench(checkpoint, options, engine_options.kv_cache_dtype);
+  nlohmann::ordered_json out = {{"model", options.model}, {"kv_cache_dtype", options.kv_cache_dtype}};
+  if (!options.json) fmt::print("{:8} {:>7} {:>6} {:>5} {:>10} {:>17} {:>8} {:>9}  limit\n", "test", "threads", "depth", "batch", "tokens/s", "range", "GB/s", "GFLOP/s");
+  for (const int threads : options.threads) {
+    std::vector<BenchLine> lines;
+    RETURN_IF_ERROR(bench.Run(threads, &lines));
+    if (options.json) out["limits"].push_back(ToJson(threads, bench.limits()));
+    for (const BenchLine& l : lines) {
+      if (options.json) {
+        out["results"].push_back({{"test", l.test}, {"threads", l.threads}, {"depth", l.depth}, {"batch", l.batch},
+                                  {"tokens_per_second", l.tokens_per_second}, {"slowest", l.slowest}, {"fastest", l.fastest},
+                                  {"gb_per_second", l.gb_per_second}, {"gflop_per_second", l.gflop_per_second},
+                                  {"limit", l.limit}, {"fraction_of_limit", l.fraction}});
+      } else {
+        fmt::print("{:8} {:>7} {:>6} {:>5} {:>10.2f} {:>17} {:>8.1f} {:>9.0f}  {:.0f} % of {}\n", l.test, l.threads, l.depth, l.batch,
+                   l.tokens_per_second, fmt::format("{:.1f}-{:.1f}", l.slowest, l.fastest), l.gb_per_second, l.gflop_per_second,
+                   100 * l.fraction, l.limit);
+      }
+    }
+    if (!options.json) PrintLimits(threads, bench.limits());
+  }
+  if (options.json) std::printf("%s\n", out.dump(2).c_str());
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddBenchCommand(CLI::App& app, int* exit_code) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* command = app.add_subcommand("bench", "Measure prefill and decode against the limits of this machine");
+  command->add_option("model", options->model, "a model, or synth:SHAPE:TYPE");
+  command->add_option("--pp", options->pp, "prompt tokens (0: no prefill test)")->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  command->add_option("--tg", options->tg, "generated tokens (0: no decode test)")->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  command->add_option("--depth", options->depths, "tokens already in the cache")->delimiter(',')->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  command->add_option("-t,--threads", options->threads, "thread counts")->delimiter(',')->check(CLI::Range(1, 1024));
+  command->add_option("--batch", options->batches, "sequences that decode together")->delimiter(',')->check(CLI::Range(1, 1024))->capture_default_str();
+  command->add_option("-r,--repetitions", options->repetitions, "runs, of which the median is shown")->check(CLI::Range(1, 1000))->capture_default_str();
+  command->add_option("--kv-cache-dtype", options->kv_cache_dtype, "bf16, f16, f32 or int8")->capture_default_str();
+  command->add_flag("--limits", options->limits_only, "measure the machine only");
+  command->add_flag("--json", options->json, "print JSON");
+  command->callback([=] { *exit_code = ReportStatus(RunBench(*options)); });
+}
+
+}  // namespace millrace
