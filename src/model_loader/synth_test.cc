@@ -53,7 +53,10 @@ TEST(Synth, RandomBlocksHaveTheWantedSpread) {
 TEST(Synth, EveryTinyShapeOpensInEveryType) {
   for (const std::string& shape : SynthShapeNames()) {
     if (!shape.starts_with("tiny-")) continue;
-    for (const std::string& type : SynthTypeNames()) {
+    // Every type in one shape, the common ones in all.
+    const std::vector<std::string> types =
+        shape == "tiny-llama" ? SynthTypeNames() : std::vector<std::string>{"F32", "Q4_0", "Q4_K_M"};
+    for (const std::string& type : types) {
       const auto checkpoint = MakeSynthCheckpoint(shape, type);
       ASSERT_TRUE(checkpoint.ok()) << shape << " " << type << ": " << checkpoint.status().message();
       const ModelConfig& config = (*checkpoint)->config();
