@@ -78,6 +78,7 @@ struct Batch {
 
   std::vector<GroupTables> groups;  // [num_groups], as the model declares them
   std::vector<OutputRow> outputs;
+  int num_grammar_masks = 0;  // > 0: the runner waits for SetMasks of this step before it samples
 
   int num_rows() const { return static_cast<int>(sequences.size()); }
   int num_tokens() const { return static_cast<int>(token_ids.size()); }

@@ -137,7 +137,7 @@ void Engine::Post(Message message) {
   inbox_ready_.notify_one();
 }
 
-Result<RequestId> Engine::Submit(Request request, Sink sink) {
+Result<RequestId> Engine::Submit(Request request, Sink sink, grammar::GrammarPtr grammar) {
   RETURN_IF_ERROR(ValidateSamplingParams(request.sampling, checkpoint_->config().vocab_size));
   if (request.prompt_token_ids.empty()) return InvalidArgument("the prompt has no tokens");
   for (const TokenId id : request.prompt_token_ids) {
@@ -150,11 +150,14 @@ Result<RequestId> Engine::Submit(Request request, Sink sink) {
     return InvalidArgument("the prompt has {} tokens, --max-model-len is {} and one token must be generated", length,
                            plan_.max_model_len);
   }
+  SamplingParams& sampling = request.sampling;
+  if (grammar != nullptr && sampling.use_beam_search) return Unsupported("use_beam_search can't be combined with a grammar");
+  if (sampling.best_of > sampling.n && sampling.logprobs < 0) sampling.logprobs = 0;  // to rank the choices
   if (request.id == 0) request.id = next_request_.fetch_add(1, std::memory_order_relaxed);
   const RequestId id = request.id;
   request.arrival_us = NowUs();
   num_open_.fetch_add(1, std::memory_order_relaxed);
-  Post(SubmitMessage{std::make_shared<const Request>(std::move(request)), std::move(sink)});
+  Post(SubmitMessage{std::make_shared<const Request>(std::move(request)), std::move(sink), std::move(grammar)});
   return id;
 }
 

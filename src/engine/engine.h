@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/request.h"
+#include "engine/grammar_masks.h"
 #include "engine/memory_plan.h"
 #include "engine/output_processor.h"
 #include "model_loader/checkpoint.h"
@@ -69,8 +70,9 @@ class Engine {
   // Every token id that ends a generation with this model.
   const std::vector<TokenId>& end_ids() const { return end_ids_; }
 
-  // Checks the request and queues it; the sink gets its outputs until one has request_finished. An id of 0 is replaced by a new one.
-  Result<RequestId> Submit(Request request, Sink sink);
+  // Checks the request and queues it; the sink gets its outputs until one has request_finished. An id of 0 is replaced by a new one. With a
+  // grammar every choice is drawn from what it allows; it must be compiled for this engine's tokenizer.
+  Result<RequestId> Submit(Request request, Sink sink, grammar::GrammarPtr grammar = nullptr);
   // Ends a request without further output; harmless when it ended already.
   void Abort(RequestId request);
 
@@ -84,6 +86,7 @@ class Engine {
   struct SubmitMessage {
     std::shared_ptr<const Request> request;
     Sink sink;
+    grammar::GrammarPtr grammar;
   };
   struct AbortMessage {
     RequestId request;
@@ -99,9 +102,11 @@ class Engine {
   void Post(Message message);
   void EngineLoop();
   void OutputLoop();
+  void Deliver(RequestOutput output);
   bool DrainInbox();
   void Handle(SubmitMessage message);
   void Emit(std::vector<SequenceEvent> events);
+  void ProvideMasks();
   void PublishStats();
 
   std::shared_ptr<const Checkpoint> checkpoint_;
@@ -111,6 +116,7 @@ class Engine {
   MemoryPlan plan_;
   std::unique_ptr<Scheduler> scheduler_;  // engine thread only
   std::deque<ModelRunner::Pending> in_flight_;  // engine thread only
+  GrammarMasks grammar_masks_;                  // engine thread only
   std::atomic<RequestId> next_request_{1};
   int64_t start_us_ = 0;
 

@@ -1,4 +1,5 @@
 // The two loops of the engine: steps and outputs.
+#include <optional>
 #include <utility>
 
 #include "engine/engine.h"
@@ -11,12 +12,16 @@ void Engine::Handle(SubmitMessage message) {
     outbox_.push_back({.start = message.request, .sink = std::move(message.sink)});
   }
   const Result<std::vector<SequenceId>> sequences = scheduler_->Submit(message.request);
-  if (sequences.ok()) return;
+  if (sequences.ok()) {
+    if (message.grammar != nullptr) grammar_masks_.Start(message.request->id, *sequences, message.grammar);
+    return;
+  }
   SequenceEvent refused;
   refused.request = message.request->id;
   refused.finish_reason = FinishReason::kError;
   refused.error = sequences.status().message();
-  const int choices = std::max(message.request->sampling.n, message.request->sampling.best_of);
+  const SamplingParams& sampling = message.request->sampling;
+  const int choices = sampling.use_beam_search ? sampling.n : std::max(sampling.n, sampling.best_of);
   std::vector<SequenceEvent> events(static_cast<size_t>(choices), refused);
   for (int i = 0; i < choices; ++i) events[static_cast<size_t>(i)].choice_index = i;
   Emit(std::move(events));
@@ -38,11 +43,14 @@ bool Engine::DrainInbox() {
       Handle(std::move(*submit));
     } else if (const auto* abort = std::get_if<AbortMessage>(&message)) {
       scheduler_->Abort(abort->request);
+      grammar_masks_.ForgetRequest(abort->request);
       std::lock_guard lock(outbox_mutex_);
       outbox_.push_back({.forget = abort->request});
       outbox_ready_.notify_one();
     } else {
-      scheduler_->FinishEarly(std::get<StopMessage>(message).sequence);
+      const SequenceId sequence = std::get<StopMessage>(message).sequence;
+      scheduler_->FinishEarly(sequence);
+      grammar_masks_.Forget(sequence);
     }
   }
   return true;
@@ -52,12 +60,19 @@ void Engine::EngineLoop() {
   while (DrainInbox()) {
     Batch batch = scheduler_->Schedule(NowUs());
     const bool has_rows = batch.num_rows() > 0;
-    if (has_rows) in_flight_.push_back(runner_->Submit(std::move(batch)));
+    if (has_rows) {
+      grammar_masks_.Assign(&batch);
+      in_flight_.push_back(runner_->Submit(std::move(batch)));
+      if (in_flight_.size() == 1) ProvideMasks();  // no token is pending: the masks can be made now
+    }
     // With a step running and another queued behind it, or with nothing new to run, the oldest step is awaited.
     if (in_flight_.size() == ModelRunner::kMaxStepsInFlight || (!has_rows && !in_flight_.empty())) {
       const StepResult result = in_flight_.front().Wait();
       in_flight_.pop_front();
-      Emit(scheduler_->Commit(result, runner_->last_step_us()));
+      std::vector<SequenceEvent> events = scheduler_->Commit(result, runner_->last_step_us());
+      grammar_masks_.Accept(events);
+      ProvideMasks();
+      Emit(std::move(events));
       PublishStats();
     } else if (!has_rows) {
       Emit(scheduler_->TakeEvents());
@@ -67,6 +82,13 @@ void Engine::EngineLoop() {
   while (!in_flight_.empty()) {
     in_flight_.front().Wait();
     in_flight_.pop_front();
+  }
+}
+
+// Masks of the step in flight follow from the tokens of the step before it.
+void Engine::ProvideMasks() {
+  if (std::optional<GrammarMasks::StepMasks> step = grammar_masks_.MakeMasks()) {
+    runner_->SetMasks(step->step_id, std::move(step->masks));
   }
 }
 
@@ -85,6 +107,16 @@ void Engine::Emit(std::vector<SequenceEvent> events) {
     for (SequenceEvent& event : events) outbox_.push_back({.event = std::move(event)});
   }
   outbox_ready_.notify_one();
+}
+
+void Engine::Deliver(RequestOutput output) {
+  const auto sink = sinks_.find(output.request);
+  if (sink == sinks_.end()) return;
+  const bool finished = output.request_finished;
+  sink->second(std::move(output));
+  if (!finished) return;
+  sinks_.erase(sink);
+  num_open_.fetch_sub(1, std::memory_order_release);
 }
 
 void Engine::OutputLoop() {
@@ -108,16 +140,9 @@ void Engine::OutputLoop() {
         continue;
       }
       bool stopped = false;
-      RequestOutput output = output_processor_->Process(item.event, &stopped);
+      std::vector<RequestOutput> outputs = output_processor_->Process(item.event, &stopped);
       if (stopped) Post(StopMessage{item.event.sequence});
-      const auto sink = sinks_.find(output.request);
-      if (sink == sinks_.end()) continue;
-      const bool finished = output.request_finished;
-      sink->second(std::move(output));
-      if (finished) {
-        sinks_.erase(sink);
-        num_open_.fetch_sub(1, std::memory_order_release);
-      }
+      for (RequestOutput& output : outputs) Deliver(std::move(output));
     }
   }
 }

@@ -25,6 +25,7 @@ struct Collected {
   FinishReason reason = FinishReason::kNone;
   std::string error;
   int num_cached_tokens = 0;
+  double mean_logprob = 0.0;
 };
 
 // Submits all requests at once and waits for all their choices.
@@ -35,7 +36,10 @@ std::vector<std::vector<Collected>> RunAll(Engine& engine, const std::vector<Req
     results[i].resize(static_cast<size_t>(requests[i].sampling.n));
     const Result<RequestId> id = engine.Submit(requests[i], [&, i](RequestOutput output) {
       Collected& choice = results[i][static_cast<size_t>(output.choice_index)];
-      for (const OutputResult& token : output.tokens) choice.tokens.push_back(token.token);
+      for (const OutputResult& token : output.tokens) {
+        choice.tokens.push_back(token.token);
+        choice.mean_logprob += (token.logprob - choice.mean_logprob) / static_cast<double>(choice.tokens.size());
+      }
       choice.text += output.text;
       choice.error += output.error;
       choice.num_cached_tokens = std::max(choice.num_cached_tokens, output.num_cached_tokens);
@@ -208,6 +212,78 @@ TEST(Engine, StopStringsEndTextAndAreHeldBack) {
   EXPECT_EQ(stopped.reason, FinishReason::kStop);
   request.sampling.include_stop_str_in_output = true;
   EXPECT_EQ(RunAll(*engine, {request})[0][0].text, plain.text.substr(0, plain.text.find(stop) + stop.size()));
+}
+
+TEST(Engine, BestOfReturnsTheMostLikelyChoices) {
+  EngineOptions options;
+  options.model = "synth:tiny-llama:F32";
+  const std::unique_ptr<Engine> engine = OpenEngine(options);
+  ASSERT_NE(engine, nullptr);
+  Request request = GreedyRequest({5, 6, 7}, 6);
+  request.sampling.temperature = 1.0f;
+  request.sampling.n = 6;
+  const std::vector<Collected> all = RunAll(*engine, {request})[0];
+  request.sampling.n = 2;
+  request.sampling.best_of = 6;
+  const std::vector<Collected> best = RunAll(*engine, {request})[0];
+  ASSERT_EQ(best.size(), 2u);
+  EXPECT_NE(best[0].tokens, best[1].tokens);
+  for (const Collected& choice : best) {
+    EXPECT_TRUE(std::any_of(all.begin(), all.end(), [&](const Collected& c) { return c.tokens == choice.tokens; }));
+  }
+  EXPECT_GE(best[0].mean_logprob, best[1].mean_logprob);
+}
+
+TEST(Engine, BeamSearchBeatsGreedy) {
+  EngineOptions options;
+  options.model = "synth:tiny-llama:F32";
+  const std::unique_ptr<Engine> engine = OpenEngine(options);
+  ASSERT_NE(engine, nullptr);
+  Request request = GreedyRequest({5, 6, 7}, 8);
+  request.sampling.logprobs = 0;
+  const Collected greedy = RunAll(*engine, {request})[0][0];
+  request.sampling.use_beam_search = true;
+  request.sampling.n = 3;
+  const std::vector<Collected> beams = RunAll(*engine, {request})[0];
+  ASSERT_EQ(beams.size(), 3u);
+  EXPECT_EQ(beams[0].tokens.size(), 8u);
+  EXPECT_GE(beams[0].mean_logprob, greedy.mean_logprob - 1e-5);
+  EXPECT_GE(beams[0].mean_logprob, beams[1].mean_logprob);
+  EXPECT_NE(beams[0].tokens, beams[1].tokens);
+}
+
+TEST(Engine, GrammarsHoldInEveryChoiceAndDisturbNobody) {
+  EngineOptions options;
+  options.model = "synth:tiny-llama:F32";
+  options.max_num_batched_tokens = 16;
+  const std::unique_ptr<Engine> engine = OpenEngine(options);
+  ASSERT_NE(engine, nullptr);
+  const auto vocabulary = std::make_shared<const grammar::GrammarVocabulary>(engine->tokenizer());
+  const Result<grammar::GrammarPtr> grammar = grammar::CompileRegexGrammar("(ab|[0-9]{3}-)+end", vocabulary);
+  ASSERT_TRUE(grammar.ok()) << grammar.status().message();
+  Request plain = GreedyRequest({5, 6, 7}, 20);
+  const Collected alone = RunAll(*engine, {plain})[0][0];
+
+  std::map<int, std::string> texts;
+  std::promise<void> done;
+  Request guided = GreedyRequest(std::vector<TokenId>(40, 9), 400);
+  guided.sampling.ignore_eos = false;
+  guided.sampling.temperature = 1.0f;
+  guided.sampling.n = 4;
+  int num_stopped = 0;
+  ASSERT_TRUE(engine->Submit(guided, [&](RequestOutput output) {
+    texts[output.choice_index] += output.text;
+    EXPECT_EQ(output.error, "");
+    num_stopped += output.finish_reason == FinishReason::kStop;
+    if (output.request_finished) done.set_value();
+  }, *grammar).ok());
+  EXPECT_EQ(RunAll(*engine, {plain})[0][0].tokens, alone.tokens);
+  done.get_future().wait();
+  EXPECT_EQ(num_stopped, 4);
+  for (const auto& [choice, text] : texts) {
+    grammar::GrammarMatcher matcher(*grammar);
+    EXPECT_TRUE(matcher.AcceptBytes(text) && matcher.CanEnd()) << text;
+  }
 }
 
 TEST(Engine, BadRequestsAreRefusedWithAReason) {

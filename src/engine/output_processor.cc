@@ -13,11 +13,30 @@ size_t PartialMatch(const std::string& text, const std::string& stop) {
   return 0;
 }
 
+double MeanLogprob(const RequestOutput& output) {
+  double sum = 0.0;
+  for (const OutputResult& token : output.tokens) sum += token.logprob;
+  return output.tokens.empty() ? 0.0 : sum / static_cast<double>(output.tokens.size());
+}
+
+void Append(RequestOutput&& more, RequestOutput* to) {
+  to->text += more.text;
+  to->tokens.insert(to->tokens.end(), more.tokens.begin(), more.tokens.end());
+  to->prompt_logprobs.insert(to->prompt_logprobs.end(), more.prompt_logprobs.begin(), more.prompt_logprobs.end());
+  to->finish_reason = more.finish_reason;
+  to->stop_reason = more.stop_reason;
+  to->error += more.error;
+  to->num_prompt_tokens = more.num_prompt_tokens;
+  to->num_cached_tokens = more.num_cached_tokens;
+}
+
 }  // namespace
 
 void OutputProcessor::Start(std::shared_ptr<const Request> request) {
   Entry entry;
-  const int choices = std::max(request->sampling.n, request->sampling.best_of);
+  const SamplingParams& sampling = request->sampling;
+  const int choices = sampling.use_beam_search ? sampling.n : std::max(sampling.n, sampling.best_of);
+  if (choices > sampling.n) entry.held.resize(static_cast<size_t>(choices));
   for (int i = 0; i < choices; ++i) {
     entry.choices.push_back({std::make_unique<StreamingDetokenizer>(tokenizer_), "", false});
   }
@@ -54,26 +73,53 @@ bool OutputProcessor::ReleaseText(const SamplingParams& params, bool final, Choi
   return false;
 }
 
-RequestOutput OutputProcessor::Process(const SequenceEvent& event, bool* stopped) {
+std::vector<RequestOutput> OutputProcessor::BestOf(Entry* entry) {
+  std::vector<RequestOutput>& all = entry->held;
+  const std::vector<OutputResult> prompt_logprobs = std::move(all[0].prompt_logprobs);  // the first choice carries them
+  std::stable_sort(all.begin(), all.end(), [](const RequestOutput& a, const RequestOutput& b) { return MeanLogprob(a) > MeanLogprob(b); });
+  all.resize(static_cast<size_t>(entry->request->sampling.n));
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i].request = entry->request->id;
+    all[i].choice_index = static_cast<int>(i);
+  }
+  all[0].prompt_logprobs = prompt_logprobs;
+  all.back().request_finished = true;
+  return std::move(all);
+}
+
+std::vector<RequestOutput> OutputProcessor::Process(const SequenceEvent& event, bool* stopped) {
   *stopped = false;
-  RequestOutput out;
   const auto found = entries_.find(event.request);
-  if (found == entries_.end()) return out;
+  if (found == entries_.end()) return {};
   Entry& entry = found->second;
-  Choice& choice = entry.choices[static_cast<size_t>(event.choice_index)];
-  if (choice.ended) return out;
+  const size_t choice = static_cast<size_t>(event.choice_index);
+  if (entry.choices[choice].ended) return {};
+  std::vector<RequestOutput> outputs;
+  outputs.push_back(ProcessChoice(event, &entry, stopped));
+  const bool finished = entry.num_ended == entry.choices.size();
+  if (!entry.held.empty()) {
+    Append(std::move(outputs[0]), &entry.held[choice]);
+    outputs = finished ? BestOf(&entry) : std::vector<RequestOutput>();
+  }
+  if (finished) entries_.erase(found);
+  return outputs;
+}
+
+RequestOutput OutputProcessor::ProcessChoice(const SequenceEvent& event, Entry* entry, bool* stopped) const {
+  RequestOutput out;
+  Choice& choice = entry->choices[static_cast<size_t>(event.choice_index)];
   out.request = event.request;
   out.choice_index = event.choice_index;
   out.finish_reason = event.finish_reason;
   out.error = event.error;
   out.prompt_logprobs = event.prompt_logprobs;
-  out.num_prompt_tokens = static_cast<int>(entry.request->prompt_token_ids.size());
+  out.num_prompt_tokens = static_cast<int>(entry->request->prompt_token_ids.size());
   out.num_cached_tokens = event.num_cached_tokens;
-  const SamplingParams& params = entry.request->sampling;
+  const SamplingParams& params = entry->request->sampling;
   bool matched = false;
   for (size_t i = 0; i < event.tokens.size() && !matched; ++i) {
     out.tokens.push_back(event.tokens[i]);
-    // The token that ended the sequence is not text, unless the client asked for its string.
+    // The token that ended the sequence is not text.
     const bool end_token = event.finish_reason == FinishReason::kStop && i + 1 == event.tokens.size();
     if (!end_token) choice.held += choice.detokenizer->Push(event.tokens[i].token);
     matched = ReleaseText(params, false, &choice, &out.text, &out.stop_reason);
@@ -87,8 +133,7 @@ RequestOutput OutputProcessor::Process(const SequenceEvent& event, bool* stopped
   }
   if (out.finish_reason != FinishReason::kNone) {
     choice.ended = true;
-    out.request_finished = ++entry.num_ended == entry.choices.size();
-    if (out.request_finished) entries_.erase(found);
+    out.request_finished = ++entry->num_ended == entry->choices.size();
   }
   return out;
 }

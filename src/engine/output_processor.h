@@ -37,9 +37,10 @@ class OutputProcessor {
   void Start(std::shared_ptr<const Request> request);
   void Forget(RequestId request);
 
-  // The output of one event. When a stop string ended the sequence, *stopped is set: the scheduler has to end it, and later events of it
-  // give nothing. An output without news is returned with request == 0.
-  RequestOutput Process(const SequenceEvent& event, bool* stopped);
+  // The outputs of one event, in order. When a stop string ended the sequence, *stopped is set: the scheduler has to end it, and later
+  // events of it give nothing. With best_of > n everything is held back until the last choice ended, then the n with the highest mean
+  // logprob come, numbered anew.
+  std::vector<RequestOutput> Process(const SequenceEvent& event, bool* stopped);
 
  private:
   struct Choice {
@@ -50,8 +51,11 @@ class OutputProcessor {
   struct Entry {
     std::shared_ptr<const Request> request;
     std::vector<Choice> choices;
+    std::vector<RequestOutput> held;  // [choices], with best_of > n
     size_t num_ended = 0;
   };
+  RequestOutput ProcessChoice(const SequenceEvent& event, Entry* entry, bool* stopped) const;
+  static std::vector<RequestOutput> BestOf(Entry* entry);
   // Moves what is certain of choice.held to *text; true when a stop string was found.
   bool ReleaseText(const SamplingParams& params, bool final, Choice* choice, std::string* text, std::string* stop_reason) const;
 

@@ -69,6 +69,7 @@ ModelRunner::~ModelRunner() {
     stopping_ = true;
   }
   work_ready_.notify_all();
+  masks_ready_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -84,6 +85,22 @@ ModelRunner::Pending ModelRunner::Submit(Batch batch) {
   }
   work_ready_.notify_one();
   return Pending(this, ticket);
+}
+
+void ModelRunner::SetMasks(uint64_t step_id, std::vector<uint32_t> masks) {
+  {
+    std::lock_guard lock(mutex_);
+    masks_[step_id] = std::move(masks);
+  }
+  masks_ready_.notify_one();
+}
+
+std::vector<uint32_t> ModelRunner::AwaitMasks(const Batch& batch) {
+  if (batch.num_grammar_masks == 0) return {};
+  std::unique_lock lock(mutex_);
+  masks_ready_.wait(lock, [&] { return stopping_ || masks_.contains(batch.step_id); });
+  auto node = masks_.extract(batch.step_id);
+  return node.empty() ? std::vector<uint32_t>() : std::move(node.mapped());
 }
 
 StepResult ModelRunner::Pending::Wait() {
@@ -198,13 +215,13 @@ StepResult ModelRunner::Execute(const Batch& batch) {
     FillStep(batch, &step);
     float* x = workspace_.Take<float>(step.num_tokens * model_->config().hidden_size);
     model_->Forward(step, x);
-    RunOutputs(batch, x, &result);
+    RunOutputs(batch, x, AwaitMasks(batch), &result);
   }
   last_result_ = result;
   return result;
 }
 
-void ModelRunner::RunOutputs(const Batch& batch, const float* x, StepResult* result) {
+void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const uint32_t> masks, StepResult* result) {
   const int64_t hidden = model_->config().hidden_size;
   const int64_t vocab = model_->config().vocab_size;
   const int num_outputs = static_cast<int>(batch.outputs.size());
@@ -227,20 +244,26 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, StepResult* res
     group_start.push_back(count);
     pool_.ParallelFor(static_cast<int64_t>(group_start.size()) - 1, 1, [&](int64_t group, int64_t) {
       for (int i = group_start[static_cast<size_t>(group)]; i < group_start[static_cast<size_t>(group) + 1]; ++i) {
-        RunOutputRow(batch, first + i, {logits + i * vocab, static_cast<size_t>(vocab)},
+        RunOutputRow(batch, first + i, {logits + i * vocab, static_cast<size_t>(vocab)}, masks,
                      &result->outputs[static_cast<size_t>(first + i)]);
       }
     });
   }
 }
 
-void ModelRunner::RunOutputRow(const Batch& batch, int output, std::span<float> logits, OutputResult* result) {
+void ModelRunner::RunOutputRow(const Batch& batch, int output, std::span<float> logits, std::span<const uint32_t> masks,
+                               OutputResult* result) {
   const OutputRow& row = batch.outputs[static_cast<size_t>(output)];
   if (!row.sample) {
     *result = sampler_.Score(logits, row.target, row.num_logprobs);
     return;
   }
-  *result = sampler_.Sample(batch.sequences[static_cast<size_t>(row.row)], row.output_position, logits);
+  std::span<const uint32_t> mask;
+  if (row.grammar_mask >= 0 && !masks.empty()) {
+    const size_t words = masks.size() / static_cast<size_t>(batch.num_grammar_masks);
+    mask = masks.subspan(static_cast<size_t>(row.grammar_mask) * words, words);
+  }
+  *result = sampler_.Sample(batch.sequences[static_cast<size_t>(row.row)], row.output_position, logits, mask);
 }
 
 }  // namespace millrace

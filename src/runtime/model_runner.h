@@ -10,8 +10,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -66,6 +68,9 @@ class ModelRunner {
     uint64_t ticket_;
   };
   Pending Submit(Batch batch);
+  // Token bitmasks of a submitted step with num_grammar_masks > 0: mask i is words [i * words_per_mask, (i + 1) * words_per_mask). May come
+  // while the step runs; sampling waits for it.
+  void SetMasks(uint64_t step_id, std::vector<uint32_t> masks);
 
   // Wall time of the last finished step and of its model part, in microseconds.
   int64_t last_step_us() const { return last_step_us_.load(std::memory_order_relaxed); }
@@ -79,8 +84,9 @@ class ModelRunner {
   void CopyBlocks(const std::vector<BlockCopy>& copies);
   void ResolveTokens(const Batch& batch);
   void FillStep(const Batch& batch, Step* step);
-  void RunOutputs(const Batch& batch, const float* x, StepResult* result);
-  void RunOutputRow(const Batch& batch, int output, std::span<float> logits, OutputResult* result);
+  std::vector<uint32_t> AwaitMasks(const Batch& batch);
+  void RunOutputs(const Batch& batch, const float* x, std::span<const uint32_t> masks, StepResult* result);
+  void RunOutputRow(const Batch& batch, int output, std::span<float> logits, std::span<const uint32_t> masks, OutputResult* result);
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
   const kernels::OpTable& ops_;
@@ -104,6 +110,8 @@ class ModelRunner {
   std::condition_variable work_ready_;
   std::vector<Batch> queue_;
   std::vector<StepResult> done_;
+  std::condition_variable masks_ready_;
+  std::map<uint64_t, std::vector<uint32_t>> masks_;  // by step
   uint64_t submitted_ = 0;
   uint64_t collected_ = 0;
   std::atomic<uint64_t> completed_{0};

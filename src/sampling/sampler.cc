@@ -175,6 +175,10 @@ OutputResult Sampler::Sample(SequenceId sequence, int position, std::span<float>
     }
   }
   const SamplingParams& p = *state.params;
+  if (p.use_beam_search) {  // the scheduler picks; it wants twice the width to choose from
+    result = Score(logits, ArgMax(logits), 2 * std::max(p.n, p.best_of));
+    return result;
+  }
   const bool want_logprobs = p.logprobs >= 0;
   std::vector<float> raw;  // logprobs are of the model's own distribution, before penalties
   if (want_logprobs) raw.assign(logits.begin(), logits.end());
