@@ -61,7 +61,7 @@ bool Scheduler::IsCandidate(const Sequence& sequence) const {
   if (config_.batching != BatchingMode::kContinuous && !group_.contains(sequence.id)) return false;
   const Sequence* parent = Find(sequence.fork_parent);
   if (parent != nullptr && parent->num_generated() == 0 && parent->num_pending == 0) return false;
-  return sequence.join_block < 0 || !sequence.can_be_preempted() || !computing_.contains(sequence.prompt_hashes[sequence.join_block]);
+  return sequence.join_block < 0 || sequence.num_preemptions >= kMaxPreemptions || !computing_.contains(sequence.prompt_hashes[sequence.join_block]);
 }
 
 int Scheduler::CachedPrefixHint(Sequence& sequence) {
@@ -116,6 +116,7 @@ Sequence* Scheduler::NextCandidate(const std::set<SequenceId>& skipped) {
   for (Sequence* sequence : waiting_) {
     if (!IsCandidate(*sequence) || skipped.contains(sequence->id)) continue;
     if (best == nullptr || PickedBefore(*sequence, *best)) best = sequence;
+    if (config_.policy == SchedulingPolicy::kFcfs && num_protected_waiting_ == 0) break;  // they wait in this very order
     const bool by_prefix = config_.policy == SchedulingPolicy::kLongestPrefixFirst;
     if (by_prefix && sequence->can_be_preempted() && ++looked_up >= kMaxPrefixHints) break;
   }
@@ -173,11 +174,12 @@ Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence, int& num_tokens, Pl
       limit = std::min(limit, sequence.num_prompt_logprobs);  // the other positions' logits are still wanted
     }
     match = kv_.FindPrefix(sequence.domain, sequence.tokens, limit);
-    const int next = match.num_blocks();
-    const bool joins = (next + 1) * kKvBlockTokens <= limit && next < static_cast<int>(sequence.prompt_hashes.size()) &&
-                       computing_.contains(sequence.prompt_hashes[next]);
-    if (joins && sequence.can_be_preempted()) {
-      sequence.join_block = next;
+    // Blocks that others are computing right now: wait for the last of them. A protected sequence waits for nobody.
+    const int end = std::min(limit / kKvBlockTokens, static_cast<int>(sequence.prompt_hashes.size()));
+    int joined = match.num_blocks();
+    while (joined < end && computing_.contains(sequence.prompt_hashes[joined])) ++joined;
+    if (joined > match.num_blocks() && sequence.num_preemptions < kMaxPreemptions) {
+      sequence.join_block = joined - 1;
       return Admission::kSkipped;
     }
   }
@@ -245,6 +247,7 @@ void Scheduler::StartRunning(Sequence& sequence) {
     protected_blocks_ += group.reserved_blocks;
   } else if (!sequence.can_be_preempted()) {
     protected_blocks_ += kv_.MaxBlocks(sequence.max_tokens);
+    --num_protected_waiting_;
   }
   if (config_.batching != BatchingMode::kContinuous) group_.insert(sequence.id);
   if (sequence.num_cached_tokens < 0) {

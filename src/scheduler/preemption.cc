@@ -50,12 +50,34 @@ void Scheduler::Preempt(Sequence& victim) {
     ++victim.epoch;
   }
   ++victim.num_preemptions;
+  num_protected_waiting_ += !victim.can_be_preempted();
   victim.preempted_step = step_;
   victim.join_block = -1;
   const auto place = std::find_if(waiting_.begin(), waiting_.end(), [&](const Sequence* s) { return s->order > victim.order; });
   waiting_.insert(place, &victim);
   ++counters_.num_preemptions;
   counters_.num_swaps += swapped;
+}
+
+// Under kPriority the best waiting request takes the place of running ones of lower priority, if they hold enough for it.
+void Scheduler::PreemptForPriority() {
+  if (config_.policy != SchedulingPolicy::kPriority || config_.batching != BatchingMode::kContinuous) return;
+  const Sequence* head = NextCandidate({});
+  if (head == nullptr || head->is_beam) return;
+  std::vector<Sequence*> victims;
+  int yield = kv_.num_available();
+  for (Sequence* running : running_) {
+    if (running->request->priority <= head->request->priority || !running->can_be_preempted()) continue;
+    victims.push_back(running);
+    yield += kv_.NumBlocks(running->blocks);
+  }
+  const int needed = kv_.MaxBlocks(head->num_tokens()) + static_cast<int>(config_.watermark * kv_.num_blocks());
+  if (needed > yield) return;
+  std::sort(victims.begin(), victims.end(), [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
+  while (!victims.empty() && (UsedSlots() >= config_.max_num_seqs || kv_.num_available() < needed)) {
+    Preempt(*victims.back());
+    victims.pop_back();
+  }
 }
 
 }  // namespace millrace

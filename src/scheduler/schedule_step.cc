@@ -15,6 +15,7 @@ Batch Scheduler::Schedule(int64_t now_us) {
   ExpireDeadlines();
   FormGroup();
   AdvanceBeams();
+  PreemptForPriority();
   Plan plan;
   plan.batch.step_id = plan.step.id = step_;
   plan.batch.query_start = {0};

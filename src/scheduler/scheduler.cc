@@ -161,6 +161,7 @@ void Scheduler::Release(Sequence& sequence) {
     if (!sequence.can_be_preempted() && !sequence.is_beam) protected_blocks_ -= kv_.MaxBlocks(sequence.max_tokens);
     std::erase(running_, &sequence);
   } else {
+    num_protected_waiting_ -= !sequence.can_be_preempted() && !sequence.is_beam;
     std::erase(waiting_, &sequence);
   }
   Withdraw(sequence, INT32_MAX);

@@ -214,6 +214,7 @@ class Scheduler {
   // preemption.cc
   Sequence* ChooseVictim(const Sequence& in_need) const;
   void Preempt(Sequence& victim);
+  void PreemptForPriority();
   bool SwapIsCheaper(const Sequence& victim) const;
 
   // commit.cc
@@ -246,6 +247,7 @@ class Scheduler {
   uint64_t step_ = 0;  // id of the step being built or last built
   int64_t now_us_ = 0;
   int64_t protected_blocks_ = 0;  // reserved by running sequences that can't be preempted
+  int num_protected_waiting_ = 0;
   bool admission_blocked_ = false;  // the last attempt to admit failed for memory
   std::set<SequenceId> group_;  // kStatic, kDynamic: the sequences that may run now
   SchedulerStats counters_;

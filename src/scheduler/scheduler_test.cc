@@ -210,6 +210,23 @@ TEST(Scheduler, FairSharesServiceBetweenAFloodAndAVisitor) {
   EXPECT_LE(last - engine.ended.begin(), 12);
 }
 
+TEST(Scheduler, AnUrgentRequestTakesThePlaceOfALessUrgentOne) {
+  SchedulerConfig config = Config();
+  config.policy = SchedulingPolicy::kPriority;
+  config.max_num_seqs = 2;
+  Engine engine(config);
+  for (RequestId id = 1; id <= 2; ++id) {
+    auto request = NewRequest(id, 50, 30, static_cast<int>(id));
+    request->priority = 5;
+    engine.Submit(request);
+  }
+  for (int i = 0; i < 5; ++i) engine.Step();
+  engine.Submit(NewRequest(3, 50, 3, 300));
+  engine.RunAll();
+  EXPECT_EQ(engine.ended, (std::vector<RequestId>{3, 1, 2}));
+  EXPECT_EQ(engine.scheduler.stats().num_preemptions, 1);
+}
+
 TEST(Scheduler, DeadlinesAndQueueTimeoutsEndRequests) {
   SchedulerConfig config = Config();
   config.max_num_seqs = 1;

@@ -55,11 +55,14 @@ std::string Scheduler::DescribeError() {
       if (Find(id) == nullptr) return fmt::format("beam {} is gone", id);
     }
   }
+  int protected_waiting = 0;
   for (const Sequence* s : waiting_) {
+    protected_waiting += s->num_preemptions == kMaxPreemptions;
     if (s->phase == SequencePhase::kRunning) return fmt::format("sequence {} waits in a wrong phase", s->id);
     if (kv_.NumBlocks(s->blocks) > 0) return fmt::format("sequence {} waits with blocks", s->id);
     if (s->num_preemptions > kMaxPreemptions) return fmt::format("sequence {} was preempted {} times", s->id, s->num_preemptions);
   }
+  if (protected_waiting != num_protected_waiting_) return "protected waiting sequences were miscounted";
   for (const Step& step : in_flight_) {
     for (const Row& row : step.rows) {
       for (const std::vector<BlockRef>& state : row.state) hold(state);
