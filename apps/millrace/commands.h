@@ -11,6 +11,8 @@
 namespace millrace {
 
 void AddRunCommand(CLI::App& app, int* exit_code);
+void AddPullCommand(CLI::App& app, int* exit_code);
+void AddLsCommand(CLI::App& app, int* exit_code);
 void AddInspectCommand(CLI::App& app, int* exit_code);
 void AddTokenizeCommand(CLI::App& app, int* exit_code);
 void AddRenderCommand(CLI::App& app, int* exit_code);

@@ -7,6 +7,8 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(36);
   int exit_code = 0;
   millrace::AddRunCommand(app, &exit_code);
+  millrace::AddPullCommand(app, &exit_code);
+  millrace::AddLsCommand(app, &exit_code);
   millrace::AddInspectCommand(app, &exit_code);
   millrace::AddTokenizeCommand(app, &exit_code);
   millrace::AddRenderCommand(app, &exit_code);
