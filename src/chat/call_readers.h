@@ -28,11 +28,12 @@ class CallReader {
 bool IsCallName(std::string_view name);
 
 // Reports to `sink`. `tools` (an array or null) types the values of kXml and must outlive the reader, as must the
-// format. `bare` says that no marker led here, so that what is no complete call must be given back.
+// format. `bare` says that no marker led here, so that what is no complete call must be given back; `in_call`, that
+// call_begin led here though the format has a section_begin, so that the reader ends after this call.
 std::unique_ptr<CallReader> MakeJsonReader(const ToolFormat& format, CallSink& sink, bool bare);
-std::unique_ptr<CallReader> MakeNamedReader(const ToolFormat& format, CallSink& sink);
+std::unique_ptr<CallReader> MakeNamedReader(const ToolFormat& format, CallSink& sink, bool in_call);
 std::unique_ptr<CallReader> MakeXmlReader(const ToolFormat& format, const nlohmann::ordered_json& tools,
-                                          CallSink& sink);
+                                          CallSink& sink, bool in_call);
 std::unique_ptr<CallReader> MakePythonicReader(CallSink& sink);
 
 }  // namespace millrace

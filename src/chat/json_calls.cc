@@ -99,8 +99,9 @@ class JsonCalls : public CallReader {
 
 class NamedCalls : public CallReader {
  public:
-  NamedCalls(const ToolFormat& format, CallSink& sink) : format_(format), sink_(sink) {
-    Enter(format.section_begin.empty() ? State::kName : State::kBetween);
+  NamedCalls(const ToolFormat& format, CallSink& sink, bool in_call)
+      : format_(format), sink_(sink), single_(in_call || format.section_begin.empty()) {
+    Enter(single_ ? State::kName : State::kBetween);
   }
 
   Step Feed(char c) override {
@@ -164,7 +165,7 @@ class NamedCalls : public CallReader {
       if (!Report()) return Step::kBad;
       sink_.OnArguments("{}");
     }
-    if (marker == &format_.section_end || format_.section_begin.empty()) return Step::kLast;
+    if (marker == &format_.section_end || single_) return Step::kLast;
     Enter(State::kBetween);
     return Step::kMore;
   }
@@ -195,13 +196,15 @@ class NamedCalls : public CallReader {
     if (step == Step::kMore) return step;
     if (!sent_any_) sink_.OnArguments("{}");
     const bool replay = step != Step::kLast;
-    if (format_.call_end.empty() && format_.section_end.empty()) return replay ? Step::kBefore : Step::kLast;
+    if (format_.call_end.empty() && (single_ || format_.section_end.empty()))
+      return replay ? Step::kBefore : Step::kLast;
     Enter(State::kTail);
     return replay ? Feed(c) : Step::kMore;
   }
 
   const ToolFormat& format_;
   CallSink& sink_;
+  const bool single_;  // one call without a section
   State state_ = State::kBetween;
   bool reported_ = false;
   bool sent_any_ = false;  // of the arguments of this call
@@ -227,8 +230,8 @@ std::unique_ptr<CallReader> MakeJsonReader(const ToolFormat& format, CallSink& s
   return std::make_unique<JsonCalls>(format, sink, bare);
 }
 
-std::unique_ptr<CallReader> MakeNamedReader(const ToolFormat& format, CallSink& sink) {
-  return std::make_unique<NamedCalls>(format, sink);
+std::unique_ptr<CallReader> MakeNamedReader(const ToolFormat& format, CallSink& sink, bool in_call) {
+  return std::make_unique<NamedCalls>(format, sink, in_call);
 }
 
 }  // namespace millrace

@@ -56,7 +56,8 @@ struct OutputFormat {
 
 // Formats by name: for tools hermes, qwen3_coder, seed_oss, llama3_json, pythonic, mistral, mistral_json, deepseek_v3,
 // deepseek_v31, glm45, kimi_k2, minimax_m2, harmony, granite, functionary, functionary_v32; for reasoning think (also
-// called deepseek_r1, qwen3), seed, mistral, granite, and none for either. kNotFound lists the names.
+// called deepseek_r1, qwen3, glm45, kimi_k2, minimax_m2), seed, mistral, granite; and none for either. kNotFound lists
+// the names.
 Result<ToolFormat> FindToolFormat(std::string_view name);
 Result<ReasoningFormat> FindReasoningFormat(std::string_view name);
 

@@ -63,9 +63,11 @@ void OutputParser::EnterContent() {
   // Reasoning opens before the content or not at all: later the tag is something that the model talks about.
   const bool reasoning = !content_started_ && !reasoning_started_;
   const ToolFormat& tools = format_.tools;
-  const std::string& trigger = tools.section_begin.empty() ? tools.call_begin : tools.section_begin;
-  matcher_.Set(
-      {reasoning ? &format_.reasoning.begin : nullptr, tools_ && !(bare_ && content_started_) ? &trigger : nullptr});
+  const bool calls = tools_ && !(bare_ && content_started_);
+  // Models leave out section_begin at times, after which the section's end stands alone.
+  const bool ends = tools_ && !bare_ && writer_.num_calls() > 0;
+  matcher_.Set({reasoning ? &format_.reasoning.begin : nullptr, calls ? &tools.section_begin : nullptr,
+                calls ? &tools.call_begin : nullptr, ends ? &tools.section_end : nullptr});
 }
 
 void OutputParser::FeedContent(char c) {
@@ -94,7 +96,9 @@ void OutputParser::FeedContent(char c) {
     matcher_.Set({&format_.reasoning.begin, &format_.reasoning.end});
     return;
   }
+  if (marker == &format_.tools.section_end) return writer_.StripLeading();
   if (bare_ && content_started_) return writer_.Text(Kind::kContent, *marker);
+  in_call_ = marker == &format_.tools.call_begin;
   BeginCalls(*marker, bare_);
 }
 
@@ -125,10 +129,10 @@ void OutputParser::BeginCalls(std::string held, bool bare) {
       reader_ = MakeJsonReader(format_.tools, writer_, bare);
       break;
     case ToolFormat::Kind::kNamed:
-      reader_ = MakeNamedReader(format_.tools, writer_);
+      reader_ = MakeNamedReader(format_.tools, writer_, in_call_);
       break;
     case ToolFormat::Kind::kXml:
-      reader_ = MakeXmlReader(format_.tools, options_.tools, writer_);
+      reader_ = MakeXmlReader(format_.tools, options_.tools, writer_, in_call_);
       break;
     default:
       reader_ = MakePythonicReader(writer_);

@@ -83,6 +83,7 @@ class OutputParser {
   bool reasoning_started_ = false;
   std::string held_;
   int calls_before_ = 0;
+  bool in_call_ = false;  // call_begin was the trigger
   std::unique_ptr<CallReader> reader_;
   // kHarmony.
   std::string header_;

@@ -122,6 +122,9 @@ TEST(OutputParser, ReadsEveryNamedFormat) {
        "<parameter=note>\n42\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=g>\n</function>\n</"
        "tool_call>",
        {"Hm.", "", {R"(f({"city": "\nBern\n", "days": 3, "note": "42"}))", "g({})"}}},
+      {"qwen3_coder",
+       "<function=f>\n<parameter=days>\n3\n</parameter>\n</function>\n</tool_call>\n",
+       {"", "", {R"(f({"days": 3}))"}}},
       {"qwen3_coder", "<tool_call>\n{\"name\": 1}</tool_call>", {"<tool_call>\n{\"name\": 1}</tool_call>", "", {}}},
       {"seed_oss",
        "<seed:tool_call>\n<function=f>\n<parameter=city>a \"b\"</parameter>\n<parameter=tags>['x', None]"

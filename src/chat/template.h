@@ -29,6 +29,8 @@ struct RenderInput {
   nlohmann::ordered_json tools;      // an array of tool definitions, or null
   nlohmann::ordered_json documents;  // an array, or null
   bool add_generation_prompt = false;
+  // The model goes on with the last message: the prompt ends where its content (a string, or its last text part) does.
+  bool continue_final_message = false;
   nlohmann::ordered_json special_tokens;  // {"bos_token": "<s>", ...}: trusted; an object or null
   nlohmann::ordered_json variables;       // {"enable_thinking": false, ...}: not trusted; an object or null
 };
@@ -43,8 +45,9 @@ class ChatTemplate {
 
   // The prompt: neighbouring spans differ in trust, none is empty. The template sees what Hugging Face's
   // apply_chat_template gives it: messages, tools and documents (None when null), add_generation_prompt, the special
-  // tokens and the variables, which may not redefine one of the former. A message's `role` is trusted when it is one of
-  // the well-known words, since templates build special tokens from it (<|user|>). Errors name the line:
+  // tokens and the variables, which may not redefine one of the former. A message's reasoning, under any of the names
+  // `reasoning_content`, `thinking` and `reasoning`, is given under the first two. A message's `role` is trusted when it
+  // is one of the well-known words, since templates build special tokens from it (<|user|>). Errors name the line:
   // kInvalidArgument when the template raises or misuses a value, kOutOfRange when a limit is passed.
   Result<std::vector<RenderedSpan>> Render(const RenderInput& input, const jinja::Limits& limits = {}) const;
 

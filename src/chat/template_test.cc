@@ -88,6 +88,28 @@ TEST(ChatTemplate, VariablesAreNotTrustedAndRedefineNothing) {
   EXPECT_THAT(Render("", input), HasSubstr("may not redefine 'messages'"));
 }
 
+TEST(ChatTemplate, GivesReasoningUnderBothNames) {
+  const char* source = "{{ messages[0].reasoning_content }}{{ messages[0].thinking }}";
+  for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
+    RenderInput input = User("x");
+    input.messages[0][name] = "r";
+    EXPECT_EQ(Render(source, input), "[rr]") << name;
+  }
+}
+
+TEST(ChatTemplate, ContinuesTheFinalMessage) {
+  RenderInput input = User("x");
+  input.messages.push_back({{"role", "assistant"}, {"content", "Sure, "}});
+  input.continue_final_message = true;
+  EXPECT_EQ(Render(kChatMl, input), "<|im_start|>user\n[x]<|im_end|>\n<|im_start|>assistant\n[Sure, ]");
+  EXPECT_EQ(Render("{{ messages[1].content | trim }}<|end|>", input), "[Sure,]");
+  input.messages[1]["content"] = {{{"type", "text"}, {"text", "Hm"}}};
+  EXPECT_EQ(Render("{{ messages[1].content[0].text }}<|end|>", input), "[Hm]");
+  EXPECT_THAT(Render("gone", input), HasSubstr("leaves the last message out"));
+  input.messages[1]["content"] = nullptr;
+  EXPECT_THAT(Render("x", input), HasSubstr("has no text content"));
+}
+
 TEST(ChatTemplate, ErrorsNameTheLine) {
   EXPECT_THAT(ChatTemplate::Compile("a\n{% if x %}\n").status().message(), HasSubstr("line 2"));
   EXPECT_THAT(Render("\n\n{{ raise_exception('no ' ~ messages[0].content) }}", User("tools")),

@@ -71,8 +71,9 @@ std::string TypedValue(const std::vector<std::string>& types, const std::string&
 
 class XmlCalls : public CallReader {
  public:
-  XmlCalls(const ToolFormat& format, const Json& tools, CallSink& sink) : format_(format), tools_(tools), sink_(sink) {
-    Enter(format.section_begin.empty() ? State::kName : State::kBetween);
+  XmlCalls(const ToolFormat& format, const Json& tools, CallSink& sink, bool in_call)
+      : format_(format), tools_(tools), sink_(sink), single_(in_call || format.section_begin.empty()) {
+    Enter(single_ ? State::kName : State::kBetween);
   }
 
   Step Feed(char c) override {
@@ -162,7 +163,7 @@ class XmlCalls : public CallReader {
   // At call_end or section_end; between calls the latter ends the calls only.
   Step EndCall(const std::string* marker) {
     if (state_ != State::kBetween) sink_.OnArguments("}");
-    if (marker == &format_.section_end || format_.section_begin.empty()) return Step::kLast;
+    if (marker == &format_.section_end || single_) return Step::kLast;
     Enter(State::kBetween);
     return Step::kMore;
   }
@@ -212,6 +213,7 @@ class XmlCalls : public CallReader {
   const ToolFormat& format_;
   const Json& tools_;
   CallSink& sink_;
+  const bool single_;  // one call without a section
   State state_ = State::kBetween;
   bool reported_ = false;
   int num_params_ = 0;
@@ -227,9 +229,9 @@ class XmlCalls : public CallReader {
 
 }  // namespace
 
-std::unique_ptr<CallReader> MakeXmlReader(const ToolFormat& format, const nlohmann::ordered_json& tools,
-                                          CallSink& sink) {
-  return std::make_unique<XmlCalls>(format, tools, sink);
+std::unique_ptr<CallReader> MakeXmlReader(const ToolFormat& format, const nlohmann::ordered_json& tools, CallSink& sink,
+                                          bool in_call) {
+  return std::make_unique<XmlCalls>(format, tools, sink, in_call);
 }
 
 }  // namespace millrace
