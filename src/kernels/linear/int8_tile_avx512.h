@@ -49,6 +49,11 @@ inline __m512i BroadcastDword(const void* p) {
   return _mm512_set1_epi32(value);
 }
 
+// Wide tiles come with many tokens, whose activations stream in from L3: 4 blocks ahead raised K = 8192, 512 tokens from 57-63 % of the
+// peak to 67 % on Zen 4; with 3 or 4 tokens the same prefetch cost 20 %, as did any of the weights.
+constexpr int kPrefetchTokens = 5;
+constexpr int kPrefetchBlocks = 4;
+
 template <typename Format, int kTokens>
 void Int8Tile(const TileArgs& args) {
   constexpr int kQuads = 8 / Format::kParts;
@@ -63,6 +68,12 @@ void Int8Tile(const TileArgs& args) {
 #pragma GCC unroll 1
     for (int b = 0; b < Format::kChunkBlocks; ++b) {
       const auto* x = reinterpret_cast<const Int8Block*>(x_bytes);
+      if constexpr (kTokens >= kPrefetchTokens) {
+#pragma GCC unroll 8
+        for (int at = 0; at < kTokens * 48; at += 64) {
+          _mm_prefetch(reinterpret_cast<const char*>(x_bytes + kPrefetchBlocks * args.x_stride + at), _MM_HINT_T0);
+        }
+      }
 #pragma GCC unroll 2
       for (int part = 0; part < Format::kParts; ++part) {
         __m512i dot[2][kTokens];
