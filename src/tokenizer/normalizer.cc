@@ -133,38 +133,57 @@ std::string ApplyByGrapheme(const Charsmap& map, std::string_view text) {
 class SentencePieceNormalizer final : public NormalizerStep {
  public:
   SentencePieceNormalizer(Charsmap map, SentencePieceNormalizerOptions options)
-      : map_(std::move(map)), options_(std::move(options)) {}
+      : map_(std::move(map)), options_(std::move(options)), verbatim_(std::move(options_.verbatim)) {}
 
   std::string Apply(std::string text, TextPosition position) const override {
-    const std::string_view space = options_.escape_whitespaces ? kMetaspace : std::string_view(" ");
-    std::string out;
-    out.reserve(text.size() + text.size() / 2);
-    bool after_space = options_.remove_extra_whitespaces && position.at_start;
-    bool need_prefix = options_.add_dummy_prefix && (position.at_start || options_.prefix_every_piece);
-    std::string_view rest = text;
-    while (!rest.empty()) {
-      size_t size = 0;
-      std::string_view mapped = MapPrefix(rest, &size);
-      rest.remove_prefix(size);
-      while (after_space && mapped.starts_with(' ')) mapped.remove_prefix(1);
-      if (mapped.empty()) continue;
-      if (need_prefix) out.append(space);
-      need_prefix = false;
-      for (const char c : mapped) {
-        if (c == ' ') {
-          out.append(space);
-        } else {
-          out.push_back(c);
-        }
+    Output out;
+    out.text.reserve(text.size() + text.size() / 2);
+    out.after_space = options_.remove_extra_whitespaces && position.at_start;
+    out.need_prefix = options_.add_dummy_prefix && (position.at_start || options_.prefix_every_piece);
+    std::vector<AddedTokenMatcher::Piece> pieces;
+    verbatim_.Split(text, true, &pieces);
+    for (const auto& piece : pieces) {
+      std::string_view rest = std::string_view(text).substr(piece.span.begin, piece.span.end - piece.span.begin);
+      if (piece.id >= 0) {
+        Append(rest, &out);
+        continue;
       }
-      after_space = options_.remove_extra_whitespaces && mapped.ends_with(' ');
+      while (!rest.empty()) {
+        size_t size = 0;
+        const std::string_view mapped = MapPrefix(rest, &size);
+        Append(mapped, &out);
+        rest.remove_prefix(size);
+      }
     }
-    while (options_.remove_extra_whitespaces && position.at_end && out.ends_with(space))
-      out.resize(out.size() - space.size());
-    return out;
+    const bool trim = options_.remove_extra_whitespaces && position.at_end;
+    while (trim && out.text.ends_with(Space())) out.text.resize(out.text.size() - Space().size());
+    return std::move(out.text);
   }
 
  private:
+  struct Output {
+    std::string text;
+    bool after_space;  // a space that follows is dropped
+    bool need_prefix;  // the dummy prefix is still to come
+  };
+
+  std::string_view Space() const { return options_.escape_whitespaces ? kMetaspace : std::string_view(" "); }
+
+  void Append(std::string_view mapped, Output* out) const {
+    while (out->after_space && mapped.starts_with(' ')) mapped.remove_prefix(1);
+    if (mapped.empty()) return;
+    if (out->need_prefix) out->text.append(Space());
+    out->need_prefix = false;
+    for (const char c : mapped) {
+      if (c == ' ') {
+        out->text.append(Space());
+      } else {
+        out->text.push_back(c);
+      }
+    }
+    out->after_space = options_.remove_extra_whitespaces && mapped.ends_with(' ');
+  }
+
   std::string_view MapPrefix(std::string_view text, size_t* size) const {
     if (const auto match = map_.Longest(text)) {
       *size = match->size;
@@ -176,7 +195,8 @@ class SentencePieceNormalizer final : public NormalizerStep {
   }
 
   const Charsmap map_;
-  const SentencePieceNormalizerOptions options_;
+  SentencePieceNormalizerOptions options_;
+  const AddedTokenMatcher verbatim_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "tokenizer/added_tokens.h"
 #include "tokenizer/pattern.h"
 #include "tokenizer/unicode.h"
 
@@ -52,6 +53,7 @@ struct SentencePieceNormalizerOptions {
   bool prefix_every_piece = false;  // also behind added tokens, not only where the text starts
   bool remove_extra_whitespaces = true;
   bool escape_whitespaces = true;
+  std::vector<AddedToken> verbatim;  // user-defined pieces, which the character map leaves alone
 };
 Result<std::unique_ptr<NormalizerStep>> SentencePieceStep(SentencePieceNormalizerOptions options);
 

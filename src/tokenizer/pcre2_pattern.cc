@@ -15,7 +15,7 @@ constexpr size_t kMaxRegexBytes = 64 << 10;
 // large, and its length pays for that. So the work is linear in the text whatever the expression.
 constexpr size_t kWindowBytes = 4096;
 // Backtracking steps of one attempt; beyond it the expression counts as not matching there.
-constexpr uint32_t kMatchLimit = 10'000;
+constexpr uint32_t kMatchLimit = 2'000;
 constexpr uint32_t kDepthLimit = 1'000;
 
 struct CodeDeleter {

@@ -64,7 +64,9 @@ class Pipeline final : public Tokenizer {
 
   int vocab_size() const override { return static_cast<int>(vocab_.size()); }
   std::string_view TokenBytes(TokenId id) const override {
-    return Inside(id) ? vocab_.bytes[Index(id)] : std::string_view();
+    const TokenKind kind = Kind(id);
+    const bool silent = kind == TokenKind::kControl || kind == TokenKind::kUnknown || kind == TokenKind::kUnused;
+    return silent ? std::string_view() : vocab_.bytes[Index(id)];
   }
   std::string_view TokenText(TokenId id) const override {
     return Inside(id) ? vocab_.texts[Index(id)] : std::string_view();
@@ -77,7 +79,10 @@ class Pipeline final : public Tokenizer {
   bool replaces_each_invalid_byte() const override { return replaces_each_invalid_byte_; }
 
   std::string_view DecodedBytes(TokenId id, bool first, bool skip_special) const override {
-    std::string_view bytes = Tokenizer::DecodedBytes(id, first, skip_special);
+    const TokenKind kind = Kind(id);
+    const bool special = kind == TokenKind::kControl || kind == TokenKind::kUnknown;
+    if (kind == TokenKind::kUnused || (special && skip_special)) return {};
+    const std::string_view bytes = vocab_.bytes[Index(id)];
     if (!first || bytes.empty()) return bytes;
     switch (first_token_) {
       case FirstToken::kSame:

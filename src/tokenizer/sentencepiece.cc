@@ -124,6 +124,8 @@ Status CollectAdded(const SentencePieceProto& proto, const TokenizerConfig& conf
     token.content = entry.text;
     token.id = static_cast<TokenId>(i);
     token.special = entry.kind != TokenKind::kUserDefined;
+    // SentencePiece finds user-defined pieces behind its dummy prefix.
+    token.normalized = !token.special;
     parts->added.push_back(std::move(token));
   }
   for (const AddedToken& token : config.added) {
@@ -131,7 +133,6 @@ Status CollectAdded(const SentencePieceProto& proto, const TokenizerConfig& conf
                                    [&token](const AddedToken& other) { return other.content == token.content; });
     if (!known) parts->added.push_back(token);
   }
-  SearchMetaspaceTokensNormalized(&parts->added);
   return AddToVocabulary(parts->added, &parts->entries);
 }
 
@@ -169,7 +170,13 @@ Result<std::unique_ptr<Tokenizer>> LoadSentencePiece(std::string_view model_prot
     options.byte_fallback = byte_fallback;
     parts.model = MakeUnigramModel(parts.entries, {proto.scores.begin(), proto.scores.end()}, options);
   }
-  if (proto.normalizer.add_dummy_prefix) parts.first_token = FirstToken::kDropOneSpace;
+  if (proto.normalizer.add_dummy_prefix) {
+    parts.first_token =
+        proto.normalizer.remove_extra_whitespaces ? FirstToken::kDropLeadingSpaces : FirstToken::kDropOneSpace;
+  }
+  for (const AddedToken& token : parts.added) {
+    if (token.normalized) proto.normalizer.verbatim.push_back(token);
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<NormalizerStep> step, SentencePieceStep(std::move(proto.normalizer)));
   parts.normalizers.push_back(std::move(step));
   parts.replaces_each_invalid_byte = true;

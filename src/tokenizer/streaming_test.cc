@@ -67,6 +67,22 @@ TEST_P(RoundTrip, RandomUnicodeAndBytes) {
 
 INSTANTIATE_TEST_SUITE_P(All, RoundTrip, ::testing::Values("gpt-2", "deepseek-llm", "llama-spm", "phi-3"));
 
+TEST(Normalize, NfcShortcutsChangeNothing) {
+  std::mt19937 rng(3);
+  for (int round = 0; round < 4000; ++round) {
+    std::string text = RandomText(rng, round % 4 == 3);
+    for (int i = 0; i < 3; ++i) AppendUtf8(0x300 + static_cast<uint32_t>(rng() % 0x70), &text);
+    // NFC of NFD is NFC; NFD takes no shortcut, and runs of it that begin with a mark exercise the character before.
+    std::string composed_after;
+    for (const NormalForm form : {NormalForm::kNfd, NormalForm::kNfkd}) {
+      const std::string decomposed = Normalize(text, form);
+      composed_after = Normalize(decomposed, NormalForm::kNfc);
+      ASSERT_EQ(composed_after, Normalize(text, form == NormalForm::kNfd ? NormalForm::kNfc : NormalForm::kNfkc))
+          << round;
+    }
+  }
+}
+
 TEST(AppendReplacingInvalid, MaximalSubpartsAndSingleBytes) {
   // Table 3-8 and 3-9 of the Unicode Standard.
   const std::string bytes = "\xF1\x80\x80\xE1\x80\xC2\x62\x80\x63\xED\xA0\x80\x64";

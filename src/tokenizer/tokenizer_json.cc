@@ -216,7 +216,7 @@ class Loader {
   std::string Decoded(const VocabEntry& entry) const {
     std::string bytes = entry.text;
     if (decoder_.byte_level) {
-      if (entry.kind == TokenKind::kUserDefined) return bytes;
+      if (entry.kind == TokenKind::kUserDefined || entry.kind == TokenKind::kControl) return bytes;
       if (auto raw = ByteAlphabet::ToBytes(bytes)) bytes = *std::move(raw);
     }
     if (decoder_.word_piece) {
@@ -225,7 +225,6 @@ class Loader {
                             decoder_.cleanup);
     }
     for (const auto& [from, to] : decoder_.replacements) {
-      std::vector<Span> matches;
       bytes = ReplaceStep(LiteralPattern(from), to)->Apply(std::move(bytes), {});
     }
     return decoder_.present ? bytes : " " + bytes;

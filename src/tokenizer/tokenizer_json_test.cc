@@ -3,71 +3,115 @@
 
 #include "tokenizer/json.h"
 #include "tokenizer/load.h"
-#include "tokenizer/test_data.h"
+#include "tokenizer/test_golden.h"
 
 namespace millrace {
 namespace {
 
 using ::testing::ElementsAreArray;
+using testing::GoldenFile;
 using ::testing::HasSubstr;
+using testing::Ids;
+using testing::ReadGolden;
 using testing::Slurp;
 using testing::TokenizerFile;
-
-std::vector<TokenId> Ids(JsonValue list) {
-  std::vector<TokenId> ids;
-  for (const JsonValue id : list.get_array()) ids.push_back(static_cast<TokenId>(int64_t(id)));
-  return ids;
-}
-
-JsonDocument ReadGolden(const std::string& name) {
-  const std::string text = Slurp(std::string(MILLRACE_SOURCE_DIR) + "/tests/golden/tokenizer/" + name);
-  auto document = JsonDocument::Parse(text, name);
-  CHECK(document.ok(), "{}", document.status().message());
-  return *std::move(document);
-}
 
 bool HasControl(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
   return std::any_of(ids.begin(), ids.end(), [&](TokenId id) { return tokenizer.Kind(id) == TokenKind::kControl; });
 }
 
-// tests/golden/tokenizer/hugging_face.json, made by tools/goldens/tokenizer.py with the tokenizers library.
-class HuggingFaceGolden : public ::testing::TestWithParam<const char*> {};
+// One tokenizer against the ids and texts that the tokenizers library gave for it.
+void ExpectGolden(const Tokenizer& tokenizer, const std::string& golden_name, const std::string& name) {
+  const JsonDocument golden = ReadGolden(golden_name);
+  const JsonValue expected = golden.root()["tokenizers"][name];
+  const JsonValue texts = golden.root()["texts"];
+  ASSERT_GT(texts.get_array().size(), 80u);
+  for (size_t i = 0; i < texts.get_array().size(); ++i) {
+    const std::string text(std::string_view(texts.at(i)));
+    SCOPED_TRACE(fmt::format("{} text {}: \"{}\"", name, i, text));
+    const auto plain = tokenizer.Encode(text);
+    if (HasControl(tokenizer, Ids(expected["plain"].at(i)))) {
+      // The reference lets T5's text become "</s>"; here it must not.
+      EXPECT_FALSE(HasControl(tokenizer, plain));
+    } else {
+      EXPECT_THAT(plain, ElementsAreArray(Ids(expected["plain"].at(i))));
+    }
+    const auto ids = Ids(expected["special"].at(i));
+    const auto special = tokenizer.Encode(text, {true, true});
+    if (name == "llama2" && text.find("</s>") != std::string::npos) {
+      // The reference finds a normalized special token only behind a space; a chat template has it behind text too.
+      EXPECT_THAT(special, ::testing::Contains(tokenizer.eos_id().value()));
+    } else {
+      EXPECT_THAT(special, ElementsAreArray(ids));
+    }
+    EXPECT_EQ(tokenizer.Decode(ids), std::string_view(expected["decoded"].at(i)));
+    EXPECT_EQ(tokenizer.Decode(ids, false), std::string_view(expected["decoded_all"].at(i)));
+  }
+}
 
-TEST_P(HuggingFaceGolden, SameIdsAndTexts) {
+class PublishedFile : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(PublishedFile, SameIdsAndTexts) {
   const std::string name = GetParam();
   const std::string file = Slurp(TokenizerFile(name + "/tokenizer.json"));
   if (file.empty()) GTEST_SKIP() << "no " << TokenizerFile(name);
   const auto tokenizer = LoadTokenizerJson(file, Slurp(TokenizerFile(name + "/tokenizer_config.json")));
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
-  const JsonDocument golden = ReadGolden("hugging_face.json");
-  const JsonValue expected = golden.root()["tokenizers"][name];
-  const JsonValue texts = golden.root()["texts"];
-  ASSERT_GT(texts.get_array().size(), 150u);
-  for (size_t i = 0; i < texts.get_array().size(); ++i) {
-    const std::string text(std::string_view(texts.at(i)));
-    const auto plain = (*tokenizer)->Encode(text);
-    if (HasControl(**tokenizer, Ids(expected["plain"].at(i)))) {
-      // The reference lets T5's text become "</s>"; here it must not.
-      EXPECT_FALSE(HasControl(**tokenizer, plain)) << i << " \"" << text << '"';
-    } else {
-      EXPECT_THAT(plain, ElementsAreArray(Ids(expected["plain"].at(i)))) << i << " \"" << text << '"';
-    }
-    const auto ids = Ids(expected["special"].at(i));
-    const auto special = (*tokenizer)->Encode(text, {true, true});
-    if (name == "llama2" && text.find("</s>") != std::string::npos) {
-      // The reference finds a normalized special token only behind a space; a chat template has it behind text too.
-      EXPECT_THAT(special, ::testing::Contains((*tokenizer)->eos_id().value()));
-    } else {
-      EXPECT_THAT(special, ElementsAreArray(ids)) << i << " \"" << text << '"';
-    }
-    EXPECT_EQ((*tokenizer)->Decode(ids), std::string_view(expected["decoded"].at(i))) << i << " \"" << text << '"';
-    EXPECT_EQ((*tokenizer)->Decode(ids, false), std::string_view(expected["decoded_all"].at(i)))
-        << i << " \"" << text << '"';
-  }
+  ExpectGolden(**tokenizer, "hugging_face.json", name);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, HuggingFaceGolden,
-                         ::testing::Values("gpt2", "llama2", "phi-3-mini", "smollm2", "t5-small"));
+INSTANTIATE_TEST_SUITE_P(All, PublishedFile, ::testing::Values("gpt2", "llama2", "phi-3-mini", "smollm2", "t5-small"));
+
+class SmallFile : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(SmallFile, SameIdsAndTexts) {
+  const std::string name = GetParam();
+  const auto tokenizer = LoadTokenizerJson(Slurp(GoldenFile(name + ".tokenizer.json")));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  ExpectGolden(**tokenizer, "small.json", name);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SmallFile,
+                         ::testing::Values("wordpiece", "roberta", "falcon", "gemma", "unigram", "words"));
+
+struct Damage {
+  const char* json;
+  const char* message;
+};
+
+class DamagedJson : public ::testing::TestWithParam<Damage> {};
+
+TEST_P(DamagedJson, IsOneSentence) {
+  const auto tokenizer = LoadTokenizerJson(GetParam().json);
+  ASSERT_FALSE(tokenizer.ok());
+  EXPECT_THAT(tokenizer.status().message(), HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, DamagedJson,
+    ::testing::Values(
+        Damage{"", "is not JSON"}, Damage{"{", "is not JSON"}, Damage{"{}", "has no model"},
+        Damage{R"({"model":{"type":"BPE","vocab":{"a":-1},"merges":[]}})", "bad id"},
+        Damage{R"({"model":{"type":"BPE","vocab":{"a":4000000},"merges":[]}})", "bad id"},
+        Damage{R"({"model":{"type":"BPE","vocab":{},"merges":[]}})", "no tokens"},
+        Damage{R"({"model":{"type":"BPE","vocab":{"a":0},"merges":["ab"]}})", "no pair"},
+        Damage{R"({"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"added_tokens":[{"id":3000000,"content":"x"}]})",
+               "has id"},
+        Damage{R"({"model":{"type":"WordLevel","vocab":{"a":0}}})", "expected BPE"},
+        Damage{R"({"model":{"type":"WordPiece","vocab":{"a":0}}})", "no unk_token"},
+        Damage{R"({"model":{"type":"Unigram","vocab":[["a"]]}})", "no pair of text and score"},
+        Damage{R"({"normalizer":{"type":"Precompiled","precompiled_charsmap":"AAAAAAAA"},"model":{}})",
+               "character map"},
+        Damage{R"({"pre_tokenizer":{"type":"Split","pattern":{"Regex":"("}},"model":{}})", "does not compile"},
+        Damage{R"({"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}}]},"model":{}})",
+               "does not define"},
+        Damage{R"({"decoder":{"type":"CTC"},"model":{}})", "decoder 'CTC'"}));
+
+TEST(LoadTokenizerJson, BoundsDepth) {
+  const std::string deep = std::string(100, '[') + std::string(100, ']');
+  EXPECT_EQ(LoadTokenizerJson(deep).status().code(), StatusCode::kOutOfRange);
+  EXPECT_EQ(LoadTokenizerJson("{}", "{\"a\":" + deep + "}").status().code(), StatusCode::kOutOfRange);
+}
 
 }  // namespace
 }  // namespace millrace

@@ -123,6 +123,27 @@ utf8proc_option_t FormOptions(NormalForm form) {
   return UTF8PROC_STABLE;
 }
 
+void AppendNormalized(std::string_view run, NormalForm form, std::string* out) {
+  utf8proc_uint8_t* mapped = nullptr;
+  const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(run.data()),
+                                 static_cast<utf8proc_ssize_t>(run.size()), &mapped, FormOptions(form));
+  if (size < 0) {
+    out->append(run);
+    return;
+  }
+  out->append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(size));
+  std::free(mapped);
+}
+
+// Whether NFC leaves the character alone whatever stands before it: true for invalid bytes and for the blocks below,
+// which have neither combining marks nor singletons; false where it might change.
+bool IsNfcInert(uint32_t code) {
+  return code < 0x300 || (code >= 0x400 && code < 0x483) || (code >= 0x2010 && code < 0x2028) ||
+         (code >= 0x3041 && code < 0x3097) || (code >= 0x30A0 && code < 0x3100) || (code >= 0x4E00 && code < 0xA000) ||
+         (code >= 0xAC00 && code < 0xD7A4) || (code >= 0xFF00 && code < 0xFFF0) ||
+         (code >= 0x1F300 && code < 0x1F700) || code == kInvalidChar;
+}
+
 }  // namespace
 
 Utf8Char DecodeUtf8(const char* p, const char* end) {
@@ -213,17 +234,34 @@ const CharTable& CharTable::Get() {
 
 std::string Normalize(std::string_view text, NormalForm form) {
   if (IsAscii(text)) return std::string(text);
-  return MapValidRuns(text, [form](std::string_view run, std::string* out) {
-    utf8proc_uint8_t* mapped = nullptr;
-    const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(run.data()),
-                                   static_cast<utf8proc_ssize_t>(run.size()), &mapped, FormOptions(form));
-    if (size < 0) {
-      out->append(run);
-      return;
+  if (form != NormalForm::kNfc) {
+    return MapValidRuns(text, [form](std::string_view run, std::string* out) { AppendNormalized(run, form, out); });
+  }
+  // Only runs with a character that NFC might change are mapped, each with the character before it, which may compose.
+  std::string out;
+  out.reserve(text.size());
+  const char* const end = text.data() + text.size();
+  const char* copied = text.data();  // everything before is in out
+  const char* previous = copied;     // the character before p
+  for (const char* p = copied; p < end;) {
+    const Utf8Char c = DecodeUtf8(p, end);
+    if (IsNfcInert(c.code)) {
+      previous = p;
+      p += c.size;
+      continue;
     }
-    out->append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(size));
-    std::free(mapped);
-  });
+    const char* begin = previous;
+    while (p < end) {
+      const Utf8Char next = DecodeUtf8(p, end);
+      if (IsNfcInert(next.code)) break;
+      p += next.size;
+    }
+    out.append(copied, begin);
+    if (begin < p && DecodeUtf8(begin, end).code == kInvalidChar) out.push_back(*begin++);
+    AppendNormalized(std::string_view(begin, static_cast<size_t>(p - begin)), form, &out);
+    copied = previous = p;
+  }
+  return out.append(copied, end);
 }
 
 std::string Lowercase(std::string_view text) {
@@ -242,8 +280,8 @@ std::string Lowercase(std::string_view text) {
 
 bool IsControlLike(uint32_t code) {
   const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
-  return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CN ||
-         category == UTF8PROC_CATEGORY_CO || category == UTF8PROC_CATEGORY_CS;
+  return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CO ||
+         category == UTF8PROC_CATEGORY_CS;
 }
 
 bool IsNonspacingMark(uint32_t code) {

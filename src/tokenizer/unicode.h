@@ -70,7 +70,7 @@ std::string Normalize(std::string_view text, NormalForm form);
 std::string Lowercase(std::string_view text);
 
 // General categories that the BERT normalizer asks about.
-bool IsControlLike(uint32_t code);     // Cc, Cf, Cn, Co, Cs
+bool IsControlLike(uint32_t code);     // Cc, Cf, Co, Cs
 bool IsNonspacingMark(uint32_t code);  // Mn
 bool IsCombiningMark(uint32_t code);   // Mn, Mc, Me
 

@@ -87,10 +87,8 @@ Vocab::Vocab(const std::vector<VocabEntry>& entries) {
   by_text.Reserve(entries.size());
   for (size_t i = 0; i < entries.size(); ++i) {
     const VocabEntry& entry = entries[i];
-    const bool silent =
-        entry.kind == TokenKind::kControl || entry.kind == TokenKind::kUnused || entry.kind == TokenKind::kUnknown;
     texts.Add(entry.text);
-    bytes.Add(silent ? std::string_view() : std::string_view(entry.bytes));
+    bytes.Add(entry.bytes);
     kinds.push_back(entry.kind);
     if (!entry.text.empty()) by_text.Insert(entry.text, static_cast<TokenId>(i));
   }

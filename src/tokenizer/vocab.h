@@ -71,7 +71,7 @@ struct Vocab {
   size_t size() const { return kinds.size(); }
 
   StringPool texts;
-  StringPool bytes;  // empty for control, unknown and unused tokens
+  StringPool bytes;
   std::vector<TokenKind> kinds;
   TokenMap by_text;
 };

@@ -57,7 +57,7 @@ def hugging_face(path, texts):
     spec = json.loads(path.read_text())
     # The copy of Llama 2 that is around lost its no-break spaces, which leaves merges that the library refuses.
     if "merges" in spec["model"]:
-        spec["model"]["merges"] = [merge for merge in spec["model"]["merges"] if merge.count(" ") == 1]
+        spec["model"]["merges"] = [merge for merge in spec["model"]["merges"] if not isinstance(merge, str) or merge.count(" ") == 1]
     tokenizer = tokenizers.Tokenizer.from_str(json.dumps(spec))
     # The library decodes a normalized special token as its normalized text, and then does not know it as special.
     for token in spec["added_tokens"]:
@@ -81,13 +81,141 @@ def write(name, value):
     (OUT / name).write_text(json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n")
 
 
+def train_sentencepiece(name, corpus, **options):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus), model_writer=model, num_threads=1, character_coverage=0.999, minloglevel=2, **options)
+    (OUT / f"{name}.model").write_bytes(model.getvalue())
+    return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+
+
+def sentence_piece(corpus, texts):
+    # "lower case" one letter, map a ligature, two letters to one, and delete a character: all kinds of rules, in a small map.
+    rules = OUT / "rules.tsv"
+    rules.write_text("41\t61\nFB01\t66 69\n61 65\tE6\nAD\t\nA0\t20\n3000\t20\n")
+    models = {
+        "spm_bpe": train_sentencepiece(
+            "spm_bpe", corpus, model_type="bpe", vocab_size=600, byte_fallback=True, normalization_rule_name="identity",
+            remove_extra_whitespaces=False, user_defined_symbols=["<tool>", "\u2581\u2581", "\n"], control_symbols=["<|end|>"]),
+        "spm_unigram": train_sentencepiece(
+            "spm_unigram", corpus, model_type="unigram", vocab_size=500, normalization_rule_tsv=str(rules),
+            user_defined_symbols=["<tool>"]),
+    }
+    rules.unlink()
+    texts = [text for text in texts if "\0" not in text] + ["a<tool>b <tool> c", "x  y   z", "Aardvark \ufb01sh aegis", "a\nb\n\nc"]
+    golden = {"texts": texts, "tokenizers": {}}
+    for name, model in models.items():
+        ids = [model.encode(text) for text in texts]
+        golden["tokenizers"][name] = {"plain": ids, "decoded": [model.decode(one) for one in ids]}
+    write("sentencepiece.json", golden)
+
+
+def tik_token(data, texts):
+    def read(path):
+        lines = path.read_bytes().splitlines()
+        return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines)}
+
+    llama3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+              r"|\s+(?!\S)|\s+")
+    o200k = "|".join([
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+    golden = {"texts": texts, "tokenizers": {}}
+    for name, path, pattern in [("llama3", data / "llama3" / "tokenizer.model", llama3),
+                                ("o200k", data / "tiktoken" / "o200k_base.tiktoken", o200k)]:
+        encoding = tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=read(path), special_tokens={})
+        golden["tokenizers"][name] = {"plain": [encoding.encode_ordinary(text) for text in texts]}
+    write("tiktoken.json", golden)
+
+
+def small_tokenizers(corpus, texts):
+    """Tokenizers with parts that the published files above don't have, trained small enough to commit."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+    def finish(name, tokenizer):
+        spec = json.loads(tokenizer.to_str())
+        write(f"{name}.tokenizer.json", spec)
+        path = OUT / f"{name}.tokenizer.json"
+        return hugging_face(path, texts)
+
+    golden = {"texts": texts, "tokenizers": {}}
+    bert = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    bert.normalizer = normalizers.BertNormalizer()
+    bert.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    bert.decoder = decoders.WordPiece()
+    bert.train_from_iterator(corpus, trainers.WordPieceTrainer(
+        vocab_size=500, limit_alphabet=120, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+    bert.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    golden["tokenizers"]["wordpiece"] = finish("wordpiece", bert)
+
+    roberta = Tokenizer(models.BPE())
+    roberta.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    roberta.decoder = decoders.ByteLevel()
+    roberta.train_from_iterator(corpus, trainers.BpeTrainer(
+        vocab_size=400, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<s>", "</s>"]))
+    roberta.add_special_tokens([tokenizers.AddedToken("<mask>", lstrip=True), tokenizers.AddedToken("<sep>", rstrip=True)])
+    roberta.add_tokens([tokenizers.AddedToken("whole", single_word=True), tokenizers.AddedToken("<t>", lstrip=True, rstrip=True)])
+    roberta.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
+    golden["tokenizers"]["roberta"] = finish("roberta", roberta)
+
+    falcon = Tokenizer(models.BPE())
+    falcon.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(),
+        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")])
+    falcon.decoder = decoders.ByteLevel()
+    falcon.train_from_iterator(corpus, trainers.BpeTrainer(
+        vocab_size=350, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<|endoftext|>"]))
+    golden["tokenizers"]["falcon"] = finish("falcon", falcon)
+
+    gemma = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    gemma.normalizer = normalizers.Replace(" ", "\u2581")
+    gemma.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    gemma.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    gemma.train_from_iterator(
+        [line.replace(" ", "\u2581") for line in corpus[:400]],
+        trainers.BpeTrainer(vocab_size=600, show_progress=False, limit_alphabet=100,
+                            special_tokens=["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{byte:02X}>" for byte in range(256)]))
+    # Bytes are plain tokens of the model, as in Gemma's file.
+    spec = json.loads(gemma.to_str())
+    spec["added_tokens"] = [token for token in spec["added_tokens"] if not token["content"].startswith("<0x")]
+    golden["tokenizers"]["gemma"] = finish("gemma", Tokenizer.from_str(json.dumps(spec)))
+
+    unigram = Tokenizer(models.Unigram())
+    unigram.normalizer = normalizers.Sequence([
+        normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip(left=False),
+        normalizers.Lowercase(), normalizers.NFD()])
+    unigram.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Metaspace(prepend_scheme="first"), pre_tokenizers.Punctuation("merged_with_next"),
+        pre_tokenizers.Digits(individual_digits=True)])
+    unigram.decoder = decoders.Metaspace(prepend_scheme="first")
+    unigram.train_from_iterator(corpus[:3000], trainers.UnigramTrainer(
+        vocab_size=300, show_progress=False, unk_token="<unk>", special_tokens=["<unk>", "</s>"]))
+    golden["tokenizers"]["unigram"] = finish("unigram", unigram)
+
+    words = Tokenizer(models.BPE(unk_token="[UNK]"))
+    words.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Prepend("x"), normalizers.Strip(right=False)])
+    words.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(r"\w+@\w+"), "isolated"), pre_tokenizers.CharDelimiterSplit("-"), pre_tokenizers.Whitespace()])
+    words.train_from_iterator(corpus[:3000], trainers.BpeTrainer(vocab_size=200, show_progress=False, special_tokens=["[UNK]"]))
+    golden["tokenizers"]["words"] = finish("words", words)
+    write("small.json", golden)
+
+
 def main():
-    data = pathlib.Path(sys.argv[1]) / "tokenizers"
+    data = pathlib.Path(sys.argv[1])
     texts = TEXTS + random_texts(100)
     golden = {"texts": texts, "tokenizers": {}}
     for name in ["gpt2", "llama2", "phi-3-mini", "smollm2", "t5-small"]:
-        golden["tokenizers"][name] = hugging_face(data / name / "tokenizer.json", texts)
+        golden["tokenizers"][name] = hugging_face(data / "tokenizers" / name / "tokenizer.json", texts)
     write("hugging_face.json", golden)
+    tik_token(data / "tokenizers", texts)
+    corpus = (data / "text" / "tinyshakespeare.txt").read_text().splitlines()[:6000]
+    corpus = [line for line in corpus if line] + [text.replace("\n", " ") for text in TEXTS if text.strip() and "\0" not in text]
+    sentence_piece(corpus, TEXTS + random_texts(60))
+    small_tokenizers(corpus, TEXTS + random_texts(30) + [
+        "a <mask> b", "x<mask>", "<sep>   y", "the whole thing wholesale awhole whole", "z <t> w", "me@home - you@work -- x-y"])
 
 
 if __name__ == "__main__":
