@@ -21,6 +21,7 @@ namespace {
 constexpr int64_t kMaxPartialFloats = 8 << 20;
 // Pieces of work per thread, so that threads finish together.
 constexpr int64_t kUnitsPerThread = 4;
+constexpr int64_t kGrainsPerThread = 32;
 
 int TileQueries(int head_dim) { return std::min(kMaxTileQueries, kMaxTileFloats / PaddedHeadDim(head_dim) / 4 * 4); }
 
@@ -166,40 +167,101 @@ void PackTile(const Plan& plan, UnitScratch& scratch) {
                              &scratch.queries);
 }
 
-void RunSegment(const Plan& plan, int r, int kv_head, int segment, UnitScratch& scratch, const SegmentResult& result) {
-  const AttentionArgs& args = *plan.args;
-  const Tile& tile = scratch.tile;
-  int32_t lo[kMaxTileQueries];
-  int32_t hi[kMaxTileQueries];
+// Visible slots of the tile in one segment, counted from its start; returns whether there are any.
+bool VisibleInSegment(const Tile& tile, int segment, int32_t* lo, int32_t* hi, int* first, int* last) {
   const int base = segment * kSegmentSlots;
-  int first = kSegmentSlots;
-  int last = 0;
+  *first = kSegmentSlots;
+  *last = 0;
   for (int m = 0; m < tile.num_queries; ++m) {
     lo[m] = std::clamp(tile.lo[m] - base, 0, kSegmentSlots);
     hi[m] = std::clamp(tile.hi[m] - base, 0, kSegmentSlots);
     if (lo[m] >= hi[m]) continue;
-    first = std::min(first, lo[m]);
-    last = std::max(last, hi[m]);
+    *first = std::min(*first, lo[m]);
+    *last = std::max(*last, hi[m]);
   }
-  SegmentTask task;
-  task.dtype = args.kv.dtype;
-  task.layout = &plan.layout;
-  task.num_queries = tile.num_queries;
-  task.queries = &scratch.queries;
-  task.softcap = args.softcap;
-  task.lo = lo;
-  task.hi = hi;
-  task.result = result;
+  return *first < *last;
+}
+
+// Parts of the blocks that hold slots [first, last) of a segment.
+void FindParts(const Plan& plan, int r, int kv_head, int segment, const TreeTail& tail, int first, int last, const std::byte** parts) {
+  const AttentionArgs& args = *plan.args;
   const int32_t* table = args.batch->block_ids + args.batch->table_start[r];
   for (int b = first / kKvBlockSlots; b * kKvBlockSlots < last; ++b) {
     const int block = segment * kSegmentBlocks + b;
     if (plan.rows[r].tree && block >= args.batch->context_len[r] / kKvBlockSlots) {
-      task.parts[b] = scratch.tail.Part(plan.layout, block - args.batch->context_len[r] / kKvBlockSlots);
+      parts[b] = tail.Part(plan.layout, block - args.batch->context_len[r] / kKvBlockSlots);
       continue;
     }
     CHECK(table[block] >= 0, "block {} of row {} was freed but is visible", block, r);
-    task.parts[b] = KvHeadPart(args.kv, plan.layout, table[block], kv_head);
+    parts[b] = KvHeadPart(args.kv, plan.layout, table[block], kv_head);
   }
+}
+
+int RowOfUnit(const Plan& plan, int64_t unit) {
+  const RowPlan* begin = plan.rows;
+  const RowPlan* end = begin + plan.args->batch->num_rows;
+  const RowPlan* after = std::upper_bound(begin, end, unit, [](int64_t u, const RowPlan& row) { return u < row.first_unit; });
+  return static_cast<int>(after - begin) - 1;
+}
+
+// The place of a unit inside its row. Later tiles see more and are taken first.
+struct UnitPlace {
+  int row;
+  int kv_head;
+  int tile;
+  int chunk;
+};
+
+UnitPlace PlaceOf(const Plan& plan, int64_t unit) {
+  const int r = RowOfUnit(plan, unit);
+  const RowPlan& row = plan.rows[r];
+  const int kv_heads = plan.args->kv.num_kv_heads;
+  const int64_t index = unit - row.first_unit;
+  return {r, static_cast<int>(index / row.num_chunks % kv_heads),
+          row.num_tiles - 1 - static_cast<int>(index / row.num_chunks / kv_heads), static_cast<int>(index % row.num_chunks)};
+}
+
+// Parts that `unit` probably reads first, for prefetching.
+void GuessParts(const Plan& plan, int64_t unit, const std::byte** parts) {
+  const UnitPlace place = PlaceOf(plan, unit);
+  const AttentionBatch& batch = *plan.args->batch;
+  const RowPlan& row = plan.rows[place.row];
+  const int32_t* table = batch.block_ids + batch.table_start[place.row];
+  const int num_blocks = batch.table_start[place.row + 1] - batch.table_start[place.row];
+  const int first = (row.first_segment + place.chunk * row.chunk_segments) * kSegmentBlocks;
+  for (int b = 0; b < kSegmentBlocks && first + b < num_blocks; ++b) {
+    if (table[first + b] >= 0) parts[b] = KvHeadPart(plan.args->kv, plan.layout, table[first + b], place.kv_head);
+  }
+}
+
+// What a thread does after a segment: the next segment of the tile, the first of another unit, or nothing known (-1).
+struct Following {
+  bool segment;
+  int64_t unit;
+};
+
+void RunSegment(const Plan& plan, int r, int kv_head, int segment, Following following, UnitScratch& scratch,
+                const SegmentResult& result) {
+  int32_t lo[kMaxTileQueries];
+  int32_t hi[kMaxTileQueries];
+  int first;
+  int last;
+  SegmentTask task;
+  if (following.segment && VisibleInSegment(scratch.tile, segment + 1, lo, hi, &first, &last)) {
+    FindParts(plan, r, kv_head, segment + 1, scratch.tail, first, last, task.next_parts);
+  } else if (following.unit >= 0) {
+    GuessParts(plan, following.unit, task.next_parts);
+  }
+  VisibleInSegment(scratch.tile, segment, lo, hi, &first, &last);
+  FindParts(plan, r, kv_head, segment, scratch.tail, first, last, task.parts);
+  task.dtype = plan.args->kv.dtype;
+  task.layout = &plan.layout;
+  task.num_queries = scratch.tile.num_queries;
+  task.queries = &scratch.queries;
+  task.softcap = plan.args->softcap;
+  task.lo = lo;
+  task.hi = hi;
+  task.result = result;
   plan.kernels->segment(task);
 }
 
@@ -226,43 +288,33 @@ void ResetRunning(const Plan& plan, UnitScratch& scratch) {
   std::memset(scratch.acc[0], 0, sizeof(float) * static_cast<size_t>(n) * plan.padded);
 }
 
-int RowOfUnit(const Plan& plan, int64_t unit) {
-  const RowPlan* begin = plan.rows;
-  const RowPlan* end = begin + plan.args->batch->num_rows;
-  const RowPlan* after = std::upper_bound(begin, end, unit, [](int64_t u, const RowPlan& row) { return u < row.first_unit; });
-  return static_cast<int>(after - begin) - 1;
-}
-
-// Later tiles of a row see more and are taken first.
-void RunUnit(const Plan& plan, int64_t unit) {
+// next_unit: the one that this thread does next, or -1.
+void RunUnit(const Plan& plan, int64_t unit, int64_t next_unit) {
   UnitScratch scratch;
-  const int r = RowOfUnit(plan, unit);
-  const RowPlan& row = plan.rows[r];
-  const int64_t index = unit - row.first_unit;
-  const int chunk = static_cast<int>(index % row.num_chunks);
-  const int kv_head = static_cast<int>(index / row.num_chunks % plan.args->kv.num_kv_heads);
-  const int tile_index = row.num_tiles - 1 - static_cast<int>(index / row.num_chunks / plan.args->kv.num_kv_heads);
+  const UnitPlace place = PlaceOf(plan, unit);
+  const RowPlan& row = plan.rows[place.row];
   Tile& tile = scratch.tile;
-  FillTile(plan, r, kv_head, tile_index, tile);
+  FillTile(plan, place.row, place.kv_head, place.tile, tile);
   PackTile(plan, scratch);
-  if (row.tree) scratch.tail.Build(plan.args->kv, plan.layout, *plan.args->batch, r, kv_head, tile.token[0]);
+  if (row.tree) scratch.tail.Build(plan.args->kv, plan.layout, *plan.args->batch, place.row, place.kv_head, tile.token[0]);
 
   const int first_visible = *std::min_element(tile.lo, tile.lo + tile.num_queries) / kSegmentSlots;
   const int end_visible = CeilDiv(*std::max_element(tile.hi, tile.hi + tile.num_queries), kSegmentSlots);
-  const int begin = row.first_segment + chunk * row.chunk_segments;
+  const int begin = row.first_segment + place.chunk * row.chunk_segments;
   const int end = std::min(begin + row.chunk_segments, row.first_segment + row.num_segments);
   if (row.num_chunks == 1) ResetRunning(plan, scratch);
   for (int segment = begin; segment < end; ++segment) {
     const bool visible = segment >= first_visible && segment < end_visible;
+    const Following following{segment + 1 < end, next_unit};
     if (row.num_chunks > 1) {
-      const SegmentResult partial = plan.Partial(row, kv_head, tile_index, segment);
+      const SegmentResult partial = plan.Partial(row, place.kv_head, place.tile, segment);
       if (visible) {
-        RunSegment(plan, r, kv_head, segment, scratch, partial);
+        RunSegment(plan, place.row, place.kv_head, segment, following, scratch, partial);
       } else {
         std::fill_n(partial.max, tile.num_queries, -std::numeric_limits<float>::infinity());
       }
     } else if (visible) {
-      RunSegment(plan, r, kv_head, segment, scratch, scratch.Result(1));
+      RunSegment(plan, place.row, place.kv_head, segment, following, scratch, scratch.Result(1));
       plan.kernels->fold(scratch.Result(1), tile.num_queries, plan.args->kv.head_dim, scratch.Result(0));
     }
   }
@@ -271,17 +323,14 @@ void RunUnit(const Plan& plan, int64_t unit) {
 
 // Folds the partial results of the tile that begins with `unit`, a first chunk of a split row.
 void CombineUnit(const Plan& plan, int64_t unit) {
-  const int r = RowOfUnit(plan, unit);
-  const RowPlan& row = plan.rows[r];
-  const int64_t index = unit - row.first_unit;
-  if (row.num_chunks == 1 || index % row.num_chunks != 0) return;
+  const UnitPlace place = PlaceOf(plan, unit);
+  const RowPlan& row = plan.rows[place.row];
+  if (row.num_chunks == 1 || place.chunk != 0) return;
   UnitScratch scratch;
-  const int kv_head = static_cast<int>(index / row.num_chunks % plan.args->kv.num_kv_heads);
-  const int tile_index = row.num_tiles - 1 - static_cast<int>(index / row.num_chunks / plan.args->kv.num_kv_heads);
-  FillTile(plan, r, kv_head, tile_index, scratch.tile);
+  FillTile(plan, place.row, place.kv_head, place.tile, scratch.tile);
   ResetRunning(plan, scratch);
   for (int i = 0; i < row.num_segments; ++i) {
-    plan.kernels->fold(plan.Partial(row, kv_head, tile_index, row.first_segment + i), scratch.tile.num_queries,
+    plan.kernels->fold(plan.Partial(row, place.kv_head, place.tile, row.first_segment + i), scratch.tile.num_queries,
                        plan.args->kv.head_dim, scratch.Result(0));
   }
   FinishTile(plan, scratch, scratch.Result(0));
@@ -319,8 +368,10 @@ void RunAttention(const AttentionKernels& kernels, OpContext* context, const Att
   PlanShapes(plan);
   MakeUnits(plan, context->pool->num_threads());
   plan.partials = plan.num_partial_floats > 0 ? context->workspace->Take<float>(plan.num_partial_floats) : nullptr;
-  context->pool->ParallelFor(plan.num_units, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) RunUnit(plan, unit);
+  // Neighbouring units stay on a thread where there are many, so that it can prefetch the next one's blocks.
+  const int64_t grain = std::max<int64_t>(1, plan.num_units / (context->pool->num_threads() * kGrainsPerThread));
+  context->pool->ParallelFor(plan.num_units, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) RunUnit(plan, unit, unit + 1 < end ? unit + 1 : -1);
   });
   if (plan.num_partial_floats == 0) return;
   context->pool->ParallelFor(plan.num_units, 1, [&](int64_t begin, int64_t end) {

@@ -3,6 +3,9 @@
 // Scores: lanes are the 16 tokens of a block, one accumulator per (query, block) runs over the dims in ascending order.
 // Values: lanes are 16 dims, one accumulator per (query, 16 dims) runs over the tokens of the segment in ascending order.
 // Register tiles only group such chains, so their shape never changes a bit.
+//
+// Decode reads memory at the rate of its prefetches: while the first queries of a tile score K, they ask for V of the same blocks, and while they add V
+// they ask for K of the next segment. Later queries find both in cache and prefetch what they read.
 #pragma once
 
 #include <cstring>
@@ -17,8 +20,10 @@ namespace millrace::kernels {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int kQueryTile = 4;  // with 4 blocks or 4 x 16 dims: 16 accumulators, 4 loads, 1 broadcast
-constexpr int kWideTile = 4;
+constexpr int kQueryTile = 4;
+// Blocks, or 16 dims, that a register tile of kQ queries spans.
+template <int kQ>
+constexpr int kWideTile = kAccumulators / kQ < 4 ? kAccumulators / kQ : 4;
 
 // How each cache type multiplies. A step is kGroup dims of 16 tokens (K) or kGroup tokens of 16 dims (V), kStepBytes in the cache; Elem is the
 // type of packed queries and probabilities.
@@ -100,7 +105,7 @@ inline float QueryLimit(int head_dim) { return head_dim <= 512 ? 32767.0f : 2900
 
 template <typename Kv>
 void PackQuery(int head_dim, float scale, const float* q, typename Kv::Elem* out, float* factor, int32_t* bias) {
-  *factor = scale;
+  *factor = scale * kLog2E;
   *bias = 0;
   if constexpr (std::is_same_v<typename Kv::Elem, float>) {
     std::memcpy(out, q, static_cast<size_t>(head_dim) * sizeof(float));
@@ -124,7 +129,7 @@ void PackQuery(int head_dim, float scale, const float* q, typename Kv::Elem* out
       for (int i = 0; i < n; ++i) *bias += out[d + i];
     }
     *bias *= 128;
-    *factor = scale * (amax / limit);
+    *factor = scale * kLog2E * (amax / limit);
   }
 }
 
@@ -156,22 +161,37 @@ void ScoreTile(const SegmentTask& task, int first_query, int first_block, QueryS
   const int stride = PaddedHeadDim(head_dim);
   const auto* q = reinterpret_cast<const typename Kv::Elem*>(task.queries->values) + first_query * stride;
   const std::byte* k[kB];
-  for (int b = 0; b < kB; ++b) k[b] = task.parts[first_block + b] + task.layout->k_tile;
+  const std::byte* ahead[kB];
+#pragma GCC unroll 8
+  for (int b = 0; b < kB; ++b) {
+    k[b] = task.parts[first_block + b] + task.layout->k_tile;
+    ahead[b] = first_query == 0 ? task.parts[first_block + b] + task.layout->v_tile : k[b];
+  }
   typename Kv::Acc acc[kQ][kB];
+#pragma GCC unroll 8
   for (int i = 0; i < kQ; ++i) {
+#pragma GCC unroll 8
     for (int b = 0; b < kB; ++b) acc[i][b] = Kv::Zero();
   }
   const int num_steps = head_dim / Kv::kGroup;
   for (int step = 0; step < num_steps; ++step) {
     typename Kv::Vec vec[kB];
-    for (int b = 0; b < kB; ++b) vec[b] = Kv::Load(k[b] + step * Kv::kStepBytes);
+#pragma GCC unroll 8
+    for (int b = 0; b < kB; ++b) {
+      vec[b] = Kv::Load(k[b] + step * Kv::kStepBytes);
+      PrefetchToL2(ahead[b] + step * Kv::kStepBytes);
+    }
+#pragma GCC unroll 8
     for (int i = 0; i < kQ; ++i) {
       const typename Kv::Word word = Kv::Broadcast(q + i * stride + step * Kv::kGroup);
+#pragma GCC unroll 8
       for (int b = 0; b < kB; ++b) acc[i][b] = Kv::Dot(acc[i][b], word, vec[b]);
     }
   }
+#pragma GCC unroll 8
   for (int i = 0; i < kQ; ++i) {
     const int32_t bias = task.queries->bias[first_query + i];
+#pragma GCC unroll 8
     for (int b = 0; b < kB; ++b) {
       StoreF32(scratch.scores[i] + (first_block + b) * kKvBlockSlots, Kv::ToFloat(acc[i][b], bias));
     }
@@ -194,34 +214,44 @@ void ValueTile(const SegmentTask& task, int first_query, int first_dim, SlotRang
   const int64_t row_bytes = static_cast<int64_t>(head_dim) * Kv::kStepBytes / kLanes;
   const int64_t first_byte = task.layout->v_tile + static_cast<int64_t>(first_dim) * Kv::kStepBytes / kLanes;
   typename Kv::Acc acc[kQ][kD];
+#pragma GCC unroll 8
   for (int i = 0; i < kQ; ++i) {
+#pragma GCC unroll 8
     for (int d = 0; d < kD; ++d) acc[i][d] = Kv::Zero();
   }
-  const auto step = [&](const std::byte* v, int slot, auto&& adjust) {
+  const auto step = [&](const std::byte* v, int64_t ahead, int slot, auto&& adjust) {
     typename Kv::Vec vec[kD];
+#pragma GCC unroll 8
     for (int d = 0; d < kD; ++d) {
       if constexpr (kHalf) {
         vec[d] = adjust(Kv::LoadHalf(v));
       } else {
         vec[d] = adjust(Kv::Load(v + d * Kv::kStepBytes));
       }
+      PrefetchToL2(v + ahead + d * Kv::kStepBytes);
     }
+#pragma GCC unroll 8
     for (int i = 0; i < kQ; ++i) {
       const typename Kv::Word word = Kv::Broadcast(scratch.P<Kv>(i) + slot);
+#pragma GCC unroll 8
       for (int d = 0; d < kD; ++d) acc[i][d] = Kv::Dot(acc[i][d], word, vec[d]);
     }
   };
   for (int block = range.FirstBlock(); block < range.EndBlock(); ++block) {
     const std::byte* v = task.parts[block] + first_byte;
+    const bool has_next = first_query == 0 && task.next_parts[block] != nullptr;
+    const int64_t ahead = has_next ? task.next_parts[block] + task.layout->k_tile - (task.parts[block] + task.layout->v_tile) : 0;
     int slot = block * kKvBlockSlots;
     const int block_end = range.end - slot < kKvBlockSlots ? range.end : slot + kKvBlockSlots;
     for (; slot + Kv::kGroup <= block_end; slot += Kv::kGroup, v += row_bytes) {
-      step(v, slot, [](typename Kv::Vec vec) { return vec; });
+      step(v, ahead, slot, [](typename Kv::Vec vec) { return vec; });
     }
-    if (slot < block_end) step(v, slot, Kv::KeepWritten);
+    if (slot < block_end) step(v, ahead, slot, Kv::KeepWritten);
   }
+#pragma GCC unroll 8
   for (int i = 0; i < kQ; ++i) {
     float* out = task.result.acc + static_cast<int64_t>(first_query + i) * PaddedHeadDim(head_dim) + first_dim;
+#pragma GCC unroll 8
     for (int d = 0; d < kD; ++d) {
       F32x16 value = Kv::ToFloat(acc[i][d], scratch.bias[i]);
       if constexpr (std::is_same_v<Kv, KvI8>) value = Mul(value, SetF32(scratch.factor[i]));
@@ -249,7 +279,7 @@ float MaskedScores(const SegmentTask& task, int m, SlotRange range, float* score
     if constexpr (std::is_same_v<Kv, KvI8>) {
       score = Mul(score, LoadF32(reinterpret_cast<const float*>(task.parts[block] + task.layout->k_scales)));
     }
-    if (task.softcap > 0) score = Mul(Tanh(Div(score, SetF32(task.softcap))), SetF32(task.softcap));
+    if (task.softcap > 0) score = Mul(Tanh(Mul(score, SetF32(1.0f / (task.softcap * kLog2E)))), SetF32(task.softcap * kLog2E));
     const LaneMask visible = VisibleLanes(task.lo[m], task.hi[m], block);
     if (visible != 0xffffu) score = Select(visible, score, minus_infinity);
     StoreF32(scores + block * kKvBlockSlots, score);
@@ -302,7 +332,7 @@ void SoftmaxRow(const SegmentTask& task, int m, int i, SlotRange range, QueryScr
   F32x16 largest = ZeroF32();
   for (int block = range.FirstBlock(); block < range.EndBlock(); ++block) {
     float* at = scores + block * kKvBlockSlots;
-    const F32x16 value = Exp(Sub(LoadF32(at), max_lanes));
+    const F32x16 value = Exp2(Sub(LoadF32(at), max_lanes));
     if constexpr (std::is_same_v<Kv, KvI8>) {
       const auto* scales = reinterpret_cast<const float*>(task.parts[block] + task.layout->v_scales);
       const LaneMask visible = VisibleLanes(task.lo[m], task.hi[m], block);
@@ -332,15 +362,15 @@ void SegmentQueries(const SegmentTask& task, int first) {
   }
   QueryScratch scratch;
   int block = range.FirstBlock();
-  for (; block + kWideTile <= range.EndBlock(); block += kWideTile) ScoreTile<Kv, kQ, kWideTile>(task, first, block, scratch);
+  for (; block + kWideTile<kQ> <= range.EndBlock(); block += kWideTile<kQ>) ScoreTile<Kv, kQ, kWideTile<kQ>>(task, first, block, scratch);
   for (; block < range.EndBlock(); ++block) ScoreTile<Kv, kQ, 1>(task, first, block, scratch);
 
   for (int i = 0; i < kQ; ++i) SoftmaxRow<Kv>(task, first + i, i, range, scratch);
 
   const int head_dim = task.layout->head_dim;
   int d = 0;
-  for (; d + kWideTile * kLanes <= head_dim; d += kWideTile * kLanes) {
-    ValueTile<Kv, kQ, kWideTile, false>(task, first, d, range, scratch);
+  for (; d + kWideTile<kQ> * kLanes <= head_dim; d += kWideTile<kQ> * kLanes) {
+    ValueTile<Kv, kQ, kWideTile<kQ>, false>(task, first, d, range, scratch);
   }
   for (; d + kLanes <= head_dim; d += kLanes) ValueTile<Kv, kQ, 1, false>(task, first, d, range, scratch);
   if (d < head_dim) ValueTile<Kv, kQ, 1, true>(task, first, d, range, scratch);
@@ -371,23 +401,30 @@ void Segment(const SegmentTask& task) {
   }
 }
 
-inline float Exp1(float x) {
-  float lanes[kLanes];
-  StoreF32(lanes, Exp(SetF32(x)));
-  return lanes[0];
+// For 16 queries: max = the larger of the two, keep = 2^(running - max), add = 2^(segment - max).
+inline void FoldFactors(const float* segment_max, float* running_max, int n, float* keep, float* add) {
+  const F32x16 from = LoadPartF32(segment_max, n);
+  const F32x16 running = LoadPartF32(running_max, n);
+  const F32x16 max = Max(from, running);
+  StoreF32(keep, Exp2(Sub(running, max)));
+  StoreF32(add, Exp2(Sub(from, max)));
+  StorePartF32(running_max, max, n);
 }
 
 void Fold(const SegmentResult& segment, int num_queries, int head_dim, const SegmentResult& running) {
   const int stride = PaddedHeadDim(head_dim);
+  float keep[kLanes];
+  float add[kLanes];
   for (int m = 0; m < num_queries; ++m) {
+    const int i = m % kLanes;
+    if (i == 0) {
+      const int n = num_queries - m < kLanes ? num_queries - m : kLanes;
+      FoldFactors(segment.max + m, running.max + m, n, keep, add);
+    }
     if (segment.max[m] == -std::numeric_limits<float>::infinity()) continue;
-    const float max = segment.max[m] > running.max[m] ? segment.max[m] : running.max[m];
-    const float keep = Exp1(running.max[m] - max);
-    const float add = Exp1(segment.max[m] - max);
-    running.max[m] = max;
-    running.sum[m] = running.sum[m] * keep + segment.sum[m] * add;
-    const F32x16 keep_lanes = SetF32(keep);
-    const F32x16 add_lanes = SetF32(add);
+    running.sum[m] = running.sum[m] * keep[i] + segment.sum[m] * add[i];
+    const F32x16 keep_lanes = SetF32(keep[i]);
+    const F32x16 add_lanes = SetF32(add[i]);
     float* acc = running.acc + static_cast<int64_t>(m) * stride;
     const float* from = segment.acc + static_cast<int64_t>(m) * stride;
     for (int d = 0; d < stride; d += kLanes) {
@@ -401,9 +438,12 @@ void Finish(const SegmentResult& running, int num_queries, int head_dim, const f
   for (int m = 0; m < num_queries; ++m) {
     float factor = 1.0f / running.sum[m];
     if (sinks != nullptr) {
-      const float max = *sinks[m] > running.max[m] ? *sinks[m] : running.max[m];
-      const float keep = Exp1(running.max[m] - max);
-      factor = keep / (running.sum[m] * keep + Exp1(*sinks[m] - max));
+      const float sink[kLanes] = {*sinks[m] * kLog2E};
+      float max[kLanes] = {running.max[m]};
+      float keep[kLanes];
+      float add[kLanes];
+      FoldFactors(sink, max, 1, keep, add);
+      factor = keep[0] / (running.sum[m] * keep[0] + add[0]);
     }
     const float* acc = running.acc + static_cast<int64_t>(m) * stride;
     const F32x16 factor_lanes = SetF32(factor);

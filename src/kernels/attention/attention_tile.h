@@ -21,11 +21,11 @@ inline int PaddedHeadDim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 // Queries of a tile, packed for the scores: elements as the cache type multiplies them (f32 for F32 and F16, bf16, int16 for I8).
 struct PackedQueries {
   alignas(64) std::byte values[kMaxTileFloats * 4];  // [query][padded head_dim] elements
-  float factor[kMaxTileQueries];                     // score = factor * dot (* K scale)
+  float factor[kMaxTileQueries];                     // score = factor * dot (* K scale), in units of ln 2
   int32_t bias[kMaxTileQueries];                     // I8: 128 * sum of the elements, taken from the dot
 };
 
-// What one segment adds for each query: maximum score, sum of p = exp(score - maximum), sum of p V. max is -infinity where nothing is visible;
+// What one segment adds for each query: maximum score, sum of p = 2^(score - maximum), sum of p V. Scores are in units of ln 2. max is -infinity where nothing is visible;
 // then sum and acc mean nothing.
 struct SegmentResult {
   float* max;  // [num_queries]
@@ -45,6 +45,7 @@ struct SegmentTask {
   // This head's part of each block; only blocks from the first to the last visible slot are read. Slots after
   // the largest hi may hold anything.
   const std::byte* parts[kSegmentBlocks] = {};
+  const std::byte* next_parts[kSegmentBlocks] = {};  // of the segment that this thread does next, or null: a hint
   SegmentResult result;
 };
 

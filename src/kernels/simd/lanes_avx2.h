@@ -17,6 +17,8 @@ struct I32x16 {
 };
 using LaneMask = uint16_t;
 
+constexpr int kAccumulators = 4;
+
 inline __m256i FirstLanes8(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -24,6 +26,8 @@ inline __m256i MaskLanes8(unsigned bits) {
   const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit), bit);
 }
+
+inline void PrefetchToL2(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 inline F32x16 ZeroF32() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 inline F32x16 SetF32(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -98,7 +102,9 @@ inline void StoreF16(void* p, F32x16 v) {
 inline __m256i RoundedBf16Bits(__m256 v) {
   const __m256i bits = _mm256_castps_si256(v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  return _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff));
+  const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff));
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  return _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), is_nan);
 }
 inline void StoreBf16(uint16_t* p, F32x16 v) {
   const __m256i packed =

@@ -13,6 +13,10 @@ using F32x16 = __m512;
 using I32x16 = __m512i;
 using LaneMask = uint16_t;
 
+constexpr int kAccumulators = 16;  // F32x16 sums that stay in registers beside their operands
+
+inline void PrefetchToL2(const void* p) { __builtin_prefetch(p, 0, 2); }
+
 inline F32x16 ZeroF32() { return _mm512_setzero_ps(); }
 inline F32x16 SetF32(float x) { return _mm512_set1_ps(x); }
 inline F32x16 LoadF32(const float* p) { return _mm512_loadu_ps(p); }
@@ -57,19 +61,14 @@ inline F32x16 LoadHalfF16(const void* p) {  // 8 lanes, the others zero
 inline void StoreF16(void* p, F32x16 v) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
-// Round to nearest even; v is not NaN (a NaN gives some bf16 with all exponent bits or zero).
+// Round to nearest even; subnormals may become zero, NaN stays NaN.
 inline void StoreBf16(uint16_t* p, F32x16 v) {
-  const __m512i bits = _mm512_castps_si512(v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
 }
 // v rounded to bf16, as f32.
 inline F32x16 RoundToBf16(F32x16 v) {
-  const __m512i bits = _mm512_castps_si512(v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff));
-  return _mm512_castsi512_ps(_mm512_and_si512(rounded, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+  const __m256i rounded = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16));
 }
 // Lanes are whole numbers in int16.
 inline void StoreI16(int16_t* p, F32x16 v) {

@@ -20,6 +20,10 @@ struct I32x16 {
 };
 using LaneMask = uint16_t;
 
+constexpr int kAccumulators = 4;
+
+inline void PrefetchToL2(const void* p) { __builtin_prefetch(p, 0, 2); }
+
 template <typename Fn>
 inline F32x16 MapF32(const Fn& fn) {
   F32x16 out;
@@ -113,15 +117,11 @@ inline void StoreF16(void* p, const F32x16& v) {
   for (int i = 0; i < 16; ++i) bits[i] = F32ToF16(v.lane[i]);
   std::memcpy(p, bits, sizeof(bits));
 }
-inline uint32_t RoundedBf16Bits(float f) {
-  const uint32_t bits = std::bit_cast<uint32_t>(f);
-  return bits + 0x7fffu + (bits >> 16 & 1u);
-}
 inline void StoreBf16(uint16_t* p, const F32x16& v) {
-  for (int i = 0; i < 16; ++i) p[i] = static_cast<uint16_t>(RoundedBf16Bits(v.lane[i]) >> 16);
+  for (int i = 0; i < 16; ++i) p[i] = F32ToBf16(v.lane[i]);
 }
 inline F32x16 RoundToBf16(const F32x16& v) {
-  return MapF32([&](int i) { return std::bit_cast<float>(RoundedBf16Bits(v.lane[i]) & 0xffff0000u); });
+  return MapF32([&](int i) { return Bf16ToF32(F32ToBf16(v.lane[i])); });
 }
 inline void StoreI16(int16_t* p, const F32x16& v) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(v.lane[i]);
