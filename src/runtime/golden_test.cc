@@ -1,4 +1,5 @@
-// Every architecture against Hugging Face transformers: the checkpoints and outputs of tools/goldens/make_model_goldens.py.
+// Every architecture against Hugging Face transformers: the checkpoints and outputs of tools/goldens/make_model_goldens.py, and the same
+// checkpoints as llama.cpp's converter turns them into GGUF (make_gguf_goldens.py).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -62,9 +63,8 @@ std::vector<std::string> GoldenNames() {
 
 class GoldenModel : public testing::TestWithParam<std::string> {};
 
-TEST_P(GoldenModel, MatchesTransformers) {
-  const Golden golden = ReadGolden(GetParam());
-  Result<std::unique_ptr<Checkpoint>> checkpoint = OpenCheckpoint(kGoldenDir + GetParam());
+void ExpectMatch(const Golden& golden, const std::string& path) {
+  Result<std::unique_ptr<Checkpoint>> checkpoint = OpenCheckpoint(path);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   Result<std::unique_ptr<TestModel>> test = TestModel::Open(std::move(*checkpoint), DType::kF32, 2);
   ASSERT_TRUE(test.ok()) << test.status().message();
@@ -89,6 +89,14 @@ TEST_P(GoldenModel, MatchesTransformers) {
     ASSERT_EQ(token, expected) << "position " << position;
     logits = (*test)->Run({token}, position++);
   }
+}
+
+TEST_P(GoldenModel, MatchesTransformers) { ExpectMatch(ReadGolden(GetParam()), kGoldenDir + GetParam()); }
+
+TEST_P(GoldenModel, AsGgufMatchesTransformers) {
+  const std::string path = kGoldenDir + GetParam() + "/model.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "llama.cpp's converter does not know this case";
+  ExpectMatch(ReadGolden(GetParam()), path);
 }
 
 TEST_P(GoldenModel, ChunksAndThreadsGiveTheSameBits) {

@@ -1,50 +1,56 @@
 #!/usr/bin/env python3
-"""Converts the tiny checkpoints of make_model_goldens.py to GGUF with llama.cpp's own converter, without a vocabulary.
+"""Converts the checkpoints of make_model_goldens.py to GGUF with llama.cpp's own converter, so that naming, permutations and scalars of GGUF
+files are judged by the program that defines them. The vocabulary is replaced by a plain one of the same size.
 
-  venv/bin/python tools/goldens/make_gguf_goldens.py --llama-cpp ~/llama.cpp --models tests/golden/models --out tests/golden/gguf
-
-src/model_loader/gguf_golden_test.cc opens each pair and compares configuration and every weight. Matrices are stored as F16 to keep the
-files small; the test rounds the safetensors values the same way. Run again after changing a model golden and commit the result."""
+  make_gguf_goldens.py --llama-cpp CHECKOUT --models tests/golden/models
+writes CASE/model.gguf (f32) beside each model.safetensors.
+"""
 
 import argparse
 import pathlib
 import sys
 
-import torch
 
-CASES = ["llama-llama3-rope", "llama-yarn-rope", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "smollm3", "olmo2", "granite", "gpt2",
-         "mixtral", "qwen3-moe", "gpt-oss", "qwen3-next"]
+# llama.cpp runs Mistral without its sliding window and writes none into the file.
+NOT_COMPARABLE = ("mistral",)
+
+
+def plain_vocabulary(model):
+    import gguf
+    size = model.hparams["vocab_size"]
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(size - 3)]
+    types = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL] + [gguf.TokenType.BYTE] * (size - 3)
+    model.gguf_writer.add_tokenizer_model("llama")
+    model.gguf_writer.add_tokenizer_pre("default")
+    model.gguf_writer.add_token_list(tokens)
+    model.gguf_writer.add_token_scores([0.0] * size)
+    model.gguf_writer.add_token_types(types)
+    model.gguf_writer.add_bos_token_id(1)
+    model.gguf_writer.add_eos_token_id(2)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--llama-cpp", type=pathlib.Path, required=True, help="a checkout of ggml-org/llama.cpp")
+    parser.add_argument("--llama-cpp", type=pathlib.Path, required=True)
     parser.add_argument("--models", type=pathlib.Path, required=True)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    sys.path[:0] = [str(arguments.llama_cpp), str(arguments.llama_cpp / "gguf-py")]
+    sys.path[:0] = [str(arguments.llama_cpp / "gguf-py"), str(arguments.llama_cpp)]
     import gguf
-    from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
-
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for case in CASES:
-        folder = arguments.models / case
-        hparams = ModelBase.load_hparams(folder, False)
-        model_class = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
-        model_class.no_mtp = True
-        model_class.set_vocab = lambda self: None
-        hparams.setdefault("n_ctx", hparams.get("n_positions"))
-        with torch.inference_mode():
-            model = model_class(folder, gguf.LlamaFileType.MOSTLY_F16, arguments.out / f"{case}.gguf", eager=True, hparams=hparams)
-            # The tiny vocabulary has no tokenizer whose size could cut the embedding.
-            if hasattr(model, "_create_vocab_sentencepiece"):
-                (folder / "tokenizer.model").touch()
-                model._create_vocab_sentencepiece = lambda: (range(hparams["vocab_size"]), None, None)
-            try:
-                model.write()
-            finally:
-                (folder / "tokenizer.model").unlink(missing_ok=True)
-        print(case, (arguments.out / f"{case}.gguf").stat().st_size)
+    from conversion import base, get_model_class
+    for folder in sorted(p for p in arguments.models.iterdir() if (p / "config.json").exists()):
+        if folder.name in NOT_COMPARABLE:
+            continue
+        try:
+            hparams = base.ModelBase.load_hparams(folder, False)
+            hparams.setdefault("n_ctx", hparams.get("n_positions"))  # dropped from config.json by newer transformers
+            model_class = get_model_class(hparams["architectures"][0])
+            model_class.set_vocab = plain_vocabulary
+            model = model_class(folder, gguf.LlamaFileType.ALL_F32, folder / "model.gguf", hparams=hparams)
+            model.write()
+            print(f"{folder.name}: {(folder / 'model.gguf').stat().st_size // 1024} KiB")
+        except Exception as error:  # a case that the converter does not know is reported and left out
+            (folder / "model.gguf").unlink(missing_ok=True)
+            print(f"{folder.name}: not converted: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ CASES = {
     "mistral": ("mistral", dict(sliding_window=8, head_dim=8)),
     "qwen2": ("qwen2", dict(tie_word_embeddings=True)),
     "qwen3": ("qwen3", dict(head_dim=16)),
-    "gemma2": ("gemma2", dict(head_dim=16, sliding_window=8, query_pre_attn_scalar=24, num_hidden_layers=2,
+    "gemma2": ("gemma2", dict(head_dim=16, sliding_window=8, query_pre_attn_scalar=16,  # GGUF has no field for another
+                               num_hidden_layers=2,
                               layer_types=SLIDING_FULL, tie_word_embeddings=True)),
     "gemma3": ("gemma3_text", dict(head_dim=16, sliding_window=8, query_pre_attn_scalar=24, num_hidden_layers=4,
                                    layer_types=["sliding_attention"] * 3 + ["full_attention"], tie_word_embeddings=True)),
