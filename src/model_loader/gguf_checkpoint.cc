@@ -8,6 +8,7 @@
 #include "model_loader/gguf_reader.h"
 #include "model_loader/gguf_tokenizer.h"
 #include "model_loader/gguf_weights.h"
+#include "model_loader/printable.h"
 
 namespace millrace {
 namespace {
@@ -86,8 +87,8 @@ Status GgufCheckpoint::OpenSplits(const std::string& path) {
 Status GgufCheckpoint::ReadInfo(const std::string& path) {
   info_.format = "gguf";
   info_.path = path;
-  info_.name =
-      std::string(headers_[0].FindString("general.name").value_or(std::filesystem::path(path).stem().string()));
+  const std::string stem = std::filesystem::path(path).stem().string();
+  info_.name = WithoutControls(headers_[0].FindString("general.name").value_or(stem));
   for (size_t i = 0; i < files_.size(); ++i) {
     info_.file_bytes += static_cast<int64_t>(files_[i].bytes().size());
     for (const GgufTensor& tensor : headers_[i].tensors())

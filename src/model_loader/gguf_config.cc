@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "model_loader/config_check.h"
+#include "model_loader/printable.h"
 
 namespace millrace {
 namespace {
@@ -70,7 +71,7 @@ void ReadRope(FieldReader& fields, ModelConfig& config) {
   } else if (type == "longrope") {
     rope.type = RopeScalingType::kLongRope;
   } else if (type != "none") {
-    fields.Fail("rope.scaling.type", fmt::format("is {}, expected none, linear, yarn or longrope", type));
+    fields.Fail("rope.scaling.type", fmt::format("is {}, expected none, linear, yarn or longrope", Printable(type)));
   }
   rope.original_max_position_embeddings =
       static_cast<int>(fields.Int("rope.scaling.original_context_length", 0, 0, kMaxContext));
@@ -242,10 +243,7 @@ Result<ModelConfig> ReadGgufConfig(const GgufHeader& header, std::span<const std
   const auto* arch = std::find_if(std::begin(kArchitectures), std::end(kArchitectures),
                                   [&](const Architecture& a) { return a.gguf == *name; });
   if (arch == std::end(kArchitectures)) {
-    std::string printable(name->substr(0, 64));
-    std::replace_if(
-        printable.begin(), printable.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
-    return Unsupported("{}: architecture {} is not supported", where, printable);
+    return Unsupported("{}: architecture {} is not supported", where, Printable(*name));
   }
   ModelConfig config;
   config.model_type = arch->model_type;

@@ -143,6 +143,8 @@ std::vector<Hostile> HostileHeaders() {
                  "tensors t and u overlap"});
   all.push_back({"duplicate tensor", Begin(2).Tensor("t", {8}, kF32, 0).Tensor("t", {8}, kF32, 32).WithData(256),
                  "tensor t appears twice"});
+  all.push_back(
+      {"tensor name", Begin(1).Tensor("t\n\x1b[2J", {8}, kF32, 0).WithData(256), "t??[2J is not plain ASCII"});
   all.push_back({"control characters", GgufBytes().Start(0, 1).Text("a\x1b[31m\n").Put<uint32_t>(99).WithData(64),
                  "metadata a?[31m?"});
   return all;

@@ -7,6 +7,7 @@
 #include "model_loader/config_check.h"
 #include "model_loader/hf_rope.h"
 #include "model_loader/json_file.h"
+#include "model_loader/printable.h"
 
 namespace millrace {
 namespace {
@@ -89,7 +90,7 @@ Activation ReadActivation(FieldReader& fields, std::string_view key, std::string
   if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") return Activation::kGeluTanh;
   if (name == "gelu") return Activation::kGeluErf;
   if (name == "relu2") return Activation::kRelu2;
-  fields.Fail(key, fmt::format("is {}, expected silu, gelu, gelu_new, gelu_pytorch_tanh or relu2", name.substr(0, 64)));
+  fields.Fail(key, fmt::format("is {}, expected silu, gelu, gelu_new, gelu_pytorch_tanh or relu2", Printable(name)));
   return Activation::kSilu;
 }
 
@@ -149,7 +150,7 @@ std::vector<LayerType> ReadLayerTypes(const Source& s) {
     } else if (name == "linear_attention") {
       types.push_back(LayerType::kLinearAttention);
     } else {
-      s.fields.Fail("layer_types", fmt::format("has the unknown entry {}", name.substr(0, 64)));
+      s.fields.Fail("layer_types", fmt::format("has the unknown entry {}", Printable(name)));
       return types;
     }
   }
@@ -296,7 +297,7 @@ Result<ModelConfig> ReadHfConfig(const nlohmann::json& outer, const nlohmann::js
   ModelConfig config;
   config.model_type = fields.String("model_type", "");
   const ModelType* type = FindModelType(config.model_type);
-  if (type == nullptr) return Unsupported("{}: model_type {} is not supported", where, config.model_type.substr(0, 64));
+  if (type == nullptr) return Unsupported("{}: model_type {} is not supported", where, Printable(config.model_type));
   const Source s{json, *type, fields};
   if (config.model_type == "gpt2") {
     ReadGpt2Shape(s, config);

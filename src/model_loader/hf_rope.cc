@@ -4,6 +4,7 @@
 
 #include "model_loader/config_check.h"
 #include "model_loader/json_file.h"
+#include "model_loader/printable.h"
 
 namespace millrace {
 namespace {
@@ -23,7 +24,7 @@ RopeScalingType ReadType(FieldReader& fields, const std::string& model_type) {
   if (type == "longrope" || type == "su" || (type == "yarn" && model_type == "phi3")) return RopeScalingType::kLongRope;
   if (type == "yarn") return RopeScalingType::kYarn;
   fields.Fail("rope_type",
-              fmt::format("is {}, expected default, linear, dynamic, yarn, llama3 or longrope", type.substr(0, 64)));
+              fmt::format("is {}, expected default, linear, dynamic, yarn, llama3 or longrope", Printable(type)));
   return RopeScalingType::kNone;
 }
 

@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <filesystem>
-#include <set>
-#include <unordered_map>
 
 #include "model_loader/file_checkpoint.h"
 #include "model_loader/fused_weights.h"
@@ -17,7 +15,6 @@ namespace millrace {
 namespace {
 
 constexpr size_t kMaxTemplateBytes = 1 << 20;
-constexpr size_t kMaxTokenizerBytes = 256 << 20;
 
 class SafetensorsCheckpoint final : public FileCheckpoint {
  public:
@@ -136,9 +133,7 @@ Status SafetensorsCheckpoint::Open(const std::string& folder) {
 }
 
 Result<std::unique_ptr<Tokenizer>> SafetensorsCheckpoint::MakeTokenizer() const {
-  ASSIGN_OR_RETURN(const std::string tokenizer, ReadFile(info_.path + "/tokenizer.json", kMaxTokenizerBytes));
-  const Result<std::string> config = ReadFile(info_.path + "/tokenizer_config.json", kMaxJsonFileBytes);
-  return LoadTokenizerJson(tokenizer, config.ok() ? std::string_view(*config) : std::string_view());
+  return LoadTokenizerFromFolder(info_.path);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/checked_math.h"
+#include "model_loader/printable.h"
 
 namespace millrace {
 namespace {
@@ -28,13 +29,6 @@ constexpr TypeName kTypes[] = {
     {"U16", 2, std::nullopt},       {"U32", 4, std::nullopt},     {"U64", 8, std::nullopt},
     {"F64", 8, std::nullopt},
 };
-
-std::string Printable(std::string_view text) {
-  std::string out(text.substr(0, 96));
-  std::replace_if(
-      out.begin(), out.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
-  return out;
-}
 
 class HeaderParser {
  public:
@@ -71,6 +65,7 @@ Status HeaderParser::Shape(std::string_view key, dom::object object, SafeTensor&
 }
 
 Status HeaderParser::Tensor(std::string_view key, dom::element value, SafeTensor& tensor) const {
+  if (!IsPlainName(key)) return Bad(key, "has a name that is not plain ASCII");
   if (key.empty() || key.size() > 1024) return Bad(key, "has a name that is empty or longer than 1,024 bytes");
   tensor.name = key;
   dom::object object;
