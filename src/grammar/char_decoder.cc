@@ -146,6 +146,26 @@ DecodeStep DecodeByte(TextEncoding encoding, uint32_t state, uint8_t byte) {
   return Dead();
 }
 
+uint32_t BytesToFinish(uint32_t state) {
+  const uint32_t data = state & 0x0FFFFFFF;
+  switch (state >> 28) {
+    case kBody:
+      return data >> 24;
+    case kEscape:
+      return 1;
+    case kHex:
+      return 10 - (data >> 16);  // the low surrogate may still be to come
+    case kHighAlone:
+      return 6;
+    case kHighEscape:
+      return 5;
+    case kHighHex:
+      return 4 - (data >> 26);
+    default:
+      return 0;
+  }
+}
+
 PartialRange RangeOf(uint32_t state) {
   PartialRange out;
   auto add = [&](uint32_t first, uint32_t last) { out.ranges[out.count++] = {first, last}; };

@@ -39,4 +39,7 @@ struct PartialRange {
 };
 PartialRange RangeOf(uint32_t state);
 
+// How many bytes a partial character needs at most until it is complete; 0 between characters.
+uint32_t BytesToFinish(uint32_t state);
+
 }  // namespace millrace::grammar

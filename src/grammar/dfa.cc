@@ -1,7 +1,7 @@
 #include "grammar/dfa.h"
 
 #include <algorithm>
-#include <deque>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -110,7 +110,7 @@ std::vector<uint8_t> LiveStates(const Dfa& dfa) {
 }
 
 // Rebuilds the automaton on the blocks given per state (kNoState: dropped), the start's block first.
-Dfa Rebuild(const Dfa& dfa, const std::vector<uint32_t>& block) {
+Dfa Rebuild(const Dfa& dfa, const std::vector<uint32_t>& block, std::vector<uint16_t>* labels) {
   Dfa out;
   out.alphabet = dfa.alphabet;
   const uint32_t k = dfa.alphabet.num_classes;
@@ -130,7 +130,44 @@ Dfa Rebuild(const Dfa& dfa, const std::vector<uint32_t>& block) {
     out.accepting.push_back(dfa.accepting[s]);
     for (uint32_t c = 0; c < k; ++c) out.next.push_back(visit(dfa.next[s * k + c]));
   }
+  if (labels != nullptr) {
+    std::vector<uint16_t> kept;
+    for (uint32_t s : order) kept.push_back((*labels)[s]);
+    *labels = std::move(kept);
+  }
   return out;
+}
+
+// One round of Moore's refinement: states stay together when their blocks and those of all their successors agree.
+// Returns the number of blocks.
+uint32_t RefineBlocks(const Dfa& dfa, std::vector<uint32_t>& block) {
+  const uint32_t n = dfa.num_states(), k = dfa.alphabet.num_classes;
+  auto successor = [&](uint32_t s, uint32_t c) {
+    const uint32_t t = dfa.next[s * k + c];
+    return t == kNoState ? kNoState : block[t];
+  };
+  auto same = [&](uint32_t a, uint32_t b) {
+    if (block[a] != block[b]) return false;
+    for (uint32_t c = 0; c < k; ++c) {
+      if (successor(a, c) != successor(b, c)) return false;
+    }
+    return true;
+  };
+  std::unordered_map<uint64_t, std::pair<uint32_t, uint32_t>> ids;  // hash -> (a state, its block)
+  std::vector<uint32_t> refined(n);
+  for (uint32_t s = 0; s < n; ++s) {
+    uint64_t h = (block[s] + 1) * 0x9E3779B97F4A7C15u;
+    for (uint32_t c = 0; c < k; ++c) {
+      h = (h + successor(s, c) + 1) * 0xD6E8FEB86659FD93u;
+      h ^= h >> 32;
+    }
+    const auto fresh = std::pair{s, static_cast<uint32_t>(ids.size())};
+    auto [it, inserted] = ids.try_emplace(h, fresh);
+    while (!inserted && !same(s, it->second.first)) std::tie(it, inserted) = ids.try_emplace(++h, fresh);
+    refined[s] = it->second.second;
+  }
+  block = std::move(refined);
+  return static_cast<uint32_t>(ids.size());
 }
 
 }  // namespace
@@ -166,33 +203,23 @@ bool Dfa::Accepts(std::u32string_view text) const {
   return accepting[state];
 }
 
-Dfa TrimAndMinimize(Dfa dfa) {
+Dfa TrimAndMinimize(Dfa dfa, std::vector<uint16_t>* labels) {
   const std::vector<uint8_t> live = LiveStates(dfa);
   std::vector<uint32_t> block(dfa.num_states(), kNoState);
   for (uint32_t s = 0; s < dfa.num_states(); ++s) {
     if (live[s]) block[s] = s;
   }
-  dfa = Rebuild(dfa, block);
+  dfa = Rebuild(dfa, block, labels);
   const uint32_t n = dfa.num_states(), k = dfa.alphabet.num_classes;
   // Moore's rounds cost n * k each; an automaton too long for that stays correct, only larger.
   if (uint64_t{n} * k > 400'000) return dfa;
   block.assign(dfa.accepting.begin(), dfa.accepting.end());
-  size_t num_blocks = 0;
+  for (uint32_t s = 0; labels != nullptr && s < n; ++s) block[s] *= 1u + (*labels)[s];
+  uint32_t num_blocks = 0;
   for (int round = 0; round < 512; ++round) {
-    std::unordered_map<uint64_t, uint32_t> ids;
-    std::vector<uint32_t> refined(n);
-    for (uint32_t s = 0; s < n; ++s) {
-      uint64_t h = block[s] + 0x9E3779B97F4A7C15u;
-      for (uint32_t c = 0; c < k; ++c) {
-        const uint32_t t = dfa.next[s * k + c];
-        h = (h ^ (t == kNoState ? ~uint64_t{0} : block[t])) * 0xD6E8FEB86659FD93u;
-        h ^= h >> 29;
-      }
-      refined[s] = ids.try_emplace(h, static_cast<uint32_t>(ids.size())).first->second;
-    }
-    block = std::move(refined);
-    if (ids.size() == num_blocks) return Rebuild(dfa, block);
-    num_blocks = ids.size();
+    const uint32_t refined = RefineBlocks(dfa, block);
+    if (refined == num_blocks) return Rebuild(dfa, block, labels);
+    num_blocks = refined;
   }
   return dfa;
 }

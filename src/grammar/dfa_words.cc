@@ -5,9 +5,15 @@
 
 namespace millrace::grammar {
 
-std::vector<uint8_t> FiniteStates(const Dfa& dfa) {
-  // A state accepts finitely many words exactly when it reaches no cycle (every state is live): peel off sinks.
+std::vector<uint8_t> FiniteStates(const Dfa& dfa, uint64_t max_words) {
+  // A state accepts finitely many words exactly when it reaches no cycle (every state is live): peel off sinks, counting.
   const uint32_t n = dfa.num_states(), k = dfa.alphabet.num_classes;
+  constexpr uint64_t kMany = uint64_t{1} << 40;
+  std::vector<uint64_t> class_size(k, 0);
+  for (size_t i = 0; i < dfa.alphabet.starts.size(); ++i) {
+    const uint32_t end = i + 1 < dfa.alphabet.starts.size() ? dfa.alphabet.starts[i + 1] : kMaxCodePoint + 1;
+    class_size[dfa.alphabet.classes[i]] += end - dfa.alphabet.starts[i];
+  }
   std::vector<uint32_t> out_degree(n, 0);
   std::vector<std::vector<uint32_t>> from(n);
   for (uint32_t s = 0; s < n; ++s) {
@@ -19,6 +25,7 @@ std::vector<uint8_t> FiniteStates(const Dfa& dfa) {
     }
   }
   std::vector<uint8_t> finite(n, 0);
+  std::vector<uint64_t> words(n, 0);
   std::vector<uint32_t> work;
   for (uint32_t s = 0; s < n; ++s) {
     if (out_degree[s] == 0) work.push_back(s);
@@ -26,7 +33,12 @@ std::vector<uint8_t> FiniteStates(const Dfa& dfa) {
   while (!work.empty()) {
     const uint32_t t = work.back();
     work.pop_back();
-    finite[t] = 1;
+    words[t] = dfa.accepting[t];
+    for (uint32_t c = 0; c < k; ++c) {
+      const uint32_t to = dfa.next[t * k + c];
+      if (to != kNoState) words[t] = std::min(kMany, words[t] + std::min(kMany, words[to]) * class_size[c]);
+    }
+    finite[t] = words[t] <= max_words;
     for (uint32_t s : from[t]) {
       if (--out_degree[s] == 0) work.push_back(s);
     }

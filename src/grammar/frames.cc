@@ -44,7 +44,7 @@ Payload InitialPayload(const Program& program, EdgeKind kind, uint32_t spec) {
     payload.kind = Payload::kArray;
     payload.counters.assign(program.arrays[spec].contains.size(), 0);
   }
-  if (kind == EdgeKind::kObject || kind == EdgeKind::kSet) {
+  if (kind == EdgeKind::kObject || kind == EdgeKind::kSet || kind == EdgeKind::kValueSet) {
     payload.kind = Payload::kObject;
     payload.seen.assign(program.objects[spec].allowed.size(), 0);
   }
@@ -109,6 +109,22 @@ bool AnyNameAvailable(const ObjectSpec& spec, const Payload& payload, uint32_t f
 
 bool OtherKeysAvailable(const ObjectSpec& spec, const Payload& payload) {
   return spec.key_terminal != kNoRule && payload.count < spec.max_members && !OnlyRequired(spec, payload);
+}
+
+bool ClaimsReachable(const ObjectSpec& spec, const Payload& payload) {
+  for (uint32_t i = 0; i < spec.num_claims; ++i) {
+    if ((payload.claims >> i) & 1) continue;
+    const auto usable = [](uint32_t rule) { return rule != kNoRule; };
+    const std::vector<uint32_t>& classes = spec.class_rules[1u << i];
+    if (OtherKeysAvailable(spec, payload) && std::any_of(classes.begin(), classes.end(), usable)) continue;
+    const std::vector<uint32_t>& names = spec.name_rules[1u << i];
+    bool found = false;
+    for (uint32_t n = 0; n < names.size() && !found; ++n) {
+      found = usable(names[n]) && (!((payload.seen[n / 64] >> (n % 64)) & 1));
+    }
+    if (!found) return false;
+  }
+  return true;
 }
 
 bool NextItem(const ArraySpec& spec, const Payload& payload, uint32_t combination, Payload& next) {

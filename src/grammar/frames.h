@@ -36,6 +36,8 @@ bool MayAdd(const Program& program, const Payload& payload);
 bool NameAvailable(const ObjectSpec& spec, const Payload& payload, uint32_t name);
 bool AnyNameAvailable(const ObjectSpec& spec, const Payload& payload, uint32_t first, uint32_t last);
 bool OtherKeysAvailable(const ObjectSpec& spec, const Payload& payload);
+// Whether every obligation is met or can still be.
+bool ClaimsReachable(const ObjectSpec& spec, const Payload& payload);
 
 // Arrays: whether the item may count for exactly these contains, and the counters afterwards.
 bool NextItem(const ArraySpec& spec, const Payload& payload, uint32_t combination, Payload& next);

@@ -43,6 +43,9 @@ using VocabularyPtr = std::shared_ptr<const GrammarVocabulary>;
 
 // Front ends. kInvalidArgument: the input is malformed. kUnsupported: it asks for something that is not enforced (the
 // message names the keyword and its JSON pointer) or exceeds a bound.
+Result<GrammarPtr> CompileJsonSchema(std::string_view schema_json, VocabularyPtr vocabulary, const CompileOptions& = {});
+// Any JSON object.
+Result<GrammarPtr> CompileJsonObject(VocabularyPtr vocabulary, const CompileOptions& = {});
 Result<GrammarPtr> CompileRegexGrammar(std::string_view pattern, VocabularyPtr vocabulary, const CompileOptions& = {});
 Result<GrammarPtr> CompileChoice(std::span<const std::string> choices, VocabularyPtr vocabulary,
                                  const CompileOptions& = {});

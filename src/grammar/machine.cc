@@ -119,6 +119,7 @@ void Machine::FollowEdge(uint32_t index, const Item& item, ConfigSet& out) {
     case EdgeKind::kObject:
     case EdgeKind::kArray:
     case EdgeKind::kSet:
+    case EdgeKind::kValueSet:
       return EnterFrame(edge, item);
     case EdgeKind::kIfMayClose:
       if (MayClose(*program_, payloads_[item.payload])) Visit(edge.next, item.payload, item.node);
@@ -145,7 +146,7 @@ void Machine::FollowEdge(uint32_t index, const Item& item, ConfigSet& out) {
 void Machine::EnterFrame(const Edge& edge, const Item& item) {
   uint32_t start = program_->repeat_start;
   if (edge.kind == EdgeKind::kObject) start = program_->object_start;
-  if (edge.kind == EdgeKind::kArray) start = program_->array_start;
+  if (edge.kind == EdgeKind::kArray || edge.kind == EdgeKind::kValueSet) start = program_->array_start;
   if (edge.kind == EdgeKind::kSet) start = program_->set_start;
   const uint32_t payload = AddPayload(InitialPayload(*program_, edge.kind, edge.arg));
   Enter(FrameKey(edge.kind, edge.arg), start, payload, {edge.next, item.payload, item.node});
@@ -161,11 +162,24 @@ void Machine::EnterItems(const Edge& edge, const Item& item) {
     next.count = spec.max == UINT32_MAX ? std::min(payload.count + 1, std::max(spec.min, 1u)) : payload.count + 1;
     return Enter(spec.rule, program_->rules[spec.rule], 0, {edge.next, AddPayload(std::move(next)), item.node});
   }
+  if (payload.kind == Payload::kObject) return EnterSetValues(edge, item, payload);
   const ArraySpec& spec = program_->arrays[payload.spec];
   Payload next;
   for (uint32_t combination = 0; combination < (1u << spec.contains.size()); ++combination) {
     if (!NextItem(spec, payload, combination, next)) continue;
     const uint32_t rule = std::exchange(next.pending_rule, 0);
+    Enter(rule, program_->rules[rule], 0, {edge.next, AddPayload(std::move(next)), item.node});
+  }
+}
+
+void Machine::EnterSetValues(const Edge& edge, const Item& item, const Payload& payload) {
+  const ObjectSpec& spec = program_->objects[payload.spec];
+  for (uint32_t value = 0; value < spec.name_rules[0].size(); ++value) {
+    if (!NameAvailable(spec, payload, value)) continue;
+    Payload next = payload;
+    ++next.count;
+    next.seen[value / 64] |= uint64_t{1} << (value % 64);
+    const uint32_t rule = spec.name_rules[0][value];
     Enter(rule, program_->rules[rule], 0, {edge.next, AddPayload(std::move(next)), item.node});
   }
 }

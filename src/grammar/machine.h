@@ -62,6 +62,14 @@ class Machine {
   // Keys of the object being read that are outside its names. kUnknownKey entries are left out.
   std::vector<const std::u32string*> ExtraKeys(const Config& config) const;
 
+  // Calls visit(state, payload, node) for every place that the rule of a node returns to.
+  template <typename Visit>
+  void ForEachReturn(uint32_t node, Visit visit) const {
+    for (uint32_t r = nodes_[node].first_return; r != 0; r = returns_[r].next) {
+      visit(returns_[r].state, payloads_[returns_[r].payload], returns_[r].node);
+    }
+  }
+
   // Everything made after Mark() is dropped by Truncate(): used to look ahead.
   struct Mark {
     size_t nodes, returns, payloads, extras, text;
@@ -107,6 +115,7 @@ class Machine {
   void AddReturn(uint32_t node, uint32_t state, uint32_t payload, uint32_t back);
   void EnterFrame(const Edge& edge, const Item& item);
   void EnterItems(const Edge& edge, const Item& item);
+  void EnterSetValues(const Edge& edge, const Item& item, const Payload& payload);
   void AddConfig(const Config& config, ConfigSet& out);
   uint32_t AddPayload(Payload payload);
 

@@ -129,7 +129,7 @@ void Machine::AddMember(const Config& config, const std::vector<std::vector<uint
       next.seen[name / 64] |= uint64_t{1} << (name % 64);
       next.required_seen += (spec.required[name / 64] >> (name % 64)) & 1;
     }
-    Visit(EdgeOf(config).next, AddPayload(std::move(next)), config.node);
+    if (ClaimsReachable(spec, next)) Visit(EdgeOf(config).next, AddPayload(std::move(next)), config.node);
   }
 }
 

@@ -20,7 +20,8 @@ enum class EdgeKind : uint8_t {
   kRepeat,    // arg: repeat; runs its frame
   kObject,    // arg: object
   kArray,     // arg: array
-  kSet,       // arg: object that is a set
+  kSet,       // arg: object that is a set of strings
+  kValueSet,  // arg: object that is a set of values, each with its rule
   // Inside a frame; the payload decides.
   kIfMayClose,  // epsilon when the object, array or repetition may end here
   kIfMayAdd,    // epsilon when another member may follow

@@ -1,7 +1,6 @@
-// Tokenizers for tests: a small one made of given strings plus all bytes, and the Llama-3 vocabulary when its file is there.
+// Tokenizers for tests: a small one made of given strings plus all bytes, and vocabularies read from tiktoken files.
 #pragma once
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -59,11 +58,6 @@ class FakeTokenizer : public Tokenizer {
   std::vector<TokenId> end_;
 };
 
-inline std::filesystem::path TestData() {
-  const char* env = std::getenv("MILLRACE_DATA");
-  return env != nullptr && *env != 0 ? env : std::filesystem::path(MILLRACE_SOURCE_DIR) / ".." / "shared" / "data";
-}
-
 inline std::string DecodeBase64(std::string_view in) {
   std::string out;
   uint32_t bits = 0;
@@ -82,9 +76,9 @@ inline std::string DecodeBase64(std::string_view in) {
   return out;
 }
 
-// The 128,000 tokens of Llama 3 (its file already holds all bytes), or nullptr when the data is not there.
-inline std::unique_ptr<FakeTokenizer> Llama3Tokenizer() {
-  std::ifstream file(TestData() / "tokenizers" / "llama3" / "tokenizer.model");
+// The tokens of a file in tiktoken's format (which holds all bytes), or nullptr when it can't be read.
+inline std::unique_ptr<FakeTokenizer> TiktokenVocabulary(const std::filesystem::path& path) {
+  std::ifstream file(path);
   if (!file) return nullptr;
   std::vector<std::string> tokens;
   std::string base64, rank;

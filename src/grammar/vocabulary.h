@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "grammar/formats.h"
 #include "grammar/local_mask.h"
 #include "grammar/token_trie.h"
 #include "tokenizer/tokenizer.h"
@@ -27,6 +28,7 @@ class GrammarVocabulary {
   uint32_t max_token_bytes() const { return max_token_bytes_; }
   // Masks of terminals that many grammars share (plain JSON strings).
   MaskCache& shared_masks() const { return shared_masks_; }
+  FormatCache& formats() const { return formats_; }
 
  private:
   const Tokenizer& tokenizer_;
@@ -35,6 +37,7 @@ class GrammarVocabulary {
   std::vector<TokenId> end_ids_;
   uint32_t max_token_bytes_ = 0;
   mutable MaskCache shared_masks_;
+  mutable FormatCache formats_;
 };
 
 }  // namespace millrace::grammar
