@@ -73,6 +73,8 @@ inline void DotQuads(const std::byte* codes, const Int8Block* x, int first, int 
           const __m256i product = Format::kSigned ? _mm256_maddubs_epi16(_mm256_abs_epi8(w[g]), _mm256_sign_epi8(v, w[g]))
                                                   : _mm256_maddubs_epi16(w[g], v);
           pairs[g][t] = j == start ? product : _mm256_add_epi16(pairs[g][t], product);
+          // Keeps g++ from regrouping the additions, for which it spilled every product (Q4_0, 6 tokens, Zen 4: 171 GOP/s, with this 233).
+          asm("" : "+x"(pairs[g][t]));
         }
       }
     }

@@ -170,8 +170,8 @@ TEST_P(LinearTest, TakesAnyNumberOfWholeBlocks) {
 }
 
 TEST_P(LinearTest, ARowKeepsItsBitsInEveryBatchAndOnAnyNumberOfThreads) {
-  constexpr int64_t kMaxTokens = 70;
-  const int64_t cols = Cols(544);
+  constexpr int64_t kMaxTokens = 40;
+  const int64_t cols = Cols(288);
   Context one(1);
   Context three(3);
   const Weight weight(dtype(), 75, cols, 11);
@@ -183,7 +183,7 @@ TEST_P(LinearTest, ARowKeepsItsBitsInEveryBatchAndOnAnyNumberOfThreads) {
     const std::vector<float> out = RunLinear(one, matrix.get(), row, 1);
     alone.insert(alone.end(), out.begin(), out.end());
   }
-  for (int64_t tokens = 1; tokens <= kMaxTokens; ++tokens) {
+  for (const int64_t tokens : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 23, 25, 31, 40}) {
     Context& context = tokens % 2 == 0 ? one : three;
     const std::vector<float> out = RunLinear(context, matrix.get(), x, tokens);
     ASSERT_EQ(std::memcmp(out.data(), alone.data(), out.size() * sizeof(float)), 0) << tokens << " tokens";
