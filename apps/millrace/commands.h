@@ -20,6 +20,9 @@ void AddBenchCommand(CLI::App& app, int* exit_code);
 void AddSynthCommand(CLI::App& app, int* exit_code);
 void AddEvalCommand(CLI::App& app, int* exit_code);
 
+// Added last: completes what the app has by then.
+void AddCompletionCommand(CLI::App& app, int* exit_code);
+
 // Prints "millrace: message" on standard error when not ok; the exit status.
 int ReportStatus(const Status& status);
 

@@ -68,6 +68,13 @@ class Cli(unittest.TestCase):
             self.assertEqual(run(*arguments).returncode, 2, arguments)
         self.assertEqual(run("--help").returncode, 0)
 
+    def test_completion_knows_commands_and_options(self):
+        script = run("completion").stdout
+        ask = 'COMP_WORDS=({}); COMP_CWORD={}; _millrace; echo "${{COMPREPLY[*]}}"'
+        for words, expected in (("millrace in", "inspect"), ("millrace run --max-mod", "--max-model-len")):
+            command = script + ask.format(words, len(words.split()) - 1)
+            self.assertEqual(subprocess.run(["bash", "-c", command], capture_output=True, text=True).stdout.strip(), expected)
+
     def test_render_prints_the_text(self):
         with tempfile.TemporaryDirectory() as folder:
             template, messages = pathlib.Path(folder, "t.jinja"), pathlib.Path(folder, "m.json")
