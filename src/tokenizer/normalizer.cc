@@ -141,7 +141,7 @@ class SentencePieceNormalizer final : public NormalizerStep {
     out.after_space = options_.remove_extra_whitespaces && position.at_start;
     out.need_prefix = options_.add_dummy_prefix && (position.at_start || options_.prefix_every_piece);
     std::vector<AddedTokenMatcher::Piece> pieces;
-    verbatim_.Split(text, true, &pieces);
+    verbatim_.Split(text, 0, {.parse_special = true}, &pieces);
     for (const auto& piece : pieces) {
       std::string_view rest = std::string_view(text).substr(piece.span.begin, piece.span.end - piece.span.begin);
       if (piece.id >= 0) {
