@@ -116,25 +116,35 @@ class GgufBytes {
   std::string bytes_;
 };
 
-// A valid Llama of one layer; *header_bytes is where its data section's padding starts.
-inline std::string SmallGguf(size_t* header_bytes = nullptr) {
+// A valid Llama of one layer; *header_bytes is where its data section's padding starts. part 0 and 1 give the two files
+// of the same model split after its fifth tensor.
+inline std::string SmallGguf(size_t* header_bytes = nullptr, int part = -1) {
   GgufBytes g;
-  g.Start(11, 12)
-      .String("general.architecture", "llama")
-      .String("general.name", "small")
-      .Uint32("general.alignment", 32);
-  g.Uint32("llama.context_length", 64).Uint32("llama.embedding_length", 32).Uint32("llama.block_count", 1);
-  g.Uint32("llama.feed_forward_length", 32)
-      .Uint32("llama.attention.head_count", 2)
-      .Uint32("llama.attention.head_count_kv", 1);
-  g.Text("llama.attention.layer_norm_rms_epsilon").Put(GgufType::kFloat32).Put(1e-5f);
-  g.Text("tokenizer.ggml.tokens").Put(GgufType::kArray).Put(GgufType::kString).Put<uint64_t>(4);
-  for (const char* token : {"<s>", "</s>", "a", "b"}) g.Text(token);
-  g.Text("tokenizer.ggml.scores").Put(GgufType::kArray).Put(GgufType::kFloat32).Put<uint64_t>(4);
-  for (int i = 0; i < 4; ++i) g.Put(-1.0f * static_cast<float>(i));
+  const bool split = part >= 0;
+  constexpr uint64_t kFirst = 5, kAll = 11;
+  g.Start(!split ? kAll : part == 0 ? kFirst : kAll - kFirst, split ? (part == 0 ? 15 : 3) : 12);
+  if (split) {
+    g.Text("split.no").Put(GgufType::kUint16).Put(static_cast<uint16_t>(part));
+    g.Text("split.count").Put(GgufType::kUint16).Put<uint16_t>(2);
+    g.Text("split.tensors.count").Put(GgufType::kInt32).Put(static_cast<int32_t>(kAll));
+  }
+  if (part <= 0) {
+    g.String("general.architecture", "llama").String("general.name", "small").Uint32("general.alignment", 32);
+    g.Uint32("llama.context_length", 64).Uint32("llama.embedding_length", 32).Uint32("llama.block_count", 1);
+    g.Uint32("llama.feed_forward_length", 32)
+        .Uint32("llama.attention.head_count", 2)
+        .Uint32("llama.attention.head_count_kv", 1);
+    g.Text("llama.attention.layer_norm_rms_epsilon").Put(GgufType::kFloat32).Put(1e-5f);
+    g.Text("tokenizer.ggml.tokens").Put(GgufType::kArray).Put(GgufType::kString).Put<uint64_t>(4);
+    for (const char* token : {"<s>", "</s>", "a", "b"}) g.Text(token);
+    g.Text("tokenizer.ggml.scores").Put(GgufType::kArray).Put(GgufType::kFloat32).Put<uint64_t>(4);
+    for (int i = 0; i < 4; ++i) g.Put(-1.0f * static_cast<float>(i));
+  }
   constexpr uint32_t kF32 = 0, kQ8_0 = 8;
-  uint64_t offset = 0;
+  uint64_t offset = 0, index = 0;
   const auto tensor = [&](const char* name, std::vector<int64_t> dims) {
+    const bool here = !split || (index++ < kFirst) == (part == 0);
+    if (!here) return;
     const bool matrix = dims.size() > 1;
     const uint64_t bytes = matrix ? static_cast<uint64_t>(dims[1]) * 34 : 128;
     g.Tensor(name, dims, matrix ? kQ8_0 : kF32, offset);

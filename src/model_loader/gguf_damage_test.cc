@@ -187,36 +187,61 @@ TEST(GgufDamage, TheLargestHonestCountsStayBounded) {
   EXPECT_LT(PeakBytes(), before + kMaxExtraBytes);
 }
 
-// Parts of a split model are found by name and must belong together.
-TEST(GgufDamage, SplitsMustBelongTogether) {
-  const std::string folder = testing::TempDir() + "/gguf_split";
-  std::filesystem::create_directories(folder);
-  const auto part = [](uint16_t number, uint16_t count, const char* tensor) {
-    GgufBytes g;
-    g.Start(1, 2)
-        .Text("split.no")
-        .Put(GgufType::kUint16)
-        .Put(number)
-        .Text("split.count")
-        .Put(GgufType::kUint16)
-        .Put(count);
-    return g.Tensor(tensor, {8}, 0, 0).WithData(32);
-  };
-  const auto write = [&](const char* name, const std::string& bytes) {
-    std::ofstream(folder + "/" + name, std::ios::binary) << bytes;
-  };
-  const std::string first = folder + "/m-00001-of-00002.gguf";
-  write("m-00001-of-00002.gguf", part(0, 2, "a"));
+// A folder that goes away with the test.
+struct TemporaryFolder {
+  TemporaryFolder() : path(testing::TempDir() + "/gguf_split") { std::filesystem::create_directories(path); }
+  ~TemporaryFolder() { std::filesystem::remove_all(path); }
+  std::string Write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path + "/" + name, std::ios::binary) << bytes;
+    return path + "/" + name;
+  }
+  std::string path;
+};
+
+TEST(GgufSplit, PartsMakeOneModel) {
+  const TemporaryFolder folder;
+  const std::string first = folder.Write("m-00001-of-00002.gguf", SmallGguf(nullptr, 0));
   EXPECT_EQ(OpenCheckpoint(first).status().code(), StatusCode::kNotFound);
-  write("m-00002-of-00002.gguf", part(0, 2, "b"));
-  EXPECT_NE(OpenCheckpoint(first).status().message().find("does not say that this is part 2"), std::string::npos);
-  write("m-00002-of-00002.gguf", part(1, 3, "b"));
-  EXPECT_NE(OpenCheckpoint(first).status().message().find("field split.count is not 2"), std::string::npos);
-  write("other.gguf", part(0, 2, "a"));
-  EXPECT_NE(OpenCheckpoint(folder + "/other.gguf").status().message().find("-00001-of-00002.gguf"), std::string::npos);
-  write("m-00002-of-00002.gguf", part(1, 2, "b"));
-  EXPECT_NE(OpenCheckpoint(first).status().message().find("general.architecture is missing"), std::string::npos);
-  std::filesystem::remove_all(folder);
+  const std::string second = folder.Write("m-00002-of-00002.gguf", SmallGguf(nullptr, 1));
+  const auto checkpoint = OpenCheckpoint(first);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  EXPECT_EQ((*checkpoint)->tensors().size(), 11u);
+  const auto last = (*checkpoint)->Require("model.norm.weight", 1, 32);
+  ASSERT_TRUE(last.ok()) << last.status().message();
+  (*checkpoint)->Release(**last);
+  EXPECT_NE(OpenCheckpoint(second).status().message().find("expected the first part"), std::string::npos);
+}
+
+TEST(GgufSplit, PartsMustBelongTogether) {
+  const TemporaryFolder folder;
+  const std::string first = folder.Write("m-00001-of-00002.gguf", SmallGguf(nullptr, 0));
+  const auto expect = [&](const std::string& second, const char* problem) {
+    folder.Write("m-00002-of-00002.gguf", second);
+    const auto checkpoint = OpenCheckpoint(first);
+    ASSERT_FALSE(checkpoint.ok());
+    EXPECT_NE(checkpoint.status().message().find(problem), std::string::npos) << checkpoint.status().message();
+  };
+  expect(SmallGguf(nullptr, 0), "does not say that this is part 2");
+  GgufBytes three;
+  three.Start(0, 2)
+      .Text("split.no")
+      .Put(GgufType::kUint16)
+      .Put<uint16_t>(1)
+      .Text("split.count")
+      .Put(GgufType::kUint16)
+      .Put<uint16_t>(3);
+  expect(three.WithData(0), "field split.count is not 2");
+  GgufBytes few;
+  few.Start(0, 2)
+      .Text("split.no")
+      .Put(GgufType::kUint16)
+      .Put<uint16_t>(1)
+      .Text("split.count")
+      .Put(GgufType::kUint16)
+      .Put<uint16_t>(2);
+  expect(few.WithData(0), "hold 5 tensors, expected 11");
+  const std::string misnamed = folder.Write("other.gguf", SmallGguf(nullptr, 0));
+  EXPECT_NE(OpenCheckpoint(misnamed).status().message().find("-00001-of-00002.gguf"), std::string::npos);
 }
 
 }  // namespace
