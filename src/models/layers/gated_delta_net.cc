@@ -11,6 +11,51 @@ int64_t ConvDim(const ModelConfig& c) {
 
 int64_t ValueDim(const ModelConfig& c) { return int64_t{c.linear_num_value_heads} * c.linear_value_head_dim; }
 
+// Rows [first, first + count) of a matrix.
+struct RowRange {
+  kernels::WeightRows source;
+  int64_t first;
+};
+
+kernels::WeightRows RowsOf(const RowRange& range, int64_t count) {
+  kernels::WeightRows rows;
+  rows.dtype = range.source.dtype;
+  rows.rows = count;
+  rows.cols = range.source.cols;
+  if (range.source.data != nullptr) {
+    rows.data = range.source.data + range.first * RowBytes(rows.dtype, rows.cols);
+    return rows;
+  }
+  rows.gather = [](const void* context, int64_t first, int64_t num_rows, std::byte* dst) {
+    const auto& r = *static_cast<const RowRange*>(context);
+    r.source.gather(r.source.context, r.first + first, num_rows, dst);
+  };
+  rows.context = &range;
+  return rows;
+}
+
+// The projection as the kernel wants it, [q, k, v.., z..] for each key head, from a checkpoint that stores [q, k, v] and z apart (with
+// different types in quantised GGUF files).
+Result<Linear> LoadSplitQkvz(WeightLoader& loader, const std::string& mixer) {
+  const ModelConfig& c = loader.config();
+  ASSIGN_OR_RETURN(const WeightTensor* qkv, loader.checkpoint().Require(mixer + "in_proj_qkv.weight", ConvDim(c), c.hidden_size));
+  ASSIGN_OR_RETURN(const WeightTensor* z, loader.checkpoint().Require(mixer + "in_proj_z.weight", ValueDim(c), c.hidden_size));
+  const int64_t key_rows = c.linear_key_head_dim, key_dim = key_rows * c.linear_num_key_heads;
+  const int64_t value_rows = ValueDim(c) / c.linear_num_key_heads;  // of all value heads that share a key head
+  std::vector<RowRange> ranges;
+  std::vector<int64_t> counts;
+  for (int64_t head = 0; head < c.linear_num_key_heads; ++head) {
+    ranges.push_back({RowsOf(*qkv), head * key_rows});
+    ranges.push_back({RowsOf(*qkv), key_dim + head * key_rows});
+    ranges.push_back({RowsOf(*qkv), 2 * key_dim + head * value_rows});
+    ranges.push_back({RowsOf(*z), head * value_rows});
+    counts.insert(counts.end(), {key_rows, key_rows, value_rows, value_rows});
+  }
+  std::vector<kernels::WeightRows> parts;
+  for (size_t i = 0; i < ranges.size(); ++i) parts.push_back(RowsOf(ranges[i], counts[i]));
+  return loader.PackRows(parts, c.hidden_size, {}, mixer + "in_proj_qkv");
+}
+
 }  // namespace
 
 std::vector<int64_t> GatedDeltaNet::StatePieceBytes(const ModelConfig& c) {
@@ -25,7 +70,11 @@ Result<std::unique_ptr<Block>> GatedDeltaNet::Load(WeightLoader& loader, const s
   std::unique_ptr<GatedDeltaNet> layer(new GatedDeltaNet(c, kv_group, state_layer));
   const std::string mixer = prefix + ".linear_attn.";
   ASSIGN_OR_RETURN(layer->pre_norm_, loader.LoadNorm(prefix + ".input_layernorm", c.hidden_size));
-  ASSIGN_OR_RETURN(layer->qkvz_, loader.LoadLinear({{mixer + "in_proj_qkvz", ConvDim(c) + ValueDim(c)}}, c.hidden_size));
+  if (loader.Has(mixer + "in_proj_qkvz.weight")) {
+    ASSIGN_OR_RETURN(layer->qkvz_, loader.LoadLinear({{mixer + "in_proj_qkvz", ConvDim(c) + ValueDim(c)}}, c.hidden_size));
+  } else {
+    ASSIGN_OR_RETURN(layer->qkvz_, LoadSplitQkvz(loader, mixer));
+  }
   ASSIGN_OR_RETURN(layer->ba_, loader.LoadLinear({{mixer + "in_proj_ba", 2 * c.linear_num_value_heads}}, c.hidden_size));
   ASSIGN_OR_RETURN(layer->output_, loader.LoadLinear({{mixer + "out_proj", c.hidden_size}}, ValueDim(c)));
   ASSIGN_OR_RETURN(layer->conv_weight_, loader.LoadVector(mixer + "conv1d.weight", ConvDim(c) * c.linear_conv_kernel_dim));
