@@ -38,7 +38,7 @@ void Scheduler::CommitRow(const Row& row, const StepResult& result) {
   Sequence* sequence = Find(row.sequence);
   if (sequence == nullptr) return;  // it ended while the step ran
   --sequence->rows_in_flight;
-  const bool has_blocks = sequence->epoch == row.epoch && sequence->phase == SequencePhase::kRunning;
+  const bool has_blocks = sequence->phase == SequencePhase::kRunning;
   SequenceEvent event = NewEvent(*sequence);
   for (int i = 0; i < row.num_prompt_outputs; ++i) {
     event.prompt_logprobs.push_back(result.outputs[row.prompt_output + i]);
@@ -62,9 +62,9 @@ void Scheduler::CommitRow(const Row& row, const StepResult& result) {
     Finish(*sequence, std::move(event), FinishReason::kError, std::move(error));
     return;
   }
-  if (!row.draft.empty() && sequence->epoch == row.epoch) {
+  if (!row.draft.empty() && sequence->phase != SequencePhase::kWaiting) {
     sequence->num_computed = end;
-    kv_.Truncate(sequence->phase == SequencePhase::kRunning ? sequence->blocks : sequence->host_blocks, end);
+    kv_.Truncate(has_blocks ? sequence->blocks : sequence->host_blocks, end);
   }
   if (has_blocks) {
     kv_.InsertPrefix(sequence->domain, std::span(sequence->tokens).first(end), sequence->blocks, row.state);

@@ -45,10 +45,7 @@ void Scheduler::Preempt(Sequence& victim) {
   Release(victim);
   victim.phase = swapped ? SequencePhase::kSwapped : SequencePhase::kWaiting;
   victim.host_blocks = std::move(host);
-  if (!swapped) {
-    victim.num_computed = 0;
-    ++victim.epoch;
-  }
+  if (!swapped) victim.num_computed = 0;
   ++victim.num_preemptions;
   num_protected_waiting_ += !victim.can_be_preempted();
   victim.preempted_step = step_;

@@ -125,7 +125,6 @@ void Scheduler::AppendRow(Sequence& sequence, int num_tokens, Plan& plan) {
   CHECK_LE(sequence.num_pending, 1);
   Row row;
   row.sequence = sequence.id;
-  row.epoch = sequence.epoch;
   row.context = sequence.num_computed;
   row.num_tokens = num_tokens;
   const bool decode = sequence.num_remaining() == 1;

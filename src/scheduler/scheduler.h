@@ -115,7 +115,6 @@ class Scheduler {
  private:
   struct Row {
     SequenceId sequence = 0;
-    uint32_t epoch = 0;
     int context = 0;
     int num_tokens = 0;
     std::vector<TokenId> draft;  // the row's last tokens

@@ -39,8 +39,7 @@ struct Sequence {
   BlockTable blocks;
   BlockTable host_blocks;
   int num_computed = 0;
-  uint32_t epoch = 0;      // counts the times its KV was thrown away
-  int rows_in_flight = 0;
+  int rows_in_flight = 0;  // a preempted sequence is admitted again only when this is 0
   int num_pending = 0;
   int pending_output = 0;  // index of the newest pending token among the outputs of its step
 
