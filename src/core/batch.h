@@ -18,8 +18,8 @@ enum class CopyKind : uint8_t {
   kFromHost,  // swap in: `from` is a block of the host pool
 };
 
-// Copies the first num_tokens slots of every layer of one group (kKvBlockTokens: the whole block, also of a recurrent state) before the
-// step runs.
+// Copies the first num_tokens slots of every layer of one group (kKvBlockTokens: the whole block, also of a recurrent
+// state) before the step runs.
 struct BlockCopy {
   BlockId from = kNullBlock;
   BlockId to = kNullBlock;
@@ -48,8 +48,8 @@ struct OutputRow {
   int grammar_mask = -1;    // index into the step's grammar masks; -1: unconstrained
 };
 
-// First appearance of a sequence at the runner: what its sampler needs to know. A beam's tokens are those of its rows: the scheduler picks them from
-// OutputResult::top.
+// First appearance of a sequence at the runner: what its sampler needs to know. A beam's tokens are those of its rows:
+// the scheduler picks them from OutputResult::top.
 struct SequenceStart {
   SequenceId sequence = 0;
   int choice_index = 0;  // 0 .. n - 1
@@ -96,7 +96,8 @@ struct OutputResult {
   std::string error;
   float logprob = 0.0f;
   int rank = 0;
-  std::vector<TokenLogprob> top;       // as many as asked for, best first; beam search asks for 2 x width of the unmodified distribution
+  // As many as asked for, best first; beam search asks for 2 x width of the unmodified distribution.
+  std::vector<TokenLogprob> top;
 };
 
 struct StepResult {

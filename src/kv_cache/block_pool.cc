@@ -9,7 +9,9 @@ BlockPool::BlockPool(int num_blocks) : blocks_(num_blocks) {
   for (BlockId id = num_blocks - 1; id >= 0; --id) free_.push_back(id);
 }
 
-BlockPool::~BlockPool() { CHECK(num_free() == num_total(), "{} blocks outlive their pool", num_total() - num_free()); }
+BlockPool::~BlockPool() {
+  CHECK(num_free() == num_total(), "{} blocks outlive their pool", num_total() - num_free());
+}
 
 BlockRef BlockPool::Allocate() {
   if (free_.empty()) return {};

@@ -1,7 +1,9 @@
-// BlockPool: the only source of KV blocks; BlockRef: a counted hold on one. Ids only: the memory behind an id belongs to the runner.
+// BlockPool: the only source of KV blocks; BlockRef: a counted hold on one. Ids only: the memory behind an id belongs
+// to the runner.
 //
-// A released block may be handed out again at once, also while a submitted step still reads or writes it: runners execute steps in
-// the order of submission, and the copies of a step before its writes, so the new owner's first write comes after the old one's last.
+// A released block may be handed out again at once, also while a submitted step still reads or writes it: runners
+// execute steps in the order of submission, and the copies of a step before its writes, so the new owner's first write
+// comes after the old one's last.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +22,8 @@ class BlockRef {
  public:
   BlockRef() = default;
   BlockRef(const BlockRef& other);
-  BlockRef(BlockRef&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)), id_(std::exchange(other.id_, kNullBlock)) {}
+  BlockRef(BlockRef&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), id_(std::exchange(other.id_, kNullBlock)) {}
   BlockRef& operator=(BlockRef other) noexcept {
     std::swap(pool_, other.pool_);
     std::swap(id_, other.id_);

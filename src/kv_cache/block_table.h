@@ -16,7 +16,6 @@ struct GroupBlocks {
   std::vector<BlockRef> blocks;
   std::vector<BlockRef> read_state;  // recurrent: what the row being scheduled starts from
   int first_live = 0;                // paged: entries below are empty
-  bool keep_state = false;           // recurrent: the state is a checkpoint, so the next row writes elsewhere
 };
 
 struct BlockTable {
@@ -24,8 +23,8 @@ struct BlockTable {
   // Place in the prefix tree of the last full block that is cached; checked before use, since the node may be gone.
   int32_t cache_node = -1;
   uint32_t cache_generation = 0;
-  int num_cached_blocks = 0;             // full blocks known to the prefix cache
-  int first_created_block = INT_MAX;     // first block whose cache node this table created
+  int num_cached_blocks = 0;          // full blocks known to the prefix cache
+  int first_created_block = INT_MAX;  // first block whose cache node this table created
 };
 
 }  // namespace millrace

@@ -8,7 +8,9 @@
 namespace millrace {
 namespace {
 
-bool IsRecurrent(const KvGroupSpec& group) { return group.kind == KvGroupKind::kRecurrent; }
+bool IsRecurrent(const KvGroupSpec& group) {
+  return group.kind == KvGroupKind::kRecurrent;
+}
 
 }  // namespace
 
@@ -32,7 +34,8 @@ KvCache::KvCache(const KvCacheOptions& options)
   if (options_.enable_prefix_caching) {
     PrefixCacheOptions prefix;
     prefix.max_blocks_per_tenant = static_cast<int>(options_.max_tenant_fraction * options_.num_blocks);
-    prefix.max_pinned_nodes = static_cast<int>(options_.max_pinned_fraction * options_.num_blocks / options_.groups.size());
+    prefix.max_pinned_nodes =
+        static_cast<int>(options_.max_pinned_fraction * options_.num_blocks / options_.groups.size());
     prefix_ = std::make_unique<PrefixCache>(pool_, options_.groups, prefix);
   }
 }
@@ -107,9 +110,10 @@ bool KvCache::Reserve(int num_blocks) {
   return true;
 }
 
+// A state that anybody else refers to (a checkpoint) stays as it is.
 bool KvCache::WritesInPlace(const GroupBlocks& group) const {
-  return !group.blocks.empty() && !group.keep_state &&
-         std::all_of(group.blocks.begin(), group.blocks.end(), [&](const BlockRef& b) { return pool_.ref_count(b.id()) == 1; });
+  return !group.blocks.empty() && std::all_of(group.blocks.begin(), group.blocks.end(),
+                                              [&](const BlockRef& b) { return pool_.ref_count(b.id()) == 1; });
 }
 
 int KvCache::BlocksToExtend(const BlockTable& table, int num_tokens) const {
@@ -130,12 +134,12 @@ bool KvCache::Extend(BlockTable& table, int num_tokens) {
   for (size_t g = 0; g < table.groups.size(); ++g) {
     GroupBlocks& group = table.groups[g];
     if (StateWidth(g) == 0) {
-      while (static_cast<int>(group.blocks.size()) * kKvBlockTokens < num_tokens) group.blocks.push_back(pool_.Allocate());
+      while (static_cast<int>(group.blocks.size()) * kKvBlockTokens < num_tokens)
+        group.blocks.push_back(pool_.Allocate());
       continue;
     }
     const bool in_place = WritesInPlace(group);
     group.read_state = group.blocks;
-    group.keep_state = false;
     if (in_place) continue;
     group.blocks.clear();
     for (int b = 0; b < StateWidth(g); ++b) group.blocks.push_back(pool_.Allocate());
@@ -219,7 +223,8 @@ bool KvCache::SwapIn(BlockTable& host, BlockTable& table, std::vector<BlockCopy>
 int KvCache::NumBlocks(const BlockTable& table) const {
   int n = 0;
   for (const GroupBlocks& group : table.groups) {
-    n += static_cast<int>(std::count_if(group.blocks.begin(), group.blocks.end(), [](const BlockRef& b) { return bool{b}; }));
+    n += static_cast<int>(
+        std::count_if(group.blocks.begin(), group.blocks.end(), [](const BlockRef& b) { return bool{b}; }));
   }
   return n;
 }
@@ -231,7 +236,8 @@ void KvCache::AppendRow(const BlockTable& table, int num_tokens, std::vector<Gro
     std::vector<BlockId>& ids = tables[g].block_ids;
     if (tables[g].row_start.empty()) tables[g].row_start.push_back(0);
     if (StateWidth(g) > 0) {
-      for (int b = 0; b < StateWidth(g); ++b) ids.push_back(group.read_state.empty() ? kNullBlock : group.read_state[b].id());
+      for (int b = 0; b < StateWidth(g); ++b)
+        ids.push_back(group.read_state.empty() ? kNullBlock : group.read_state[b].id());
       for (const BlockRef& block : group.blocks) ids.push_back(block.id());
     } else {
       for (int i = 0; i < CeilDiv(num_tokens, kKvBlockTokens); ++i) ids.push_back(group.blocks[i].id());

@@ -1,5 +1,6 @@
-// KvCache: the KV blocks of an engine, as ids: one pool for all groups of the model, a pool of host blocks to swap to, and the prefix cache.
-// Every change of a sequence's block table goes through here; what must be copied first is appended to the step's list of copies.
+// KvCache: the KV blocks of an engine, as ids: one pool for all groups of the model, a pool of host blocks to swap to,
+// and the prefix cache. Every change of a sequence's block table goes through here; what must be copied first is
+// appended to the step's list of copies.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,8 @@ struct KvCacheStats {
   PrefixCacheStats prefix;
 };
 
-// One thread. Functions that return false change nothing but what is cached: the pool is short of blocks even after eviction.
+// One thread. Functions that return false change nothing but what is cached: the pool is short of blocks even after
+// eviction.
 class KvCache {
  public:
   explicit KvCache(const KvCacheOptions& options);
@@ -47,7 +49,8 @@ class KvCache {
   int num_blocks() const { return pool_.num_total(); }
   int num_available() const { return pool_.num_free() + pool_.num_cached(); }
 
-  // Upper bound on the blocks that a sequence of num_tokens holds at any time, computed in chunks of at most a block if need be.
+  // Upper bound on the blocks that a sequence of num_tokens holds at any time, computed in chunks of at most a block if
+  // need be.
   int MaxBlocks(int num_tokens) const;
   // The longest sequence that fits the pool alone.
   int MaxTokens() const { return max_tokens_; }
@@ -56,7 +59,8 @@ class KvCache {
 
   // The longest cached prefix of at most max_tokens; nothing when prefix caching is off.
   PrefixMatch FindPrefix(const CacheDomain& domain, std::span<const TokenId> tokens, int max_tokens) const;
-  // Starts an empty table from a fresh match; returns its tokens (fewer than the match's when no block is left for the partial one).
+  // Starts an empty table from a fresh match; returns its tokens (fewer than the match's when no block is left for the
+  // partial one).
   int TakePrefix(const PrefixMatch& match, BlockTable& table, std::vector<BlockCopy>& copies);
   // Offers the computed tokens to the prefix cache. state: see PrefixCache::Insert.
   void InsertPrefix(const CacheDomain& domain, std::span<const TokenId> computed, BlockTable& table,
@@ -74,8 +78,8 @@ class KvCache {
   void FreeOutsideWindow(BlockTable& table, int context_len) const;
   // Frees blocks wholly at or beyond num_tokens (a rejected draft).
   void Truncate(BlockTable& table, int num_tokens) const;
-  // A child that shares the parent's first num_tokens, all computed by steps before this one: full blocks shared, the last partial block and
-  // recurrent states copied. Recurrent groups need the parent to stand at exactly num_tokens.
+  // A child that shares the parent's first num_tokens, all computed by steps before this one: full blocks shared, the
+  // last partial block and recurrent states copied. Recurrent groups need the parent to stand at exactly num_tokens.
   bool Fork(const BlockTable& parent, int num_tokens, BlockTable& child, std::vector<BlockCopy>& copies);
   // Moves a table's blocks to host blocks and back; false when the destination is short.
   bool SwapOut(BlockTable& table, BlockTable& host, std::vector<BlockCopy>& copies);
@@ -84,7 +88,8 @@ class KvCache {
 
   // Appends the row's block ids to the tables of a batch.
   void AppendRow(const BlockTable& table, int num_tokens, std::vector<GroupTables>& tables) const;
-  // Once the step's batch is complete: lets go of the states that its rows start from. Earlier, a copy of the same step could overwrite them.
+  // Once the step's batch is complete: lets go of the states that its rows start from. Earlier, a copy of the same step
+  // could overwrite them.
   void EndStep(BlockTable& table) const;
 
   KvCacheStats stats() const;

@@ -13,7 +13,6 @@ KvGroupSpec WindowGroup(int tokens) {
   return {.kind = KvGroupKind::kWindow, .layers = {1}, .bytes_per_block = 64, .window_tokens = tokens};
 }
 
-
 KvCacheOptions Options(int num_blocks, std::vector<KvGroupSpec> groups = {kFullGroup}) {
   KvCacheOptions options;
   options.groups = std::move(groups);
@@ -75,17 +74,17 @@ TEST(KvCache, TheLeastRecentlyUsedGoesFirstAndPriorityAndPinsStay) {
   for (const auto& prompt : prompts) Compute(cache, {}, prompt);
   cache.SetPriority({}, prompts[0], 1);
   EXPECT_EQ(cache.Pin({}, prompts[1], 1000), 32);
-  Compute(cache, {}, prompts[2]);           // used again, so prompts[3] is the oldest without a privilege
-  Compute(cache, {}, Tokens(32, 400));      // takes the place of prompts[3]
+  Compute(cache, {}, prompts[2]);       // used again, so prompts[3] is the oldest without a privilege
+  Compute(cache, {}, Tokens(32, 400));  // takes the place of prompts[3]
   EXPECT_EQ(Found(cache, {}, prompts[3]), 0);
   EXPECT_EQ(Found(cache, {}, prompts[2]), 32);
-  Compute(cache, {}, Tokens(64, 500));      // of prompts[2] and 400..
+  Compute(cache, {}, Tokens(64, 500));  // of prompts[2] and 400..
   EXPECT_EQ(Found(cache, {}, prompts[2]), 0);
   EXPECT_EQ(Found(cache, {}, prompts[0]), 32);
-  Compute(cache, {}, Tokens(96, 600));      // of 500.. and then of the higher priority, the pin still holds
+  Compute(cache, {}, Tokens(96, 600));  // of 500.. and then of the higher priority, the pin still holds
   EXPECT_EQ(Found(cache, {}, prompts[0]), 0);
   EXPECT_EQ(Found(cache, {}, prompts[1]), 32);
-  cache.AdvanceTime(1000);                  // the pin is over and its prefix the oldest
+  cache.AdvanceTime(1000);  // the pin is over and its prefix the oldest
   Compute(cache, {}, Tokens(32, 700));
   EXPECT_EQ(Found(cache, {}, prompts[1]), 0);
   EXPECT_EQ(cache.DescribeError(), "");
@@ -126,7 +125,7 @@ TEST(KvCache, WindowGroupsHoldAndMatchOnlyWhatIsSeen) {
   cache.FreeOutsideWindow(table, 160);
   EXPECT_EQ(table.groups[1].first_live, 8);  // token 160 sees 141 ..
   EXPECT_EQ(cache.NumBlocks(table), 10 + 2);
-  EXPECT_EQ(cache.stats().num_cached, 8);    // window blocks of the eight older nodes
+  EXPECT_EQ(cache.stats().num_cached, 8);  // window blocks of the eight older nodes
   // Without them a prefix can be used only where its last 20 tokens are there.
   BlockTable other = cache.NewTable();
   ASSERT_TRUE(cache.Extend(other, (64 - 12 - 8) / 2 * 16));
@@ -138,13 +137,13 @@ TEST(KvCache, WindowGroupsHoldAndMatchOnlyWhatIsSeen) {
 }
 
 TEST(KvCache, AStateIsFoundWhereItWasKept) {
-  KvCache cache(Options(64, {kFullGroup, {.kind = KvGroupKind::kRecurrent, .layers = {1, 2}, .state_piece_bytes = {64}}}));
+  KvCache cache(
+      Options(64, {kFullGroup, {.kind = KvGroupKind::kRecurrent, .layers = {1, 2}, .state_piece_bytes = {64}}}));
   const std::vector<TokenId> tokens = Tokens(96);
   {
     BlockTable table = cache.NewTable();
     ASSERT_TRUE(cache.Extend(table, 48));
     cache.InsertPrefix({}, std::span(tokens).first(48), table, {{}, table.groups[1].blocks});
-    table.groups[1].keep_state = true;
     ASSERT_TRUE(cache.Extend(table, 96));
     EXPECT_NE(table.groups[1].read_state[0].id(), table.groups[1].blocks[0].id());
     cache.InsertPrefix({}, tokens, table, {});
@@ -153,7 +152,6 @@ TEST(KvCache, AStateIsFoundWhereItWasKept) {
   BlockTable table = cache.NewTable();
   std::vector<BlockCopy> copies;
   EXPECT_EQ(cache.TakePrefix(cache.FindPrefix({}, tokens, 95), table, copies), 48);
-  EXPECT_TRUE(table.groups[1].keep_state);
   EXPECT_TRUE(copies.empty());
   EXPECT_EQ(cache.DescribeError(), "");
 }

@@ -39,7 +39,8 @@ int32_t PrefixCache::FindChild(int32_t parent, const BlockTokens& tokens) const 
 }
 
 // The nodes of full blocks of tokens, from the root's child on.
-std::vector<int32_t> PrefixCache::Path(const CacheDomain& domain, std::span<const TokenId> tokens, int max_blocks) const {
+std::vector<int32_t> PrefixCache::Path(const CacheDomain& domain, std::span<const TokenId> tokens,
+                                       int max_blocks) const {
   std::vector<int32_t> path;
   int32_t node = FindRoot(domain);
   while (node >= 0 && static_cast<int>(path.size()) < max_blocks) {
@@ -72,7 +73,8 @@ int PrefixCache::UsableBlocks(const std::vector<int32_t>& path) const {
   return usable;
 }
 
-// The child that shares most tokens: children are in lexicographic order, so it is one of the two neighbours of the tokens.
+// The child that shares most tokens: children are in lexicographic order, so it is one of the two neighbours of the
+// tokens.
 std::pair<int32_t, int> PrefixCache::LongestCommonChild(int32_t parent, std::span<const TokenId> tokens) const {
   BlockTokens wanted;
   wanted.fill(-1);
@@ -138,7 +140,6 @@ void PrefixCache::Take(const PrefixMatch& match, BlockTable& table) {
     if (groups_[g].kind == KvGroupKind::kRecurrent) {
       const std::vector<BlockRef>& blocks = nodes_[match.nodes.back()].blocks;
       group.blocks.assign(blocks.begin() + group_begin_[g], blocks.begin() + group_begin_[g + 1]);
-      group.keep_state = true;
       continue;
     }
     if (groups_[g].kind == KvGroupKind::kWindow) {

@@ -1,12 +1,14 @@
-// PrefixCache: which prefixes of token ids have their KV in blocks. A tree over full blocks: a node stands for kKvBlockTokens tokens after
-// its parent's and holds their block of every KV group (of a recurrent group, the state after them, where one was kept).
+// PrefixCache: which prefixes of token ids have their KV in blocks. A tree over full blocks: a node stands for
+// kKvBlockTokens tokens after its parent's and holds their block of every KV group (of a recurrent group, the state
+// after them, where one was kept).
 //
-// Tokens are compared, not hashes, so equal prefixes are found whatever the client sends; roots are separate per salt and adapter.
-// A prefix of n blocks can be used when every full group has all n, every window group those that the next token sees, and every
-// recurrent group the state after block n. A block only partly equal can be used by copying its first tokens.
+// Tokens are compared, not hashes, so equal prefixes are found whatever the client sends; roots are separate per salt
+// and adapter. A prefix of n blocks can be used when every full group has all n, every window group those that the next
+// token sees, and every recurrent group the state after block n. A block only partly equal can be used by copying its
+// first tokens.
 //
-// Eviction takes the lowest (pinned, priority, last use) among what nobody uses: leaf nodes whole, and window blocks and recurrent states of
-// any node alone. A tenant beyond its quota pays with its own entries.
+// Eviction takes the lowest (pinned, priority, last use) among what nobody uses: leaf nodes whole, and window blocks
+// and recurrent states of any node alone. A tenant beyond its quota pays with its own entries.
 #pragma once
 
 #include <array>
@@ -44,7 +46,7 @@ struct PrefixMatch {
   std::vector<int32_t> nodes;  // the path, one node per full block that can be used
   int32_t partial_node = -1;   // shares its first partial_tokens tokens with what follows; -1: none
   int partial_tokens = 0;
-  int num_idle_blocks = 0;     // cached blocks that Take puts in use
+  int num_idle_blocks = 0;  // cached blocks that Take puts in use
 
   int num_blocks() const { return static_cast<int>(nodes.size()); }
   int num_tokens() const { return num_blocks() * kKvBlockTokens + partial_tokens; }
@@ -59,10 +61,12 @@ struct PrefixCacheStats {
 };
 
 // Invariants:
-// 1. A node of a model with full groups holds a block of each; blocks_of(node) are marked cached in the pool and owned by this node alone.
-// 2. evictable_ lists exactly the units (node, or one window or recurrent group of it) that nobody else refers to and that no child needs.
-// 3. A sequence that refers to a full-group block of a node refers to those of all its ancestors, so idle blocks can all be evicted.
-// One thread.
+// 1. A node of a model with full groups holds a block of each; blocks_of(node) are marked cached in the pool and owned
+// by this node alone.
+// 2. evictable_ lists exactly the units (node, or one window or recurrent group of it) that nobody else refers to and
+// that no child needs.
+// 3. A sequence that refers to a full-group block of a node refers to those of all its ancestors, so idle blocks can
+// all be evicted. One thread.
 class PrefixCache {
  public:
   PrefixCache(BlockPool& pool, const std::vector<KvGroupSpec>& groups, const PrefixCacheOptions& options);
@@ -77,8 +81,9 @@ class PrefixCache {
   // The blocks to copy the partial tokens from, one per group.
   std::vector<BlockRef> PartialSource(const PrefixMatch& match) const;
 
-  // Enters the first num_blocks full blocks of a table, computed and known to be right. A table's block that is cached already is replaced by
-  // the cached one. state[g] is the state of recurrent group g after those blocks, empty where none was kept.
+  // Enters the first num_blocks full blocks of a table, computed and known to be right. A table's block that is cached
+  // already is replaced by the cached one. state[g] is the state of recurrent group g after those blocks, empty where
+  // none was kept.
   void Insert(const CacheDomain& domain, std::span<const TokenId> tokens, int num_blocks, BlockTable& table,
               const std::vector<std::vector<BlockRef>>& state);
   // Forgets what this table entered and everything built on it; others that use the blocks keep them.
@@ -160,7 +165,7 @@ class PrefixCache {
   BlockPool& pool_;
   const std::vector<KvGroupSpec> groups_;
   const PrefixCacheOptions options_;
-  std::vector<int> group_begin_;  // [num_groups + 1] into Node::blocks
+  std::vector<int> group_begin_;     // [num_groups + 1] into Node::blocks
   std::vector<bool> evicted_alone_;  // window and recurrent groups
   bool has_recurrent_ = false;
 

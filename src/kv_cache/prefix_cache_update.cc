@@ -52,8 +52,10 @@ void PrefixCache::DropBlock(Node& node, int index) {
   --node.account->num_blocks;
 }
 
-// Where Insert goes on: the node of the last cached block of the table, with `begin` the next block; or the root with 0.
-int32_t PrefixCache::StartOfInsert(const CacheDomain& domain, std::span<const TokenId> tokens, BlockTable& table, int& begin) {
+// Where Insert goes on: the node of the last cached block of the table, with `begin` the next block; or the root with
+// 0.
+int32_t PrefixCache::StartOfInsert(const CacheDomain& domain, std::span<const TokenId> tokens, BlockTable& table,
+                                   int& begin) {
   const int32_t id = table.cache_node;
   if (id >= 0 && id < static_cast<int32_t>(nodes_.size()) && nodes_[id].generation == table.cache_generation &&
       nodes_[id].depth == table.num_cached_blocks) {
@@ -101,7 +103,8 @@ void PrefixCache::EnterState(int32_t id, const std::vector<std::vector<BlockRef>
   const uint32_t generation = nodes_[id].generation;
   for (size_t g = 0; g < state.size(); ++g) {
     if (state[g].empty() || HasGroup(nodes_[id], static_cast<int>(g))) continue;
-    if (!MakeRoom(*nodes_[id].account, static_cast<int>(state[g].size())) || nodes_[id].generation != generation) return;
+    if (!MakeRoom(*nodes_[id].account, static_cast<int>(state[g].size())) || nodes_[id].generation != generation)
+      return;
     Unlist(id);
     for (size_t b = 0; b < state[g].size(); ++b) SetBlock(id, group_begin_[g] + static_cast<int>(b), state[g][b]);
     List(id);
@@ -109,7 +112,8 @@ void PrefixCache::EnterState(int32_t id, const std::vector<std::vector<BlockRef>
 }
 
 // The child of parent for block `index` of the table, made if need be; -1 when the tenant's quota is full.
-int32_t PrefixCache::EnterBlock(int32_t parent, const BlockTokens& tokens, Account* account, BlockTable& table, int index) {
+int32_t PrefixCache::EnterBlock(int32_t parent, const BlockTokens& tokens, Account* account, BlockTable& table,
+                                int index) {
   int32_t id = FindChild(parent, tokens);
   if (id < 0) {
     int needed = 0;
@@ -125,7 +129,8 @@ int32_t PrefixCache::EnterBlock(int32_t parent, const BlockTokens& tokens, Accou
   Unlist(id);
   nodes_[id].last_use = clock_;
   for (size_t g = 0; g < groups_.size(); ++g) {
-    if (groups_[g].kind == KvGroupKind::kRecurrent || index >= static_cast<int>(table.groups[g].blocks.size())) continue;
+    if (groups_[g].kind == KvGroupKind::kRecurrent || index >= static_cast<int>(table.groups[g].blocks.size()))
+      continue;
     BlockRef& own = table.groups[g].blocks[index];
     if (!own) continue;
     const BlockRef& cached = nodes_[id].blocks[group_begin_[g]];
@@ -170,7 +175,8 @@ void PrefixCache::RemoveSubtree(int32_t top) {
   for (size_t i = 0; i < order.size(); ++i) {
     BlockTokens lowest;
     lowest.fill(INT32_MIN);
-    for (auto it = children_.lower_bound({order[i], lowest}); it != children_.end() && it->first.first == order[i]; ++it) {
+    for (auto it = children_.lower_bound({order[i], lowest}); it != children_.end() && it->first.first == order[i];
+         ++it) {
       order.push_back(it->second);
     }
   }
@@ -203,7 +209,8 @@ int PrefixCache::RemoveNode(int32_t id) {
 void PrefixCache::RemoveIfBare(int32_t id) {
   while (id >= 0 && nodes_[id].num_children == 0) {
     Node& node = nodes_[id];
-    if (std::any_of(node.blocks.begin(), node.blocks.end(), [](const BlockRef& b) { return static_cast<bool>(b); })) return;
+    if (std::any_of(node.blocks.begin(), node.blocks.end(), [](const BlockRef& b) { return static_cast<bool>(b); }))
+      return;
     if (node.parent < 0) {
       std::erase_if(roots_, [&](const auto& root) { return root.second == id; });
       const uint32_t generation = node.generation + 1;
@@ -319,7 +326,8 @@ std::string PrefixCache::DescribeError() {
     }
     if (node.parent < 0 || node.depth == 0) continue;
     for (size_t g = 0; g < groups_.size(); ++g) {
-      if (!evicted_alone_[g] && !HasGroup(node, static_cast<int>(g))) return fmt::format("node {} lacks group {}", id, g);
+      if (!evicted_alone_[g] && !HasGroup(node, static_cast<int>(g)))
+        return fmt::format("node {} lacks group {}", id, g);
     }
   }
   if (listed != 0) return "evictable_ and the marks of the nodes differ";

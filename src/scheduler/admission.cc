@@ -13,14 +13,16 @@ constexpr int kMaxClaims = 16;       // waiting prompts that the prefill budget 
 }  // namespace
 
 int Scheduler::GroupLimit() const {
-  return config_.batching == BatchingMode::kDynamic ? std::min(config_.dynamic.max_batch, config_.max_num_seqs) : config_.max_num_seqs;
+  return config_.batching == BatchingMode::kDynamic ? std::min(config_.dynamic.max_batch, config_.max_num_seqs)
+                                                    : config_.max_num_seqs;
 }
 
 // kStatic and kDynamic: chooses who runs next, once the last group has ended.
 void Scheduler::FormGroup() {
   if (config_.batching == BatchingMode::kContinuous || !group_.empty() || waiting_.empty()) return;
   std::vector<Sequence*> order = waiting_;
-  std::stable_sort(order.begin(), order.end(), [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
   if (config_.batching == BatchingMode::kDynamic) return FormDynamicGroup(order);
   order.resize(std::min(order.size(), static_cast<size_t>(GroupLimit())));
   for (const Sequence* sequence : order) group_.insert(sequence->id);
@@ -61,12 +63,14 @@ bool Scheduler::IsCandidate(const Sequence& sequence) const {
   if (config_.batching != BatchingMode::kContinuous && !group_.contains(sequence.id)) return false;
   const Sequence* parent = Find(sequence.fork_parent);
   if (parent != nullptr && parent->num_generated() == 0 && parent->num_pending == 0) return false;
-  return sequence.join_block < 0 || sequence.num_preemptions >= kMaxPreemptions || !computing_.contains(sequence.prompt_hashes[sequence.join_block]);
+  return sequence.join_block < 0 || sequence.num_preemptions >= kMaxPreemptions ||
+         !computing_.contains(sequence.prompt_hashes[sequence.join_block]);
 }
 
 int Scheduler::CachedPrefixHint(Sequence& sequence) {
   if (sequence.prefix_hint_step != step_) {
-    sequence.prefix_hint = kv_.FindPrefix(sequence.domain, sequence.tokens, sequence.num_prompt_tokens - 1).num_tokens();
+    sequence.prefix_hint =
+        kv_.FindPrefix(sequence.domain, sequence.tokens, sequence.num_prompt_tokens - 1).num_tokens();
     sequence.prefix_hint_step = step_;
   }
   return sequence.prefix_hint;
@@ -116,7 +120,8 @@ Sequence* Scheduler::NextCandidate(const std::set<SequenceId>& skipped) {
   for (Sequence* sequence : waiting_) {
     if (!IsCandidate(*sequence) || skipped.contains(sequence->id)) continue;
     if (best == nullptr || PickedBefore(*sequence, *best)) best = sequence;
-    if (config_.policy == SchedulingPolicy::kFcfs && num_protected_waiting_ == 0) break;  // they wait in this very order
+    if (config_.policy == SchedulingPolicy::kFcfs && num_protected_waiting_ == 0)
+      break;  // they wait in this very order
     const bool by_prefix = config_.policy == SchedulingPolicy::kLongestPrefixFirst;
     if (by_prefix && sequence->can_be_preempted() && ++looked_up >= kMaxPrefixHints) break;
   }
@@ -185,7 +190,8 @@ Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence, int& num_tokens, Pl
   }
   if (!FitsInMemory(sequence, match, plan)) return Admission::kBlocked;
   // A lone sequence in a tight pool may need the very blocks that it would share: then it computes them again.
-  if (!TakeBlocks(sequence, match, num_tokens, plan) && !TakeBlocks(sequence, {}, num_tokens, plan)) return Admission::kBlocked;
+  if (!TakeBlocks(sequence, match, num_tokens, plan) && !TakeBlocks(sequence, {}, num_tokens, plan))
+    return Admission::kBlocked;
   StartRunning(sequence);
   AppendRow(sequence, num_tokens, plan);
   plan.num_prefills += sequence.num_remaining() > 1;
@@ -199,7 +205,8 @@ bool Scheduler::FitsInMemory(const Sequence& sequence, const PrefixMatch& match,
     const BeamGroup& group = beams_.at(sequence.request->id);
     if (UsedSlots() + group.search.width() > config_.max_num_seqs) return false;
     if (protected_blocks_ + group.reserved_blocks > kv_.num_blocks()) return false;
-  } else if (!sequence.can_be_preempted() && protected_blocks_ + kv_.MaxBlocks(sequence.max_tokens) > kv_.num_blocks()) {
+  } else if (!sequence.can_be_preempted() &&
+             protected_blocks_ + kv_.MaxBlocks(sequence.max_tokens) > kv_.num_blocks()) {
     return false;
   }
   if (running_.empty()) return true;
@@ -217,7 +224,8 @@ bool Scheduler::TakeBlocks(Sequence& sequence, const PrefixMatch& match, int& nu
   const size_t num_copies = copies_.size();
   const bool swapped = sequence.phase == SequencePhase::kSwapped;
   if (swapped) {
-    if (kv_.num_available() < kv_.NumBlocks(sequence.host_blocks) + kv_.BlocksToExtend(sequence.host_blocks, sequence.num_computed + 1)) {
+    if (kv_.num_available() <
+        kv_.NumBlocks(sequence.host_blocks) + kv_.BlocksToExtend(sequence.host_blocks, sequence.num_computed + 1)) {
       return false;
     }
     CHECK(kv_.SwapIn(sequence.host_blocks, sequence.blocks, copies_));

@@ -13,14 +13,17 @@ BeamSearch::BeamSearch(const SamplingParams& sampling, int max_generated)
       length_penalty_(sampling.length_penalty),
       early_stopping_(sampling.early_stopping) {}
 
-double BeamSearch::Score(double sum, int generated) const { return sum / std::pow(generated, length_penalty_); }
+double BeamSearch::Score(double sum, int generated) const {
+  return sum / std::pow(generated, length_penalty_);
+}
 
 void BeamSearch::AddHypothesis(const Beam& beam, FinishReason reason) {
   BeamHypothesis hypothesis;
   hypothesis.score = Score(beam.sum, static_cast<int>(beam.tokens.size()));
   hypothesis.tokens = beam.tokens;
   hypothesis.reason = reason;
-  const auto place = std::find_if(hypotheses_.begin(), hypotheses_.end(), [&](const BeamHypothesis& h) { return h.score < hypothesis.score; });
+  const auto place = std::find_if(hypotheses_.begin(), hypotheses_.end(),
+                                  [&](const BeamHypothesis& h) { return h.score < hypothesis.score; });
   hypotheses_.insert(place, std::move(hypothesis));
   if (static_cast<int>(hypotheses_.size()) > width_) hypotheses_.pop_back();
 }
@@ -34,9 +37,11 @@ std::vector<BeamStep> BeamSearch::Advance(const std::vector<std::vector<TokenLog
   };
   std::vector<Candidate> candidates;
   for (size_t b = 0; b < tops.size(); ++b) {
-    for (const TokenLogprob& token : tops[b]) candidates.push_back({live_[b].sum + token.logprob, {static_cast<int>(b), token}});
+    for (const TokenLogprob& token : tops[b])
+      candidates.push_back({live_[b].sum + token.logprob, {static_cast<int>(b), token}});
   }
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.sum > b.sum; });
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.sum > b.sum; });
   candidates.resize(std::min(candidates.size(), static_cast<size_t>(2 * width_)));
   const int generated = static_cast<int>(live_[0].tokens.size()) + 1;
   std::vector<BeamStep> steps;

@@ -1,10 +1,11 @@
-// BeamSearch: which continuations of a request's beams live on, from the log probabilities that a step reports. Plain arithmetic: the scheduler
-// forks and drops the sequences.
+// BeamSearch: which continuations of a request's beams live on, from the log probabilities that a step reports. Plain
+// arithmetic: the scheduler forks and drops the sequences.
 //
-// Each step takes, of all continuations of all beams, the 2 x width most likely. Those that end (an end token) become hypotheses when they are
-// among the first width; the first width others live on. A hypothesis scores its summed log probability / generated tokens^length_penalty, the
-// end token included. The search is over when width hypotheses are there and no live beam can beat the worst (or at once with
-// early_stopping), and at the longest length, where the live beams become hypotheses as they are. (As transformers does.)
+// Each step takes, of all continuations of all beams, the 2 x width most likely. Those that end (an end token) become
+// hypotheses when they are among the first width; the first width others live on. A hypothesis scores its summed log
+// probability / generated tokens^length_penalty, the end token included. The search is over when width hypotheses are
+// there and no live beam can beat the worst (or at once with early_stopping), and at the longest length, where the live
+// beams become hypotheses as they are. (As transformers does.)
 #pragma once
 
 #include <functional>
@@ -35,9 +36,11 @@ class BeamSearch {
 
   int width() const { return width_; }
 
-  // tops[b]: the most likely next tokens of live beam b, best first, 2 x width of them or the whole vocabulary. is_end(token, generated) tells
-  // whether a token, the generated-th, ends a sequence. Returns the new live beams, best first; none when the search is over.
-  std::vector<BeamStep> Advance(const std::vector<std::vector<TokenLogprob>>& tops, const std::function<bool(TokenId, int)>& is_end);
+  // tops[b]: the most likely next tokens of live beam b, best first, 2 x width of them or the whole vocabulary.
+  // is_end(token, generated) tells whether a token, the generated-th, ends a sequence. Returns the new live beams, best
+  // first; none when the search is over.
+  std::vector<BeamStep> Advance(const std::vector<std::vector<TokenLogprob>>& tops,
+                                const std::function<bool(TokenId, int)>& is_end);
 
   // Best first; at most width.
   const std::vector<BeamHypothesis>& hypotheses() const { return hypotheses_; }

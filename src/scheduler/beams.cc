@@ -1,4 +1,5 @@
-// Beam search requests: their beams are sequences that the scheduler forks, continues and drops together, one token at a time.
+// Beam search requests: their beams are sequences that the scheduler forks, continues and drops together, one token at
+// a time.
 #include <algorithm>
 
 #include "base/check.h"
@@ -6,16 +7,19 @@
 
 namespace millrace {
 
-// Beams advance in lockstep, so none may lack memory for long: the whole group's largest need is reserved when the first beam starts.
+// Beams advance in lockstep, so none may lack memory for long: the whole group's largest need is reserved when the
+// first beam starts.
 Status Scheduler::CheckBeams(const Request& request, int max_tokens) const {
   const int width = std::max(request.sampling.n, request.sampling.best_of);
   if (width > config_.max_num_seqs) {
-    return OutOfRange("beam search of width {} needs as many sequences, the limit is {} (max_num_seqs)", width, config_.max_num_seqs);
+    return OutOfRange("beam search of width {} needs as many sequences, the limit is {} (max_num_seqs)", width,
+                      config_.max_num_seqs);
   }
   const int64_t needed = int64_t{width} * kv_.MaxBlocks(max_tokens);
   if (needed > kv_.num_blocks()) {
-    return OutOfRange("beam search of width {} over {} tokens needs {} KV blocks, there are {} (max_tokens, num_gpu_blocks)", width, max_tokens,
-                      needed, kv_.num_blocks());
+    return OutOfRange(
+        "beam search of width {} over {} tokens needs {} KV blocks, there are {} (max_tokens, num_gpu_blocks)", width,
+        max_tokens, needed, kv_.num_blocks());
   }
   return OkStatus();
 }
@@ -45,7 +49,8 @@ void Scheduler::AdvanceBeams() {
     if (!group.live.empty() && group.reports.size() == group.live.size()) ready.push_back(request);
   }
   if (ready.empty()) return;
-  std::sort(running_.begin(), running_.end(), [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
+  std::sort(running_.begin(), running_.end(),
+            [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
   for (RequestId request : ready) AdvanceBeamGroup(beams_.at(request));
 }
 
@@ -54,9 +59,8 @@ void Scheduler::AdvanceBeamGroup(BeamGroup& group) {
   for (SequenceId id : group.live) tops.push_back(std::move(group.reports.at(id)));
   group.reports.clear();
   const Sequence& any = *Find(group.live.front());
-  const std::vector<BeamStep> steps = group.search.Advance(tops, [&](TokenId token, int generated) {
-    return EndsSequence(any.sampling(), token, generated);
-  });
+  const std::vector<BeamStep> steps = group.search.Advance(
+      tops, [&](TokenId token, int generated) { return EndsSequence(any.sampling(), token, generated); });
   if (steps.empty()) return EndBeams(group, FinishReason::kNone, "");
   std::vector<int> uses(group.live.size(), 0);
   for (const BeamStep& step : steps) ++uses[step.parent];

@@ -13,7 +13,8 @@ ChunkPlanner::ChunkPlanner(const SchedulerConfig& config)
   if (target_us_ > 0 && cost.us_per_prefill_token > 0) {
     chunk_tokens_ = (static_cast<double>(target_us_) - cost.us_per_step) / cost.us_per_prefill_token;
   }
-  chunk_tokens_ = std::clamp(chunk_tokens_, std::min<double>(kKvBlockTokens, max_tokens_), static_cast<double>(max_tokens_));
+  chunk_tokens_ =
+      std::clamp(chunk_tokens_, std::min<double>(kKvBlockTokens, max_tokens_), static_cast<double>(max_tokens_));
 }
 
 int ChunkPlanner::PrefillBudget(int num_decode_tokens) const {
@@ -25,13 +26,15 @@ int ChunkPlanner::PrefillBudget(int num_decode_tokens) const {
 void ChunkPlanner::Observe(int64_t step_time_us, int num_decode_tokens, int num_prefill_tokens) {
   if (target_us_ == 0 || step_time_us <= 0 || num_decode_tokens == 0 || num_prefill_tokens == 0) return;
   const double ratio = static_cast<double>(target_us_) / static_cast<double>(step_time_us);
-  // A step over the target cuts at once, one below it grows the chunk gently, and only when the chunk was what limited the step.
+  // A step over the target cuts at once, one below it grows the chunk gently, and only when the chunk was what limited
+  // the step.
   if (ratio < 1) {
     chunk_tokens_ = std::min(chunk_tokens_, static_cast<double>(num_prefill_tokens)) * std::max(ratio, 0.5);
   } else if (num_prefill_tokens + 1 >= chunk_tokens_) {
     chunk_tokens_ *= std::min(ratio, 1.1);
   }
-  chunk_tokens_ = std::clamp(chunk_tokens_, std::min<double>(kKvBlockTokens, max_tokens_), static_cast<double>(max_tokens_));
+  chunk_tokens_ =
+      std::clamp(chunk_tokens_, std::min<double>(kKvBlockTokens, max_tokens_), static_cast<double>(max_tokens_));
 }
 
 std::vector<int> ChunkPlanner::Split(int budget, const std::vector<int>& remaining) {

@@ -28,7 +28,8 @@ std::vector<SequenceEvent> Scheduler::CommitFailed(uint64_t step_id, const std::
     // The whole request: its choices may have forked from what the step should have computed.
     const std::vector<SequenceId> ids = requests_.at(sequence->request->id);
     for (SequenceId id : ids) {
-      if (Sequence* choice = Find(id); choice != nullptr) Finish(*choice, NewEvent(*choice), FinishReason::kError, error);
+      if (Sequence* choice = Find(id); choice != nullptr)
+        Finish(*choice, NewEvent(*choice), FinishReason::kError, error);
     }
   }
   return TakeEvents();
@@ -78,7 +79,8 @@ void Scheduler::CommitRow(const Row& row, const StepResult& result) {
   }
 }
 
-// Appends the sampled tokens up to the first that a draft token did not foresee, or to the end of the sequence. Returns the accepted drafts.
+// Appends the sampled tokens up to the first that a draft token did not foresee, or to the end of the sequence. Returns
+// the accepted drafts.
 int Scheduler::AcceptTokens(Sequence& sequence, const Row& row, const StepResult& result, SequenceEvent& event) {
   int accepted = 0;
   for (int i = 0;; ++i) {
@@ -107,7 +109,9 @@ FinishReason Scheduler::StopAfter(const Sequence& sequence) const {
 // Whether the token, the generated-th, is an end token.
 bool Scheduler::EndsSequence(const SamplingParams& sampling, TokenId token, int generated) const {
   if (generated < sampling.min_tokens) return false;
-  const auto contains = [&](const std::vector<TokenId>& ids) { return std::find(ids.begin(), ids.end(), token) != ids.end(); };
+  const auto contains = [&](const std::vector<TokenId>& ids) {
+    return std::find(ids.begin(), ids.end(), token) != ids.end();
+  };
   return (!sampling.ignore_eos && contains(config_.eos_token_ids)) || contains(sampling.stop_token_ids);
 }
 

@@ -1,8 +1,9 @@
 // FakeRunner: executes batches over a KV memory that only remembers what was written where, for tests of the scheduler.
 //
-// Every slot stores the hash of the whole prefix up to its token; a recurrent state stores that of all tokens it has seen. Each row must find
-// exactly its own prefix through its block tables, so any mistake in sharing, copying, eviction, windows, swapping or speculation shows as
-// an error. The next token is a hash of (prefix, choice), so a request's output can be computed alone and compared.
+// Every slot stores the hash of the whole prefix up to its token; a recurrent state stores that of all tokens it has
+// seen. Each row must find exactly its own prefix through its block tables, so any mistake in sharing, copying,
+// eviction, windows, swapping or speculation shows as an error. The next token is a hash of (prefix, choice), so a
+// request's output can be computed alone and compared.
 #pragma once
 
 #include <fmt/format.h>
@@ -124,13 +125,15 @@ class FakeRunner {
   void Copy(const BlockCopy& copy) {
     auto& from = (copy.kind == CopyKind::kFromHost ? host_ : memory_)[copy.group];
     auto& to = (copy.kind == CopyKind::kToHost ? host_ : memory_)[copy.group];
-    for (int i = 0; i < copy.num_tokens; ++i) to.at(copy.to * kKvBlockTokens + i) = from.at(copy.from * kKvBlockTokens + i);
+    for (int i = 0; i < copy.num_tokens; ++i)
+      to.at(copy.to * kKvBlockTokens + i) = from.at(copy.from * kKvBlockTokens + i);
   }
 
   // Checks that the row continues its sequence's tokens and finds its context; computes the prefix hash of each token.
   void Read(const Batch& batch, int row, const std::vector<TokenId>& tokens, std::vector<uint64_t>& hashes) {
     const auto it = sequences_.find(batch.sequences[row]);
-    if (it == sequences_.end()) return Fail(fmt::format("sequence {} has a row before its start", batch.sequences[row]));
+    if (it == sequences_.end())
+      return Fail(fmt::format("sequence {} has a row before its start", batch.sequences[row]));
     const Known& known = it->second;
     const size_t context = batch.context_len[row];
     if (context > known.tokens.size()) return Fail("a row starts beyond the sequence's tokens");
@@ -164,7 +167,8 @@ class FakeRunner {
     for (int p = first; p < context; ++p) {
       const BlockId block = table[p / kKvBlockTokens];
       if (block == kNullBlock || memory_[g].at(block * kKvBlockTokens + p % kKvBlockTokens) != known.hashes[p + 1]) {
-        return Fail(fmt::format("sequence {} reads another prefix at {} of {} in group {}", batch.sequences[row], p, context, g));
+        return Fail(fmt::format("sequence {} reads another prefix at {} of {} in group {}", batch.sequences[row], p,
+                                context, g));
       }
     }
   }
@@ -200,7 +204,8 @@ class FakeRunner {
       }
       const size_t position = output.output_position;
       if (!output.sample) continue;
-      if (position != static_cast<size_t>(batch.positions[output.token_index]) + 1) Fail("an output has a wrong position");
+      if (position != static_cast<size_t>(batch.positions[output.token_index]) + 1)
+        Fail("an output has a wrong position");
       // A draft token that was not sampled ends what the row is good for.
       if (!accepted.contains(output.row)) {
         known.Resize(std::min(position, known.tokens.size()));
@@ -209,7 +214,8 @@ class FakeRunner {
         continue;
       }
       if (known.tokens.size() != position) {
-        Fail(fmt::format("sequence {} samples at {}, it has {} tokens", batch.sequences[output.row], position, known.tokens.size()));
+        Fail(fmt::format("sequence {} samples at {}, it has {} tokens", batch.sequences[output.row], position,
+                         known.tokens.size()));
         continue;
       }
       known.Append(out.token);
@@ -220,12 +226,13 @@ class FakeRunner {
 
   static std::span<const BlockId> Table(const Batch& batch, int row, int g) {
     const GroupTables& tables = batch.groups.at(g);
-    return std::span(tables.block_ids).subspan(tables.row_start[row], tables.row_start[row + 1] - tables.row_start[row]);
+    return std::span(tables.block_ids)
+        .subspan(tables.row_start[row], tables.row_start[row + 1] - tables.row_start[row]);
   }
 
   const std::vector<KvGroupSpec> groups_;
   const int vocab_;
-  std::vector<int> width_;  // blocks of a state; 0: paged
+  std::vector<int> width_;                     // blocks of a state; 0: paged
   std::vector<std::vector<uint64_t>> memory_;  // [group][block * 16 + slot]
   std::vector<std::vector<uint64_t>> host_;
   std::unordered_map<SequenceId, Known> sequences_;

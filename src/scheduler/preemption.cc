@@ -6,7 +6,8 @@
 
 namespace millrace {
 
-// Only sequences served after the one in need, without a row in the step being built, and preempted fewer than kMaxPreemptions times.
+// Only sequences served after the one in need, without a row in the step being built, and preempted fewer than
+// kMaxPreemptions times.
 Sequence* Scheduler::ChooseVictim(const Sequence& in_need) const {
   Sequence* best = nullptr;
   double best_score = 0;
@@ -16,9 +17,14 @@ Sequence* Scheduler::ChooseVictim(const Sequence& in_need) const {
     if (!victim->can_be_preempted() || victim->last_step == step_ || kv_.NumBlocks(victim->blocks) == 0) continue;
     double score = 0;
     switch (config_.victim_policy) {
-      case VictimPolicy::kLatest: return victim;
-      case VictimPolicy::kLowestPriority: score = victim->request->priority; break;
-      case VictimPolicy::kLeastGenerated: score = -victim->num_generated(); break;
+      case VictimPolicy::kLatest:
+        return victim;
+      case VictimPolicy::kLowestPriority:
+        score = victim->request->priority;
+        break;
+      case VictimPolicy::kLeastGenerated:
+        score = -victim->num_generated();
+        break;
       case VictimPolicy::kWaitingScore: {
         const double waiting_us = static_cast<double>(std::max<int64_t>(0, now_us_ - victim->request->arrival_us));
         score = waiting_us / (static_cast<double>(victim->request->priority) * std::max(victim->num_generated(), 1));
@@ -50,13 +56,15 @@ void Scheduler::Preempt(Sequence& victim) {
   num_protected_waiting_ += !victim.can_be_preempted();
   victim.preempted_step = step_;
   victim.join_block = -1;
-  const auto place = std::find_if(waiting_.begin(), waiting_.end(), [&](const Sequence* s) { return s->order > victim.order; });
+  const auto place =
+      std::find_if(waiting_.begin(), waiting_.end(), [&](const Sequence* s) { return s->order > victim.order; });
   waiting_.insert(place, &victim);
   ++counters_.num_preemptions;
   counters_.num_swaps += swapped;
 }
 
-// Under kPriority the best waiting request takes the place of running ones of lower priority, if they hold enough for it.
+// Under kPriority the best waiting request takes the place of running ones of lower priority, if they hold enough for
+// it.
 void Scheduler::PreemptForPriority() {
   if (config_.policy != SchedulingPolicy::kPriority || config_.batching != BatchingMode::kContinuous) return;
   const Sequence* head = NextCandidate({});

@@ -49,7 +49,8 @@ bool Scheduler::CanRun(const Sequence& sequence) const {
 }
 
 void Scheduler::ScheduleRunning(Plan& plan) {
-  std::sort(running_.begin(), running_.end(), [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
+  std::sort(running_.begin(), running_.end(),
+            [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
   std::vector<std::pair<Sequence*, int>> rows;  // in the order of service, with the tokens wished for
   std::vector<int> claims;
   int decode_tokens = 0;
@@ -87,8 +88,8 @@ void Scheduler::ServeRunning(Sequence& sequence, int num_tokens, Plan& plan) {
   plan.reserved_blocks += std::max(0, kv_.MaxBlocks(length) - kv_.NumBlocks(sequence.blocks));
 }
 
-// Where a chunk ends: before the last prompt token while others wait to fork there; in models with recurrent state, on the positions whose state
-// is kept.
+// Where a chunk ends: before the last prompt token while others wait to fork there; in models with recurrent state, on
+// the positions whose state is kept.
 int Scheduler::AlignChunk(const Sequence& sequence, int num_tokens) const {
   const int begin = sequence.num_computed;
   int end = begin + num_tokens;
@@ -102,7 +103,8 @@ int Scheduler::AlignChunk(const Sequence& sequence, int num_tokens) const {
   return std::min(end, boundary) - begin;
 }
 
-// Finds blocks for a row, from the free, the cached, then the sequences served later; shrinks the row when that is all there is.
+// Finds blocks for a row, from the free, the cached, then the sequences served later; shrinks the row when that is all
+// there is.
 bool Scheduler::ReserveRow(Sequence& sequence, int& num_tokens, Plan& plan) {
   kv_.FreeOutsideWindow(sequence.blocks, sequence.num_computed);
   num_tokens = AlignChunk(sequence, num_tokens);
@@ -175,7 +177,8 @@ void Scheduler::AppendOutputs(Sequence& sequence, Plan& plan, Row& row) {
   };
   if (sequence.sampling().prompt_logprobs >= 0 && sequence.choice_index == 0) {
     row.prompt_output = static_cast<int>(batch.outputs.size());
-    for (int p = std::max(row.context, sequence.num_prompt_logprobs); p < std::min(end, sequence.num_prompt_tokens - 1); ++p) {
+    for (int p = std::max(row.context, sequence.num_prompt_logprobs); p < std::min(end, sequence.num_prompt_tokens - 1);
+         ++p) {
       add(p, false, sequence.tokens[p + 1]);
       ++row.num_prompt_outputs;
       sequence.num_prompt_logprobs = p + 1;
@@ -189,8 +192,8 @@ void Scheduler::AppendOutputs(Sequence& sequence, Plan& plan, Row& row) {
   ++sequence.num_pending;
 }
 
-// Marks the state after the row to be kept, when the row ends where states are kept.
-void Scheduler::KeepState(Sequence& sequence, Row& row) const {
+// Holds the state after the row, when the row ends where states are kept: the next row then writes elsewhere.
+void Scheduler::KeepState(const Sequence& sequence, Row& row) const {
   if (!kv_.has_recurrent() || !config_.enable_prefix_caching) return;
   const int end = row.context + row.num_tokens;
   const int interval = config_.recurrent_checkpoint_tokens / kKvBlockTokens * kKvBlockTokens;
@@ -198,13 +201,12 @@ void Scheduler::KeepState(Sequence& sequence, Row& row) const {
   if (end % interval != 0 && end != last_boundary) return;
   row.state.resize(sequence.blocks.groups.size());
   for (size_t g = 0; g < row.state.size(); ++g) {
-    if (kv_.groups()[g].kind != KvGroupKind::kRecurrent) continue;
-    row.state[g] = sequence.blocks.groups[g].blocks;
-    sequence.blocks.groups[g].keep_state = true;
+    if (kv_.groups()[g].kind == KvGroupKind::kRecurrent) row.state[g] = sequence.blocks.groups[g].blocks;
   }
 }
 
-// At its last prompt token a sequence shares what it computed with the choices that wait for it; each then computes that token for itself.
+// At its last prompt token a sequence shares what it computed with the choices that wait for it; each then computes
+// that token for itself.
 void Scheduler::ForkChildren(Sequence& parent, Plan& plan) {
   if (parent.num_forks == 0 || parent.num_computed < parent.num_prompt_tokens - 1) return;
   const bool at_fork = parent.num_computed == parent.num_prompt_tokens - 1;

@@ -54,15 +54,18 @@ Status Scheduler::CheckRequest(const Request& request) const {
     return OutOfRange("the prompt has {} tokens, expected fewer than max_model_len {}", prompt, config_.max_model_len);
   }
   if (prompt >= kv_.MaxTokens()) {
-    return OutOfRange("the prompt has {} tokens, the {} KV blocks hold {} (num_gpu_blocks)", prompt, kv_.num_blocks(), kv_.MaxTokens());
+    return OutOfRange("the prompt has {} tokens, the {} KV blocks hold {} (num_gpu_blocks)", prompt, kv_.num_blocks(),
+                      kv_.MaxTokens());
   }
   if (config_.victim_policy == VictimPolicy::kWaitingScore && request.priority <= 0) {
-    return InvalidArgument("priority is {}, expected at least 1 under the waiting-score preemption policy", request.priority);
+    return InvalidArgument("priority is {}, expected at least 1 under the waiting-score preemption policy",
+                           request.priority);
   }
   if (requests_.contains(request.id)) return InvalidArgument("request {} is there already", request.id);
   const int width = std::max(request.sampling.best_of, request.sampling.n);
   if (static_cast<int64_t>(waiting_.size()) + width > config_.max_num_waiting) {
-    return ResourceExhausted("{} sequences wait, the limit is {} (max_num_waiting)", waiting_.size(), config_.max_num_waiting);
+    return ResourceExhausted("{} sequences wait, the limit is {} (max_num_waiting)", waiting_.size(),
+                             config_.max_num_waiting);
   }
   return OkStatus();
 }
@@ -115,7 +118,10 @@ Result<std::vector<SequenceId>> Scheduler::Submit(std::shared_ptr<const Request>
   }
   if (sampling.use_beam_search) {
     const Sequence& root = *Find(ids.front());
-    BeamGroup group{.search = BeamSearch(sampling, root.max_tokens - root.num_prompt_tokens), .root = root.id, .live = {root.id}, .reports = {}};
+    BeamGroup group{.search = BeamSearch(sampling, root.max_tokens - root.num_prompt_tokens),
+                    .root = root.id,
+                    .live = {root.id},
+                    .reports = {}};
     group.reserved_blocks = int64_t{group.search.width()} * kv_.MaxBlocks(root.max_tokens);
     beams_.emplace(request->id, std::move(group));
   }
@@ -169,7 +175,8 @@ void Scheduler::Release(Sequence& sequence) {
   sequence.host_blocks = kv_.NewTable();
   sequence.draft.clear();
   if (sequence.at_runner) {
-    const size_t unsent = std::erase_if(started_, [&](const SequenceStart& start) { return start.sequence == sequence.id; });
+    const size_t unsent =
+        std::erase_if(started_, [&](const SequenceStart& start) { return start.sequence == sequence.id; });
     if (unsent == 0) finished_.push_back(sequence.id);
   }
   sequence.at_runner = false;

@@ -1,18 +1,21 @@
-// Scheduler: decides what every step computes. Deterministic: no clock, thread, device or I/O inside; the same calls give the same batches.
+// Scheduler: decides what every step computes. Deterministic: no clock, thread, device or I/O inside; the same calls
+// give the same batches.
 //
 // Use, by one thread:
 //   Scheduler scheduler(config);                          // config passed ValidateSchedulerConfig
 //   scheduler.Submit(request);                            // refused: an error for the client
 //   Batch batch = scheduler.Schedule(now_us);             // no rows: nothing to run now
-//   runner.Submit(batch); ... StepResult result = ...;    // in the order of scheduling; a batch without rows is not submitted
-//   for (SequenceEvent& e : scheduler.Commit(result, step_time_us)) ...  // new tokens, ends
-// A second Schedule may come before the Commit of the first, so that the next batch is built while a step runs; never a third. Then commit
-// and schedule alternate. Steps run and are committed in the order of scheduling; a batch's copies come after all writes of the batch before
-// it and before its own, in their order. Token ids of -1 - o stand for what output o of the batch before samples.
-// Schedule may end sequences itself (deadlines): TakeEvents returns these; Commit's events include them too.
+//   runner.Submit(batch); ... StepResult result = ...;    // in the order of scheduling; a batch without rows is not
+//   submitted for (SequenceEvent& e : scheduler.Commit(result, step_time_us)) ...  // new tokens, ends
+// A second Schedule may come before the Commit of the first, so that the next batch is built while a step runs; never a
+// third. Then commit and schedule alternate. Steps run and are committed in the order of scheduling; a batch's copies
+// come after all writes of the batch before it and before its own, in their order. Token ids of -1 - o stand for what
+// output o of the batch before samples. Schedule may end sequences itself (deadlines): TakeEvents returns these;
+// Commit's events include them too.
 //
-// Progress: a sequence is preempted at most kMaxPreemptions times and then admitted only with its largest need reserved; sequences so
-// protected are served first and never wait for others, so each ends, and with it every sequence that waits for memory moves up.
+// Progress: a sequence is preempted at most kMaxPreemptions times and then admitted only with its largest need
+// reserved; sequences so protected are served first and never wait for others, so each ends, and with it every sequence
+// that waits for memory moves up.
 #pragma once
 
 #include <cstdint>
@@ -45,9 +48,9 @@ struct SequenceEvent {
   std::vector<OutputResult> tokens;           // new ones in order, the end token included
   std::vector<OutputResult> prompt_logprobs;  // of prompt tokens 1, 2, ...; several events may carry parts, in order
   FinishReason finish_reason = FinishReason::kNone;  // not kNone: the last event of this sequence
-  std::string error;                          // with kError and kTimeout
-  int num_cached_tokens = 0;                  // prompt tokens found in the prefix cache
-  bool request_finished = false;              // this was the request's last sequence
+  std::string error;                                 // with kError and kTimeout
+  int num_cached_tokens = 0;                         // prompt tokens found in the prefix cache
+  bool request_finished = false;                     // this was the request's last sequence
 };
 
 struct SchedulerStats {
@@ -55,9 +58,9 @@ struct SchedulerStats {
   int num_swapped = 0;
   int num_running = 0;
   KvCacheStats kv;
-  double kv_usage = 0;          // blocks in use / all
-  int64_t kv_wasted_slots = 0;  // allocated token slots without a token, in all paged groups
-  double kv_waste = 0;          // of the slots of blocks in use
+  double kv_usage = 0;               // blocks in use / all
+  int64_t kv_wasted_slots = 0;       // allocated token slots without a token, in all paged groups
+  double kv_waste = 0;               // of the slots of blocks in use
   int64_t prefix_cache_queries = 0;  // tokens looked up at first admissions
   int64_t prefix_cache_hits = 0;     // tokens found
   int64_t num_preemptions = 0;
@@ -74,21 +77,24 @@ class Scheduler {
   explicit Scheduler(const SchedulerConfig& config);
   ~Scheduler();
 
-  // Queues best_of (or n) sequences. The request must have passed ValidateSamplingParams. Returns their ids in the order of choice; for beam search
-  // one id, which the n events at the end of the search carry (by choice_index, best first; nothing is reported before).
+  // Queues best_of (or n) sequences. The request must have passed ValidateSamplingParams. Returns their ids in the
+  // order of choice; for beam search one id, which the n events at the end of the search carry (by choice_index, best
+  // first; nothing is reported before).
   Result<std::vector<SequenceId>> Submit(std::shared_ptr<const Request> request);
   // Ends all sequences of a request; false when it has none (any more). No event follows.
   bool Abort(RequestId request);
-  // Ends one sequence, e.g. for a stop string; its computed blocks stay cached. False when it ended already. No event follows.
+  // Ends one sequence, e.g. for a stop string; its computed blocks stay cached. False when it ended already. No event
+  // follows.
   bool FinishEarly(SequenceId sequence);
-  // Draft tokens to be verified by the sequence's next row, at most num_speculative_tokens are kept. Their outputs are judged at Commit: a
-  // draft token is accepted when it is equal to what was sampled in its place.
+  // Draft tokens to be verified by the sequence's next row, at most num_speculative_tokens are kept. Their outputs are
+  // judged at Commit: a draft token is accepted when it is equal to what was sampled in its place.
   void SetDraft(SequenceId sequence, std::vector<TokenId> draft);
 
   Batch Schedule(int64_t now_us);
   // step_time_us steers the prefill chunk; 0: not measured.
   std::vector<SequenceEvent> Commit(const StepResult& result, int64_t step_time_us = 0);
-  // The oldest step in flight failed as a whole: every request with a row in it ends with kError, and what the step computed is not cached.
+  // The oldest step in flight failed as a whole: every request with a row in it ends with kError, and what the step
+  // computed is not cached.
   std::vector<SequenceEvent> CommitFailed(uint64_t step_id, const std::string& error);
   std::vector<SequenceEvent> TakeEvents() { return std::exchange(events_, {}); }
 
@@ -101,7 +107,8 @@ class Scheduler {
     return kv_.FindPrefix(domain, tokens, static_cast<int>(tokens.size())).num_tokens();
   }
 
-  // When Schedule should be called next though nothing runs and nothing new came: a timeout or a waiting group. INT64_MAX: never.
+  // When Schedule should be called next though nothing runs and nothing new came: a timeout or a waiting group.
+  // INT64_MAX: never.
   int64_t NextWakeUs() const;
   bool idle() const { return sequences_.empty() && in_flight_.empty(); }
   int num_steps_in_flight() const { return static_cast<int>(in_flight_.size()); }
@@ -109,7 +116,8 @@ class Scheduler {
   // Longest sequence served: max_model_len, or what the pool holds.
   int max_sequence_tokens() const { return std::min(config_.max_model_len, kv_.MaxTokens()); }
   SchedulerStats stats() const;
-  // Recounts blocks, queues and reservations; empty when all invariants hold. For tests and idle checks: linear in everything.
+  // Recounts blocks, queues and reservations; empty when all invariants hold. For tests and idle checks: linear in
+  // everything.
   std::string DescribeError();
 
  private:
@@ -118,8 +126,8 @@ class Scheduler {
     int context = 0;
     int num_tokens = 0;
     std::vector<TokenId> draft;  // the row's last tokens
-    int sample_output = -1;  // first sampled output; one more than draft tokens; -1: none
-    int prompt_output = -1;  // first prompt logprob output
+    int sample_output = -1;      // first sampled output; one more than draft tokens; -1: none
+    int prompt_output = -1;      // first prompt logprob output
     int num_prompt_outputs = 0;
     std::vector<std::vector<BlockRef>> state;  // checkpoint after the row, by group; empty: none
   };
@@ -132,14 +140,14 @@ class Scheduler {
   };
   struct Tenant {
     int num_sequences = 0;
-    double service = 0;          // kFair: weighted tokens served
+    double service = 0;           // kFair: weighted tokens served
     uint64_t last_admission = 0;  // kRoundRobin
   };
   // A beam search request. Its beams are protected as a group.
   struct BeamGroup {
     BeamSearch search;
     SequenceId root = 0;
-    std::vector<SequenceId> live;  // in the order of the search's beams
+    std::vector<SequenceId> live;                             // in the order of the search's beams
     std::map<SequenceId, std::vector<TokenLogprob>> reports;  // of the beams whose step is committed
     int64_t reserved_blocks = 0;
     bool started = false;
@@ -180,7 +188,7 @@ class Scheduler {
   void AppendRow(Sequence& sequence, int num_tokens, Plan& plan);
   void AppendOutputs(Sequence& sequence, Plan& plan, Row& row);
   void ForkChildren(Sequence& parent, Plan& plan);
-  void KeepState(Sequence& sequence, Row& row) const;
+  void KeepState(const Sequence& sequence, Row& row) const;
 
   // admission.cc
   void FormGroup();
@@ -232,14 +240,15 @@ class Scheduler {
   std::map<RequestId, BeamGroup> beams_;
   std::vector<Sequence*> waiting_;  // in the order of submission
   std::vector<Sequence*> running_;
-  std::deque<Step> in_flight_;      // at most 2
+  std::deque<Step> in_flight_;             // at most 2
   std::map<std::string, Tenant> tenants_;  // those with sequences
   std::set<std::pair<int64_t, SequenceId>> timers_;
-  std::unordered_map<uint64_t, int> computing_;  // prompt blocks that running sequences are about to cache, by chain hash
+  std::unordered_map<uint64_t, int>
+      computing_;  // prompt blocks that running sequences are about to cache, by chain hash
 
-  std::vector<BlockCopy> copies_;      // for the next batch
+  std::vector<BlockCopy> copies_;       // for the next batch
   std::vector<SequenceStart> started_;  // for the next batch
-  std::vector<SequenceId> finished_;   // for the next batch
+  std::vector<SequenceId> finished_;    // for the next batch
   std::vector<SequenceEvent> events_;
   SequenceId next_sequence_ = 1;
   uint64_t next_order_ = 1;
@@ -248,7 +257,7 @@ class Scheduler {
   int64_t protected_blocks_ = 0;  // reserved by running sequences that can't be preempted
   int num_protected_waiting_ = 0;
   bool admission_blocked_ = false;  // the last attempt to admit failed for memory
-  std::set<SequenceId> group_;  // kStatic, kDynamic: the sequences that may run now
+  std::set<SequenceId> group_;      // kStatic, kDynamic: the sequences that may run now
   SchedulerStats counters_;
 };
 

@@ -33,14 +33,17 @@ Status ValidateSchedulerConfig(const SchedulerConfig& c) {
   RETURN_IF_ERROR(CheckFraction("max_pinned_cache_fraction", c.max_pinned_cache_fraction));
   RETURN_IF_ERROR(CheckFraction("dynamic.first_fill", c.dynamic.first_fill));
   RETURN_IF_ERROR(CheckFraction("dynamic.late_fill", c.dynamic.late_fill));
-  if (!(c.dynamic.length_ratio >= 1)) return InvalidArgument("dynamic.length_ratio is {}, expected at least 1", c.dynamic.length_ratio);
+  if (!(c.dynamic.length_ratio >= 1))
+    return InvalidArgument("dynamic.length_ratio is {}, expected at least 1", c.dynamic.length_ratio);
   if (c.kv_groups.empty() || c.kv_groups.size() > 16) {
     return InvalidArgument("the model declares {} KV groups, expected 1 to 16", c.kv_groups.size());
   }
   for (const KvGroupSpec& group : c.kv_groups) {
     const bool recurrent = group.kind == KvGroupKind::kRecurrent;
-    if (!recurrent && group.bytes_per_block <= 0) return InvalidArgument("a KV group has {} bytes per block", group.bytes_per_block);
-    if (recurrent && (group.layers.empty() || group.state_piece_bytes.empty())) return InvalidArgument("a recurrent KV group has no state");
+    if (!recurrent && group.bytes_per_block <= 0)
+      return InvalidArgument("a KV group has {} bytes per block", group.bytes_per_block);
+    if (recurrent && (group.layers.empty() || group.state_piece_bytes.empty()))
+      return InvalidArgument("a recurrent KV group has no state");
     if (recurrent && c.num_speculative_tokens > 0) {
       return Unsupported("num_speculative_tokens is {}, models with recurrent state need 0", c.num_speculative_tokens);
     }

@@ -11,7 +11,8 @@
 
 namespace millrace {
 
-// Who is admitted first. Preempted sequences go before new ones of the same standing, and one that can't be preempted again before all.
+// Who is admitted first. Preempted sequences go before new ones of the same standing, and one that can't be preempted
+// again before all.
 enum class SchedulingPolicy : uint8_t {
   kFcfs,                // first come, first served
   kPriority,            // lower Request::priority first, then arrival
@@ -31,11 +32,13 @@ enum class VictimPolicy : uint8_t {
 enum class BatchingMode : uint8_t {
   kContinuous,  // sequences join and leave at every step
   kStatic,      // a batch of what waits, up to max_num_seqs; the next one when all have ended
-  kDynamic,     // groups of similar prompt lengths, formed while they wait (DynamicBatching); the next one when all have ended
+  kDynamic,  // groups of similar prompt lengths, formed while they wait (DynamicBatching); the next one when all have
+             // ended
 };
 
-// A group starts when it is first_fill full, or when its oldest request has waited max_wait_us. Members' prompt lengths lie within length_ratio of
-// the oldest's, both ways; a group less than late_fill full after the wait takes the next oldest of any length, so nothing waits for ever.
+// A group starts when it is first_fill full, or when its oldest request has waited max_wait_us. Members' prompt lengths
+// lie within length_ratio of the oldest's, both ways; a group less than late_fill full after the wait takes the next
+// oldest of any length, so nothing waits for ever.
 struct DynamicBatching {
   int max_batch = 64;
   int64_t max_wait_us = 200'000;
@@ -44,7 +47,8 @@ struct DynamicBatching {
   double late_fill = 0.5;
 };
 
-// What a step costs, as measured by a benchmark; 0: unknown. Only ratios and first guesses depend on it: measured step times correct it.
+// What a step costs, as measured by a benchmark; 0: unknown. Only ratios and first guesses depend on it: measured step
+// times correct it.
 struct StepCost {
   double us_per_step = 0;
   double us_per_prefill_token = 0;
@@ -61,12 +65,13 @@ struct SchedulerConfig {
   bool enable_prefix_caching = true;
 
   std::vector<KvGroupSpec> kv_groups;
-  int num_gpu_blocks = 0;  // blocks of the KV pool, whatever the device
-  int num_cpu_blocks = 0;  // host blocks to swap to; 0: preemption recomputes
+  int num_gpu_blocks = 0;   // blocks of the KV pool, whatever the device
+  int num_cpu_blocks = 0;   // host blocks to swap to; 0: preemption recomputes
   double watermark = 0.01;  // part of the pool kept free when a sequence is admitted
   double max_tenant_cache_fraction = 1.0;
   double max_pinned_cache_fraction = 0.5;
-  int recurrent_checkpoint_tokens = 512;  // states of recurrent groups are kept every so many tokens, and at the end of the prompt
+  int recurrent_checkpoint_tokens =
+      512;  // states of recurrent groups are kept every so many tokens, and at the end of the prompt
 
   SchedulingPolicy policy = SchedulingPolicy::kFcfs;
   VictimPolicy victim_policy = VictimPolicy::kLatest;
@@ -74,11 +79,13 @@ struct SchedulerConfig {
   DynamicBatching dynamic;
   int64_t max_skip_us = 2'000'000;  // kLongestPrefixFirst
 
-  // The chunk of prefill in a step with decodes shrinks and grows so that the step takes this long; 0: the token budget alone decides.
+  // The chunk of prefill in a step with decodes shrinks and grows so that the step takes this long; 0: the token budget
+  // alone decides.
   int64_t target_inter_token_us = 0;
   StepCost step_cost;
 
-  int num_speculative_tokens = 0;  // draft tokens per sequence and step at most; > 0: a sequence waits for its last token before its next row
+  int num_speculative_tokens =
+      0;  // draft tokens per sequence and step at most; > 0: a sequence waits for its last token before its next row
   std::vector<TokenId> eos_token_ids;
 };
 

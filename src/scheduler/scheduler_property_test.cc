@@ -1,5 +1,5 @@
-// Random runs of the scheduler against FakeRunner. MILLRACE_SCHEDULER_RUNS sets their number (100000 for the long proof),
-// MILLRACE_SCHEDULER_SEED the first seed: a failure prints the seed to replay.
+// Random runs of the scheduler against FakeRunner. MILLRACE_SCHEDULER_RUNS sets their number (100000 for the long
+// proof), MILLRACE_SCHEDULER_SEED the first seed: a failure prints the seed to replay.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -58,7 +58,8 @@ class RandomRun {
     const uint64_t num_requests = Pick(1, 24);
     depth_ = Pick(1, 2);
     int quiet_steps = 0;
-    for (int step = 0; error_.empty() && (submitted_ < num_requests || !scheduler_.idle() || !results_.empty()); ++step) {
+    for (int step = 0; error_.empty() && (submitted_ < num_requests || !scheduler_.idle() || !results_.empty());
+         ++step) {
       now_us_ += Pick(0, 20'000);
       while (submitted_ < num_requests && Chance(40)) SubmitOne();
       if (Chance(3)) Disturb();
@@ -95,14 +96,24 @@ class RandomRun {
     const KvGroupSpec state = {.kind = KvGroupKind::kRecurrent, .layers = {1}, .state_piece_bytes = {64}};
     const KvGroupSpec two_states = {.kind = KvGroupKind::kRecurrent, .layers = {1, 2}, .state_piece_bytes = {64}};
     const auto window = [&] {
-      return KvGroupSpec{.kind = KvGroupKind::kWindow, .layers = {1}, .bytes_per_block = 64, .window_tokens = Pick(1, 60)};
+      return KvGroupSpec{
+          .kind = KvGroupKind::kWindow, .layers = {1}, .bytes_per_block = 64, .window_tokens = Pick(1, 60)};
     };
     switch (Pick(0, 6)) {
-      case 0: config.kv_groups = {full, window()}; break;
-      case 1: config.kv_groups = {full, Chance(50) ? state : two_states}; break;
-      case 2: config.kv_groups = {window(), window()}; break;
-      case 3: config.kv_groups = {state, latent}; break;
-      default: config.kv_groups = {full};
+      case 0:
+        config.kv_groups = {full, window()};
+        break;
+      case 1:
+        config.kv_groups = {full, Chance(50) ? state : two_states};
+        break;
+      case 2:
+        config.kv_groups = {window(), window()};
+        break;
+      case 3:
+        config.kv_groups = {state, latent};
+        break;
+      default:
+        config.kv_groups = {full};
     }
     bool recurrent = false;
     for (const KvGroupSpec& group : config.kv_groups) recurrent |= group.kind == KvGroupKind::kRecurrent;
@@ -120,9 +131,19 @@ class RandomRun {
     config.recurrent_checkpoint_tokens = 16 * Pick(1, 4);
     config.policy = static_cast<SchedulingPolicy>(Pick(0, 4));
     config.victim_policy = static_cast<VictimPolicy>(Pick(0, 3));
-    config.batching = Chance(80) ? BatchingMode::kContinuous : Chance(50) ? BatchingMode::kStatic : BatchingMode::kDynamic;
+    config.batching = Chance(80)   ? BatchingMode::kContinuous
+                      : Chance(50) ? BatchingMode::kStatic
+                                   : BatchingMode::kDynamic;
     config.target_inter_token_us = Chance(50) ? 5000 : 0;
     config.eos_token_ids = {1, 2};
+    tight_ = Chance(15);
+    if (tight_) {  // long outputs in a small pool, so that sequences run out of preemptions
+      config.max_num_seqs = 10;
+      config.num_gpu_blocks = static_cast<int>(Pick(10, 14) * config.kv_groups.size());
+      config.max_model_len = 140;
+      config.watermark = 0;
+      config.batching = BatchingMode::kContinuous;
+    }
     return config;
   }
 
@@ -133,10 +154,15 @@ class RandomRun {
     const int stem = Pick(0, 2);
     const int length = Pick(1, Chance(20) ? 200 : 60);
     const int shared = Pick(0, length);
-    for (int i = 0; i < length; ++i) request->prompt_token_ids.push_back(i < shared ? (i * 7 + stem) % kVocab : Pick(0, kVocab - 1));
+    for (int i = 0; i < length; ++i)
+      request->prompt_token_ids.push_back(i < shared ? (i * 7 + stem) % kVocab : Pick(0, kVocab - 1));
     request->sampling.max_tokens = Chance(80) ? Pick(1, 60) : 0;
     request->sampling.min_tokens = Chance(20) ? Pick(0, 20) : 0;
     request->sampling.ignore_eos = Chance(50);
+    if (tight_ && Chance(80)) {
+      request->sampling.max_tokens = 0;
+      request->sampling.ignore_eos = true;
+    }
     request->sampling.n = Chance(20) ? Pick(2, 4) : 1;
     request->sampling.best_of = Chance(10) ? request->sampling.n + 1 : 0;
     request->sampling.prompt_logprobs = Chance(15) ? 1 : -1;
@@ -200,7 +226,7 @@ class RandomRun {
     }
     const size_t ended_before = live_.size();
     Take(scheduler_.TakeEvents());
-    while (static_cast<int>(results_.size()) >= depth_ || (!progress && !results_.empty())) {
+    while (static_cast<int>(results_.size()) >= depth_ || (!progress && !results_.empty() && Chance(70))) {
       CommitOne();
       progress = true;
     }
@@ -242,7 +268,8 @@ class RandomRun {
       live.num_prompt_logprobs += event.prompt_logprobs.size();
       if (live.request->sampling.use_beam_search && event.finish_reason != FinishReason::kNone) {
         Check(BeamError(live, event));
-        if (event.request_finished != (++live.num_beam_events == live.request->sampling.n)) Check("a search has too few or too many choices");
+        if (event.request_finished != (++live.num_beam_events == live.request->sampling.n))
+          Check("a search has too few or too many choices");
         if (event.request_finished) live_.erase(it);
         continue;
       }
@@ -256,7 +283,8 @@ class RandomRun {
       const bool wants_logprobs = live.request->sampling.prompt_logprobs >= 0 && live.choice == 0;
       const bool normal = event.finish_reason == FinishReason::kStop || event.finish_reason == FinishReason::kLength;
       if (normal && wants_logprobs && live.num_prompt_logprobs + 1 != live.request->prompt_token_ids.size()) {
-        Check(fmt::format("{} prompt logprobs for {} tokens", live.num_prompt_logprobs, live.request->prompt_token_ids.size()));
+        Check(fmt::format("{} prompt logprobs for {} tokens", live.num_prompt_logprobs,
+                          live.request->prompt_token_ids.size()));
       }
       live_.erase(it);
     }
@@ -265,10 +293,12 @@ class RandomRun {
   static std::string BeamError(const Live& live, const SequenceEvent& event) {
     if (event.finish_reason == FinishReason::kError) return live.failed ? "" : "a search failed without cause";
     if (event.finish_reason == FinishReason::kTimeout) return "";
-    if (event.choice_index >= static_cast<int>(live.beams.size())) return event.tokens.empty() ? "" : "a hypothesis too many";
+    if (event.choice_index >= static_cast<int>(live.beams.size()))
+      return event.tokens.empty() ? "" : "a hypothesis too many";
     const BeamHypothesis& expected = live.beams[event.choice_index];
     bool same = event.tokens.size() == expected.tokens.size() && event.finish_reason == expected.reason;
-    for (size_t i = 0; same && i < expected.tokens.size(); ++i) same = event.tokens[i].token == expected.tokens[i].token;
+    for (size_t i = 0; same && i < expected.tokens.size(); ++i)
+      same = event.tokens[i].token == expected.tokens[i].token;
     return same ? "" : "a beam search depends on the load";
   }
 
@@ -283,13 +313,18 @@ class RandomRun {
     const TokenId token = live.tokens.back();
     const int generated = static_cast<int>(live.tokens.size() - live.request->prompt_token_ids.size());
     const bool stop = IsEnd(sampling, token, generated);
-    const bool length = generated == sampling.max_tokens || static_cast<int>(live.tokens.size()) == scheduler_.max_sequence_tokens();
+    const bool length =
+        generated == sampling.max_tokens || static_cast<int>(live.tokens.size()) == scheduler_.max_sequence_tokens();
     const FinishReason expected = stop ? FinishReason::kStop : length ? FinishReason::kLength : FinishReason::kNone;
-    const FinishReason found = is_last && event.finish_reason != FinishReason::kError ? event.finish_reason : FinishReason::kNone;
-    return expected == found ? "" : fmt::format("ends with \"{}\", expected \"{}\"", FinishReasonName(found), FinishReasonName(expected));
+    const FinishReason found =
+        is_last && event.finish_reason != FinishReason::kError ? event.finish_reason : FinishReason::kNone;
+    return expected == found
+               ? ""
+               : fmt::format("ends with \"{}\", expected \"{}\"", FinishReasonName(found), FinishReasonName(expected));
   }
 
   std::mt19937_64 rng_;
+  bool tight_ = false;
   const SchedulerConfig config_;
   Scheduler scheduler_;
   FakeRunner runner_;
@@ -321,9 +356,9 @@ TEST(SchedulerProperty, RandomRunsKeepAllInvariantsAndOutputs) {
     sum.kv.copied_blocks += stats.kv.copied_blocks;
     sum.kv.prefix.evicted_blocks += stats.kv.prefix.evicted_blocks;
   }
-  fmt::print("{} runs: {} preemptions, {} swaps, {} prefix tokens, {} drafts accepted, {} blocks copied, {} evicted\n", runs,
-             sum.num_preemptions, sum.num_swaps, sum.prefix_cache_hits, sum.accepted_draft_tokens, sum.kv.copied_blocks,
-             sum.kv.prefix.evicted_blocks);
+  fmt::print("{} runs: {} preemptions, {} swaps, {} prefix tokens, {} drafts accepted, {} blocks copied, {} evicted\n",
+             runs, sum.num_preemptions, sum.num_swaps, sum.prefix_cache_hits, sum.accepted_draft_tokens,
+             sum.kv.copied_blocks, sum.kv.prefix.evicted_blocks);
   if (runs < 1000) return;
   EXPECT_GT(sum.num_preemptions, 0);
   EXPECT_GT(sum.num_swaps, 0);

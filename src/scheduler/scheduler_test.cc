@@ -108,6 +108,27 @@ TEST(Scheduler, ChoicesShareTheirPrompt) {
   EXPECT_EQ(engine.scheduler.stats().computed_tokens, 1005 + 7 + 8 * 19);
 }
 
+TEST(Scheduler, TheNextBatchIsBuiltWhileAStepRuns) {
+  const SchedulerConfig config = Config();
+  Scheduler scheduler(config);
+  FakeRunner runner(config.kv_groups, config.num_gpu_blocks, 0, kVocab);
+  ASSERT_TRUE(scheduler.Submit(NewRequest(1, 100, 10)).ok());
+  StepResult running = runner.Run(scheduler.Schedule(0));
+  int generated = 0;
+  for (int step = 2; step <= 10; ++step) {
+    const Batch next = scheduler.Schedule(0);
+    ASSERT_EQ(next.token_ids, std::vector<int32_t>{-1}) << "step " << step;
+    for (const SequenceEvent& event : scheduler.Commit(running)) generated += static_cast<int>(event.tokens.size());
+    running = runner.Run(next);
+    ASSERT_EQ(runner.error(), "");
+  }
+  EXPECT_EQ(generated, 9);
+  EXPECT_EQ(scheduler.Schedule(0).num_rows(), 0);  // the tenth token is the last
+  const std::vector<SequenceEvent> last = scheduler.Commit(running);
+  ASSERT_EQ(last.size(), 1u);
+  EXPECT_EQ(last[0].finish_reason, FinishReason::kLength);
+}
+
 TEST(Scheduler, PromptLogprobsComeForCachedPositionsToo) {
   Engine engine(Config());
   engine.Submit(NewRequest(1, 200, 1));
@@ -165,7 +186,8 @@ TEST(Scheduler, AShortPromptOvertakesALongOneAmidItsPrefill) {
   EXPECT_EQ(engine.ended.back(), 1u);
 }
 
-std::vector<RequestId> OrderOf(SchedulingPolicy policy, const std::function<void(Request&)>& change, int warm_prefix = 0) {
+std::vector<RequestId> OrderOf(SchedulingPolicy policy, const std::function<void(Request&)>& change,
+                               int warm_prefix = 0) {
   SchedulerConfig config = Config();
   config.policy = policy;
   config.max_num_seqs = 1;
@@ -188,8 +210,11 @@ TEST(Scheduler, PoliciesOrderTheQueue) {
   using Order = std::vector<RequestId>;
   const auto three_tenants = [](Request& r) { r.tenant = r.id <= 4 ? "a" : r.id == 5 ? "b" : "c"; };
   EXPECT_EQ(OrderOf(SchedulingPolicy::kFcfs, [](Request&) {}), (Order{1, 2, 3, 4, 5, 6}));
-  EXPECT_EQ(OrderOf(SchedulingPolicy::kPriority, [](Request& r) { r.priority = -static_cast<int>(r.id) / 3; }), (Order{6, 3, 4, 5, 1, 2}));
-  EXPECT_EQ(OrderOf(SchedulingPolicy::kLongestPrefixFirst, [](Request&) {}, 48), (Order{4, 1, 2, 3, 5, 6}));
+  EXPECT_EQ(OrderOf(SchedulingPolicy::kPriority, [](Request& r) { r.priority = -static_cast<int>(r.id) / 3; }),
+            (Order{6, 3, 4, 5, 1, 2}));
+  EXPECT_EQ(OrderOf(
+                SchedulingPolicy::kLongestPrefixFirst, [](Request&) {}, 48),
+            (Order{4, 1, 2, 3, 5, 6}));
   EXPECT_EQ(OrderOf(SchedulingPolicy::kRoundRobin, three_tenants), (Order{1, 5, 6, 2, 3, 4}));
   EXPECT_EQ(OrderOf(SchedulingPolicy::kFair, three_tenants), (Order{1, 5, 6, 2, 3, 4}));
 }
@@ -264,14 +289,15 @@ TEST(Scheduler, DynamicBatchesGroupSimilarLengthsAndLoseNothing) {
   Engine engine(config);
   // Within 1.3 of 100 both ways: 100, 77, 130; not 76 and 131.
   const std::vector<int> lengths = {100, 77, 131, 76, 130};
-  for (size_t i = 0; i < lengths.size(); ++i) engine.Submit(NewRequest(i + 1, lengths[i], 1, static_cast<int>(i) * 100));
+  for (size_t i = 0; i < lengths.size(); ++i)
+    engine.Submit(NewRequest(i + 1, lengths[i], 1, static_cast<int>(i) * 100));
   EXPECT_FALSE(engine.Step());  // three of five are similar: not yet 0.8 full
   EXPECT_EQ(engine.scheduler.NextWakeUs(), 200'000);
   engine.Submit(NewRequest(6, 110, 1, 700));
-  EXPECT_TRUE(engine.Step());   // four of five
+  EXPECT_TRUE(engine.Step());  // four of five
   EXPECT_EQ(engine.ended, (std::vector<RequestId>{1, 2, 5, 6}));
   EXPECT_FALSE(engine.Step());
-  engine.now_us = 200'000;      // the two left are dissimilar and fewer than half a batch: they go together
+  engine.now_us = 200'000;  // the two left are dissimilar and fewer than half a batch: they go together
   EXPECT_TRUE(engine.Step());
   EXPECT_EQ(engine.ended.size(), 6u);
 }
@@ -296,7 +322,9 @@ TEST(Scheduler, RequestsThatCanNotRunAreRefusedWithAReason) {
   config.max_model_len = 500;
   config.max_num_waiting = 1;
   Scheduler scheduler(config);
-  const auto message = [&](std::shared_ptr<Request> request) { return scheduler.Submit(std::move(request)).status().message(); };
+  const auto message = [&](std::shared_ptr<Request> request) {
+    return scheduler.Submit(std::move(request)).status().message();
+  };
   EXPECT_EQ(message(NewRequest(1, 500, 1)), "the prompt has 500 tokens, expected fewer than max_model_len 500");
   EXPECT_EQ(message(NewRequest(1, 160, 1)), "the prompt has 160 tokens, the 10 KV blocks hold 160 (num_gpu_blocks)");
   EXPECT_EQ(message(NewRequest(1, 0, 1)), "the prompt has no tokens");
@@ -318,7 +346,8 @@ TEST(SchedulerConfig, PresetsAreValidAndErrorsNameTheOption) {
     EXPECT_TRUE(ValidateSchedulerConfig(config).ok()) << mode;
   }
   SchedulerConfig config = Config();
-  EXPECT_EQ(ApplySchedulerPreset("quick", config).message(), "mode is \"quick\", expected low-latency, balanced or high-throughput");
+  EXPECT_EQ(ApplySchedulerPreset("quick", config).message(),
+            "mode is \"quick\", expected low-latency, balanced or high-throughput");
   config.max_num_seqs = 0;
   EXPECT_EQ(ValidateSchedulerConfig(config).message(), "max_num_seqs is 0, expected at least 1");
 }

@@ -20,7 +20,8 @@ enum class SequencePhase : uint8_t {
 };
 
 // Invariants, between calls of the scheduler:
-// 1. num_computed < num_tokens() unless the sequence awaits its end; slots [0, num_computed) are written by submitted steps.
+// 1. num_computed < num_tokens() unless the sequence awaits its end; slots [0, num_computed) are written by submitted
+// steps.
 // 2. blocks is empty unless running; host_blocks unless swapped.
 // 3. num_pending counts the tokens after `tokens` that steps in flight sample; a step is scheduled with at most one.
 struct Sequence {
@@ -33,7 +34,7 @@ struct Sequence {
   SequencePhase phase = SequencePhase::kWaiting;
   std::vector<TokenId> tokens;  // prompt and generated
   int num_prompt_tokens = 0;
-  int max_tokens = 0;  // length at which it ends with kLength
+  int max_tokens = 0;          // length at which it ends with kLength
   std::vector<TokenId> draft;  // to be verified by the next row
 
   BlockTable blocks;
@@ -43,21 +44,21 @@ struct Sequence {
   int num_pending = 0;
   int pending_output = 0;  // index of the newest pending token among the outputs of its step
 
-  bool is_beam = false;     // of a beam search: runs in lockstep with its siblings, in memory reserved for all of them
+  bool is_beam = false;  // of a beam search: runs in lockstep with its siblings, in memory reserved for all of them
   int num_preemptions = 0;
-  int num_cached_tokens = -1;       // prefix found at the first admission; -1: not admitted yet
-  int num_prompt_logprobs = 0;      // prompt positions whose logprobs are submitted
-  int64_t timer_us = INT64_MAX;     // when its deadline or queue timeout is looked at next
-  int64_t join_block = -1;          // prompt block, computed by another sequence, that this one waits for
-  int prefix_hint = 0;              // cached prefix tokens, as of prefix_hint_step
+  int num_cached_tokens = -1;    // prefix found at the first admission; -1: not admitted yet
+  int num_prompt_logprobs = 0;   // prompt positions whose logprobs are submitted
+  int64_t timer_us = INT64_MAX;  // when its deadline or queue timeout is looked at next
+  int64_t join_block = -1;       // prompt block, computed by another sequence, that this one waits for
+  int prefix_hint = 0;           // cached prefix tokens, as of prefix_hint_step
   uint64_t prefix_hint_step = 0;
-  uint64_t last_step = 0;           // last step with a row of it
-  uint64_t preempted_step = 0;      // Schedule call that preempted it
-  bool at_runner = false;           // the runner keeps sampler state for it
-  SequenceId fork_parent = 0;       // waits to share the prompt of this sequence; 0: none
-  int num_forks = 0;                // sequences that wait to share this one's prompt
+  uint64_t last_step = 0;               // last step with a row of it
+  uint64_t preempted_step = 0;          // Schedule call that preempted it
+  bool at_runner = false;               // the runner keeps sampler state for it
+  SequenceId fork_parent = 0;           // waits to share the prompt of this sequence; 0: none
+  int num_forks = 0;                    // sequences that wait to share this one's prompt
   std::vector<uint64_t> prompt_hashes;  // chain hash of every full prompt block; empty without prefix caching
-  int first_computing = 0;          // prompt blocks [first, last) are announced as being computed
+  int first_computing = 0;              // prompt blocks [first, last) are announced as being computed
   int last_computing = 0;
 
   int num_tokens() const { return static_cast<int>(tokens.size()) + num_pending; }

@@ -16,11 +16,13 @@ SchedulerStats Scheduler::stats() const {
   for (const Sequence* sequence : running_) {
     for (size_t g = 0; g < sequence->blocks.groups.size(); ++g) {
       if (kv_.groups()[g].kind == KvGroupKind::kRecurrent) continue;
-      stats.kv_wasted_slots += static_cast<int64_t>(sequence->blocks.groups[g].blocks.size()) * kKvBlockTokens - sequence->num_computed;
+      stats.kv_wasted_slots +=
+          static_cast<int64_t>(sequence->blocks.groups[g].blocks.size()) * kKvBlockTokens - sequence->num_computed;
     }
   }
   if (stats.kv.num_in_use > 0) {
-    stats.kv_waste = static_cast<double>(stats.kv_wasted_slots) / (static_cast<double>(stats.kv.num_in_use) * kKvBlockTokens);
+    stats.kv_waste =
+        static_cast<double>(stats.kv_wasted_slots) / (static_cast<double>(stats.kv.num_in_use) * kKvBlockTokens);
   }
   return stats;
 }
@@ -60,7 +62,8 @@ std::string Scheduler::DescribeError() {
     protected_waiting += s->num_preemptions == kMaxPreemptions;
     if (s->phase == SequencePhase::kRunning) return fmt::format("sequence {} waits in a wrong phase", s->id);
     if (kv_.NumBlocks(s->blocks) > 0) return fmt::format("sequence {} waits with blocks", s->id);
-    if (s->num_preemptions > kMaxPreemptions) return fmt::format("sequence {} was preempted {} times", s->id, s->num_preemptions);
+    if (s->num_preemptions > kMaxPreemptions)
+      return fmt::format("sequence {} was preempted {} times", s->id, s->num_preemptions);
   }
   if (protected_waiting != num_protected_waiting_) return "protected waiting sequences were miscounted";
   for (const Step& step : in_flight_) {
@@ -69,8 +72,10 @@ std::string Scheduler::DescribeError() {
     }
   }
   const KvCacheStats kv = kv_.stats();
-  if (static_cast<int>(held.size()) != kv.num_in_use) return fmt::format("{} blocks in use, {} held", kv.num_in_use, held.size());
-  if (kv.num_free + kv.num_cached + kv.num_in_use != kv.num_blocks) return "free + cached + in use differ from all blocks";
+  if (static_cast<int>(held.size()) != kv.num_in_use)
+    return fmt::format("{} blocks in use, {} held", kv.num_in_use, held.size());
+  if (kv.num_free + kv.num_cached + kv.num_in_use != kv.num_blocks)
+    return "free + cached + in use differ from all blocks";
   if (reserved != protected_blocks_) return fmt::format("{} blocks reserved, {} needed", protected_blocks_, reserved);
   if (reserved > kv.num_blocks) return "more blocks are reserved than there are";
   for (const auto& [hash, count] : computing_) announced -= count;

@@ -1,4 +1,5 @@
-// Replays the Azure conversation trace (arrivals, prompt and output lengths) and measures how much of the allocated KV holds no token.
+// Replays the Azure conversation trace (arrivals, prompt and output lengths) and measures how much of the allocated KV
+// holds no token.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -26,7 +27,9 @@ std::vector<Arrival> ReadTrace(const std::string& path, size_t limit) {
     int hours = 0, minutes = 0;
     double seconds = 0;
     Arrival arrival;
-    if (std::sscanf(line.c_str(), "%*d-%*d-%*d %d:%d:%lf,%d,%d", &hours, &minutes, &seconds, &arrival.prompt, &arrival.output) != 5) break;
+    if (std::sscanf(line.c_str(), "%*d-%*d-%*d %d:%d:%lf,%d,%d", &hours, &minutes, &seconds, &arrival.prompt,
+                    &arrival.output) != 5)
+      break;
     arrival.time_us = static_cast<int64_t>(((hours * 60.0 + minutes) * 60.0 + seconds) * 1e6);
     arrivals.push_back(arrival);
   }
@@ -36,7 +39,8 @@ std::vector<Arrival> ReadTrace(const std::string& path, size_t limit) {
 std::shared_ptr<Request> RequestOf(const Arrival& arrival, RequestId id) {
   auto request = std::make_shared<Request>();
   request->id = id;
-  for (int i = 0; i < arrival.prompt; ++i) request->prompt_token_ids.push_back(static_cast<TokenId>((id * 7919 + i) % 32000));
+  for (int i = 0; i < arrival.prompt; ++i)
+    request->prompt_token_ids.push_back(static_cast<TokenId>((id * 7919 + i) % 32000));
   request->sampling.max_tokens = std::max(1, arrival.output);
   request->arrival_us = arrival.time_us;
   return request;
@@ -83,8 +87,8 @@ TEST(SchedulerTrace, LessThanFourPercentOfTheKvIsWasted) {
     }
   }
   const double waste = static_cast<double>(wasted) / static_cast<double>(allocated);
-  fmt::print("{} requests in {} steps: {:.2f} % of the allocated KV slots hold no token, {} preemptions\n", ended, steps, 100 * waste,
-             scheduler.stats().num_preemptions);
+  fmt::print("{} requests in {} steps: {:.2f} % of the allocated KV slots hold no token, {} preemptions\n", ended,
+             steps, 100 * waste, scheduler.stats().num_preemptions);
   EXPECT_LT(waste, 0.04);
   EXPECT_LE(worst_per_sequence, kKvBlockTokens - 1);
 }
