@@ -32,8 +32,8 @@ bool IsCallName(std::string_view name);
 // call_begin led here though the format has a section_begin, so that the reader ends after this call.
 std::unique_ptr<CallReader> MakeJsonReader(const ToolFormat& format, CallSink& sink, bool bare);
 std::unique_ptr<CallReader> MakeNamedReader(const ToolFormat& format, CallSink& sink, bool in_call);
-std::unique_ptr<CallReader> MakeXmlReader(const ToolFormat& format, const nlohmann::ordered_json& tools,
-                                          CallSink& sink, bool in_call);
-std::unique_ptr<CallReader> MakePythonicReader(CallSink& sink);
+std::unique_ptr<CallReader> MakeXmlReader(const ToolFormat& format, const nlohmann::ordered_json& tools, CallSink& sink,
+                                          bool in_call);
+std::unique_ptr<CallReader> MakePythonicReader(const ToolFormat& format, CallSink& sink);
 
 }  // namespace millrace

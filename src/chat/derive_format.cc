@@ -69,7 +69,12 @@ class Prober {
     const std::string turn_end = plain.substr(content + kContent.size());
     const std::string text = Render({{"role", "assistant"}, {"content", ""}, {"tool_calls", calls}});
     if (text.find(kNameA) == std::string::npos) return "";
-    std::string turn = text.substr(CommonPrefix(plain, text));
+    size_t begin = CommonPrefix(plain, text);
+    // Two tags that begin alike part in their middle.
+    const size_t open = begin == 0 ? std::string::npos : text.find_last_of("<[", begin - 1);
+    const size_t close = begin == 0 ? std::string::npos : text.find_last_of(">] \n", begin - 1);
+    if (open != std::string::npos && (close == std::string::npos || close < open)) begin = open;
+    std::string turn = text.substr(begin);
     const std::string tag = turn_end.substr(0, turn_end.find('\n'));
     const size_t last = turn.rfind("zq");
     if (const size_t end = tag.empty() ? std::string::npos : turn.find(tag, last); end != std::string::npos)
@@ -116,23 +121,25 @@ struct Turn {
 // {"name": "NAME", "arguments": ARGUMENTS} between two markers.
 std::optional<ToolFormat> LearnJson(const Turn& turn) {
   const size_t brace = turn.before.rfind('{');
-  if (brace == std::string_view::npos || turn.before.find("\"name\"", brace) == std::string_view::npos)
-    return std::nullopt;
+  if (brace == std::string_view::npos) return std::nullopt;
+  const std::string_view head = turn.before.substr(brace);
+  const bool named =
+      head.find("\"name\"") != std::string_view::npos || head.find("\"tool_name\"") != std::string_view::npos;
+  if (!named) return std::nullopt;
   ToolFormat format;
   format.kind = Kind::kJson;
   std::string begin = Trim(turn.before.substr(0, brace));
-  if (begin.ends_with('[')) begin = Trim(std::string_view(begin).substr(0, begin.size() - 1));
+  const bool array = begin.ends_with('[');
+  if (array) begin = Trim(std::string_view(begin).substr(0, begin.size() - 1));
   const size_t tag = begin.find_last_of(" \t\r\n");
   format.call_begin = tag == std::string::npos ? begin : begin.substr(tag + 1);
   if (format.call_begin.empty()) {
     format.section_begin = "<|python_tag|>";
     return format;
   }
-  std::string_view end = turn.middle.empty() ? turn.after : turn.middle;
-  end = end.substr(std::min(end.size(), end.find('}') + 1));
-  std::string close = Trim(end.substr(0, end.find(format.call_begin)));
-  if (close.starts_with(']')) close = Trim(std::string_view(close).substr(1));
-  format.call_end = close.starts_with(',') ? "" : close;
+  std::string_view end = turn.middle.empty() || array ? turn.after : turn.middle;
+  end = end.substr(std::min(end.size(), end.find(array ? ']' : '}') + 1));
+  format.call_end = Trim(end.substr(0, end.find(format.call_begin)));
   return format;
 }
 
@@ -142,10 +149,11 @@ std::optional<ToolFormat> LearnNamed(const Turn& turn) {
   format.kind = Kind::kNamed;
   const std::string_view single = turn.middle.empty() ? turn.before : turn.middle;
   format.call_begin = CommonTag(turn.before, single);
-  const size_t tag_end = format.call_begin.find_last_of(">]");
-  if (tag_end == std::string::npos) return std::nullopt;
-  format.name_prefix = format.call_begin.substr(tag_end + 1);
-  format.call_begin.resize(tag_end + 1);
+  if (format.call_begin.empty()) return std::nullopt;
+  if (const size_t tag_end = format.call_begin.find_last_of(">]"); tag_end != std::string::npos) {
+    format.name_prefix = format.call_begin.substr(tag_end + 1);
+    format.call_begin.resize(tag_end + 1);
+  }
   const size_t section = turn.before.rfind(format.call_begin);
   format.section_begin = Trim(turn.before.substr(0, section));
   const size_t id = turn.between.find(kIdA);
@@ -197,6 +205,10 @@ std::optional<ToolFormat> LearnXml(std::string_view text) {
   if (const size_t tag = format.param_name_end.rfind('<'); tag != std::string::npos && tag > 0) {
     format.value_begin = format.param_name_end.substr(tag);
     format.param_name_end = Trim(std::string_view(format.param_name_end).substr(0, tag));
+  } else if (format.param_name_end.starts_with("\" ") && format.param_name_end.ends_with('>')) {
+    // Attributes that vary with the value: name="city" string="true">
+    format.param_name_end = "\"";
+    format.value_begin = ">";
   }
   format.call_begin = CommonTag(before, gap(4));
   std::string_view call_end = gap(4);
@@ -226,9 +238,31 @@ std::optional<ToolFormat> LearnXml(std::string_view text) {
   return format.call_end.empty() ? std::nullopt : std::optional(format);
 }
 
-ToolFormat LearnTools(const Prober& prober) {
+// [NAME(key='value', ...)] between two markers.
+std::optional<ToolFormat> LearnPythonic(const Turn& turn) {
+  const size_t bracket = turn.before.rfind('[');
+  if (!turn.between.starts_with('(') || bracket == std::string_view::npos) return std::nullopt;
+  ToolFormat format;
+  format.kind = Kind::kPythonic;
+  format.call_begin = Trim(turn.before.substr(0, bracket));
+  if (format.call_begin.empty()) format.section_begin = "<|python_tag|>";
+  const size_t end = turn.after.find(']');
+  if (end != std::string_view::npos) format.call_end = Trim(turn.after.substr(end + 1));
+  return format;
+}
+
+// A marker that holds a probe was misunderstood.
+bool HoldsProbe(const ToolFormat& format) {
+  for (const std::string* marker : {&format.section_begin, &format.section_end, &format.call_begin, &format.call_end,
+                                    &format.id_begin, &format.args_begin, &format.name_end, &format.param_begin}) {
+    if (marker->find("zq") != std::string::npos) return true;
+  }
+  return false;
+}
+
+ToolFormat LearnCalls(const Prober& prober) {
   std::string text = prober.Turn({Call(kIdA, kNameA, kArgumentsA), Call("zqcallidb", kNameB, kArgumentsB)});
-  const bool two = !text.empty();
+  const bool two = text.find(kNameB) != std::string::npos;
   if (!two) text = prober.Turn(Json::array({Call(kIdA, kNameA, kArgumentsA)}));
   if (text.empty()) return {};
   if (text.find("<|channel|>") != std::string::npos) return FindToolFormat("harmony").value();
@@ -238,8 +272,13 @@ ToolFormat LearnTools(const Prober& prober) {
   }
   const size_t name = text.find(kNameA);
   const size_t arguments = text.find(kArgumentsA);
-  if (arguments == std::string::npos || arguments < name)
+  if (arguments == std::string::npos || arguments < name) {
+    const std::string_view rest = std::string_view(text).substr(name + kNameA.size());
+    const Turn turn = {std::string_view(text).substr(0, name), rest, "",
+                       rest.substr(std::min(rest.size(), rest.rfind("zq")))};
+    if (auto format = LearnPythonic(turn)) return *format;
     return two ? LearnXml(text).value_or(ToolFormat()) : ToolFormat();
+  }
   const std::string_view view = text;
   Turn turn;
   turn.before = view.substr(0, name);
@@ -257,13 +296,18 @@ ToolFormat LearnTools(const Prober& prober) {
   return LearnNamed(turn).value_or(ToolFormat());
 }
 
+ToolFormat LearnTools(const Prober& prober) {
+  ToolFormat format = LearnCalls(prober);
+  return HoldsProbe(format) ? ToolFormat() : format;
+}
+
 ReasoningFormat LearnReasoning(const Prober& prober) {
   const Json answer = {
       {"role", "assistant"}, {"content", kContent}, {"reasoning_content", "zqreasoning"}, {"thinking", "zqreasoning"}};
   const Json tagged = {{"role", "assistant"}, {"content", "<think>zqreasoning</think>" + std::string(kContent)}};
   const std::string plain = prober.Render({{"role", "assistant"}, {"content", kContent}});
   const std::string prompt = prober.Render(nullptr);
-  for (const char* name : {"think", "seed", "mistral"}) {
+  for (const char* name : {"think", "seed", "mistral", "cohere"}) {
     const ReasoningFormat format = FindReasoningFormat(name).value();
     const std::string text = prober.Render(answer);
     const size_t begin = text.find(format.begin);

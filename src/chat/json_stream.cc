@@ -138,10 +138,11 @@ Step JsonCallReader::BeginValue(char c) {
     return Step::kMore;
   }
   const bool arguments = key_ == "arguments" || key_ == "parameters";
-  const bool text = key_ == "name" || key_ == "id" || (key_ == "function" && depth_ == 1);
+  const bool name = key_ == "name" || key_ == "tool_name" || (key_ == "function" && depth_ == 1);
+  const bool text = name || key_ == "id";
   if (c == '"' && (text || arguments)) {
     decoder_ = JsonStringDecoder();
-    if (key_ == "name" || key_ == "function") name_.clear();
+    if (name) name_.clear();
     state_ = arguments ? State::kDecode : State::kText;
     return Step::kMore;
   }

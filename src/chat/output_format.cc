@@ -108,6 +108,14 @@ ToolFormat Bare(Kind kind) {
   return format;
 }
 
+ToolFormat Lfm2() {
+  ToolFormat format;
+  format.kind = Kind::kPythonic;
+  format.call_begin = "<|tool_call_start|>";
+  format.call_end = "<|tool_call_end|>";
+  return format;
+}
+
 ToolFormat Harmony() {
   ToolFormat format;
   format.kind = Kind::kHarmony;
@@ -131,6 +139,8 @@ constexpr NamedTools kTools[] = {
     {"kimi_k2", Kimi},
     {"minimax_m2", MiniMax},
     {"harmony", Harmony},
+    {"cohere", [] { return Json("<|START_ACTION|>", "<|END_ACTION|>"); }},
+    {"lfm2", Lfm2},
     {"granite", [] { return Json("<|tool_call|>", ""); }},
     {"functionary", [] { return Named("<function=", ">", "</function>"); }},
     {"functionary_v32", FunctionaryV32},
@@ -152,6 +162,7 @@ constexpr NamedReasoning kReasoning[] = {
     {"minimax_m2", "<think>", "</think>"},
     {"seed", "<seed:think>", "</seed:think>"},
     {"mistral", "[THINK]", "[/THINK]"},
+    {"cohere", "<|START_THINKING|>", "<|END_THINKING|>"},
     {"granite", "Here is my thought process:", "Here is my response:"},
 };
 

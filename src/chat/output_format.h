@@ -24,7 +24,7 @@ struct ToolFormat {
     kJson,      // call_begin {"name": ..., "arguments": ...} call_end, or an array of such objects
     kNamed,     // call_begin name [id_begin id] args_begin {...} call_end
     kXml,       // call_begin name name_end (param_begin key param_name_end value_begin value param_end)* call_end
-    kPythonic,  // [name(key=value, ...), ...]
+    kPythonic,  // call_begin [name(key=value, ...), ...] call_end
     kHarmony,   // GPT-OSS channels, which carry the reasoning too
   };
   Kind kind = Kind::kNone;
@@ -55,9 +55,9 @@ struct OutputFormat {
 };
 
 // Formats by name: for tools hermes, qwen3_coder, seed_oss, llama3_json, pythonic, mistral, mistral_json, deepseek_v3,
-// deepseek_v31, glm45, kimi_k2, minimax_m2, harmony, granite, functionary, functionary_v32; for reasoning think (also
-// called deepseek_r1, qwen3, glm45, kimi_k2, minimax_m2), seed, mistral, granite; and none for either. kNotFound lists
-// the names.
+// deepseek_v31, glm45, kimi_k2, minimax_m2, harmony, granite, cohere, lfm2, functionary, functionary_v32; for reasoning
+// think (also called deepseek_r1, qwen3, glm45, kimi_k2, minimax_m2), seed, mistral, cohere, granite; and none for
+// either. kNotFound lists the names.
 Result<ToolFormat> FindToolFormat(std::string_view name);
 Result<ReasoningFormat> FindReasoningFormat(std::string_view name);
 

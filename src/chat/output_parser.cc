@@ -135,7 +135,7 @@ void OutputParser::BeginCalls(std::string held, bool bare) {
       reader_ = MakeXmlReader(format_.tools, options_.tools, writer_, in_call_);
       break;
     default:
-      reader_ = MakePythonicReader(writer_);
+      reader_ = MakePythonicReader(format_.tools, writer_);
   }
 }
 

@@ -253,9 +253,10 @@ TEST(OutputParser, HoldsBackWithinTheBound) {
 // Random strings over each format's own markers: every split gives what the whole text gives.
 TEST(OutputParser, AnySplitGivesTheSame) {
   std::mt19937 random(99);
-  const char* const names[] = {"hermes",       "qwen3_coder",     "seed_oss",    "llama3_json", "pythonic", "mistral",
-                               "mistral_json", "glm45",           "kimi_k2",     "minimax_m2",  "harmony",  "granite",
-                               "functionary",  "functionary_v32", "deepseek_v3", "deepseek_v31"};
+  const char* const names[] = {"hermes",  "qwen3_coder",  "seed_oss",    "llama3_json",     "pythonic",
+                               "mistral", "mistral_json", "glm45",       "kimi_k2",         "minimax_m2",
+                               "harmony", "granite",      "functionary", "functionary_v32", "lfm2",
+                               "cohere",  "deepseek_v3",  "deepseek_v31"};
   for (const char* name : names) {
     const OutputFormat format = Format(name, "think");
     const ToolFormat& tools = format.tools;

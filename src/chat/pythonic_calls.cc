@@ -3,6 +3,7 @@
 
 #include "chat/call_readers.h"
 #include "chat/literal.h"
+#include "chat/marker_matcher.h"
 
 namespace millrace {
 namespace {
@@ -17,7 +18,9 @@ bool IsNameByte(char c) {
 
 class PythonicCalls : public CallReader {
  public:
-  explicit PythonicCalls(CallSink& sink) : sink_(sink) {}
+  PythonicCalls(const ToolFormat& format, CallSink& sink) : format_(format), sink_(sink) {
+    matcher_.Set({&format.call_end});
+  }
 
   Step Feed(char c) override {
     switch (state_) {
@@ -32,22 +35,31 @@ class PythonicCalls : public CallReader {
         return FeedKey(c);
       case State::kValue:
         return FeedValue(c);
+      case State::kTail: {
+        std::string ignored;
+        return matcher_.Feed(c, ignored) != nullptr ? Step::kLast : Step::kMore;
+      }
       case State::kAfterCall:
         break;
     }
     if (IsBlank(c)) return Step::kMore;
-    if (c == ']' && in_list_) return Step::kLast;
+    if (c == ']' && in_list_) return EndList();
     if (c != ',' && !(c == ';' && !in_list_)) return in_list_ ? Step::kBad : Step::kBefore;
     state_ = State::kName;
     return Step::kMore;
   }
 
  private:
-  enum class State : uint8_t { kStart, kName, kKey, kValue, kAfterCall };
+  enum class State : uint8_t { kStart, kName, kKey, kValue, kAfterCall, kTail };
+
+  Step EndList() {
+    state_ = State::kTail;
+    return format_.call_end.empty() ? Step::kLast : Step::kMore;
+  }
 
   Step FeedName(char c) {
     if (IsBlank(c) && name_.empty()) return Step::kMore;
-    if (c == ']' && name_.empty() && in_list_ && reported_) return Step::kLast;
+    if (c == ']' && name_.empty() && in_list_ && reported_) return EndList();
     if (c == '(' && !name_.empty()) {
       if (name_.ends_with(".call") && !in_list_) name_.resize(name_.size() - 5);
       if (name_.empty()) return Step::kBad;
@@ -114,6 +126,7 @@ class PythonicCalls : public CallReader {
     return Step::kMore;
   }
 
+  const ToolFormat& format_;
   CallSink& sink_;
   State state_ = State::kStart;
   bool in_list_ = false;
@@ -125,12 +138,13 @@ class PythonicCalls : public CallReader {
   char quote_ = 0;
   bool escaped_ = false;
   int depth_ = 0;
+  MarkerMatcher matcher_;
 };
 
 }  // namespace
 
-std::unique_ptr<CallReader> MakePythonicReader(CallSink& sink) {
-  return std::make_unique<PythonicCalls>(sink);
+std::unique_ptr<CallReader> MakePythonicReader(const ToolFormat& format, CallSink& sink) {
+  return std::make_unique<PythonicCalls>(format, sink);
 }
 
 }  // namespace millrace

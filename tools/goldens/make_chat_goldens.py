@@ -11,6 +11,7 @@ snippets.json       expressions and statements (chat_snippets.py) with their out
 "mutable": true marks an output that needs list.append, which the immutable sandbox refuses.
 """
 import datetime
+import functools
 import json
 import pathlib
 import sys
@@ -33,6 +34,7 @@ def fnv1a(data):
     return f"{h:016x}"
 
 
+@functools.lru_cache(maxsize=8)
 def compile_template(source, mutable):
     template = chat_template_utils._cached_compile_jinja_template(source)
     env = template.environment
