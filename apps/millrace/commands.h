@@ -20,6 +20,7 @@ void AddBenchCommand(CLI::App& app, int* exit_code);
 void AddSynthCommand(CLI::App& app, int* exit_code);
 void AddEvalCommand(CLI::App& app, int* exit_code);
 
+void AddGrammarCommand(CLI::App& app, int* exit_code);
 // Added last: completes what the app has by then.
 void AddCompletionCommand(CLI::App& app, int* exit_code);
 

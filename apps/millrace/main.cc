@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   millrace::AddBenchCommand(app, &exit_code);
   millrace::AddSynthCommand(app, &exit_code);
   millrace::AddEvalCommand(app, &exit_code);
+  millrace::AddGrammarCommand(app, &exit_code);
   millrace::AddCompletionCommand(app, &exit_code);
   try {
     app.parse(argc, argv);

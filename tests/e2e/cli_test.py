@@ -68,6 +68,21 @@ class Cli(unittest.TestCase):
             self.assertEqual(run(*arguments).returncode, 2, arguments)
         self.assertEqual(run("--help").returncode, 0)
 
+    def test_grammar_accepts_rejects_and_refuses(self):
+        with tempfile.TemporaryDirectory() as folder:
+            schema, text = pathlib.Path(folder, "s.json"), pathlib.Path(folder, "t.json")
+            schema.write_text('{"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}')
+            for instance, status in (('{"n": 7}', 0), ('{"n": 2}', 1), ('{}', 1)):
+                text.write_text(instance)
+                result = run("grammar", "--tokenizer", SYNTH, "--json-schema", str(schema), "--accept", str(text))
+                self.assertEqual(result.returncode, status, f"{instance}: {result.stderr}")
+            sampled = run("grammar", "--tokenizer", SYNTH, "--regex", "a{2,4}[xyz]", "--sample", "5")
+            self.assertEqual(sampled.returncode, 0, sampled.stderr)
+            schema.write_text('{"$dynamicRef": "#x"}')
+            refused = run("grammar", "--tokenizer", SYNTH, "--json-schema", str(schema), "--sample", "1")
+            self.assertEqual(refused.returncode, 3)
+            self.assertIn("$dynamicRef", refused.stderr)
+
     def test_completion_knows_commands_and_options(self):
         script = run("completion").stdout
         ask = 'COMP_WORDS=({}); COMP_CWORD={}; _millrace; echo "${{COMPREPLY[*]}}"'
