@@ -267,7 +267,7 @@ ToolFormat LearnCalls(const Prober& prober) {
   if (text.empty()) return {};
   if (text.find("<|channel|>") != std::string::npos) return FindToolFormat("harmony").value();
   // An empty reasoning block may stand before the calls.
-  for (const std::string_view tag : {"</think>", "</seed:think>", "[/THINK]"}) {
+  for (const std::string_view tag : {"</think>", "</seed:think>", "[/THINK]", "<|END_THINKING|>"}) {
     if (const size_t at = text.find(tag); at < text.find(kNameA)) text.erase(0, at + tag.size());
   }
   const size_t name = text.find(kNameA);
@@ -298,6 +298,10 @@ ToolFormat LearnCalls(const Prober& prober) {
 
 ToolFormat LearnTools(const Prober& prober) {
   ToolFormat format = LearnCalls(prober);
+  // An end-of-turn token right behind the last tag is not part of it.
+  for (std::string* end : {&format.call_end, &format.section_end}) {
+    if (const size_t next = end->find("><"); next != std::string::npos) end->resize(next + 1);
+  }
   return HoldsProbe(format) ? ToolFormat() : format;
 }
 

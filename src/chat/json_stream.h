@@ -54,9 +54,9 @@ class CallSink {
   ~CallSink() = default;
 };
 
-// Reads {"name": ..., "arguments": {...}, "id": ...}, in any order of keys, "parameters" for "arguments", arguments as
-// an object or as a string that holds one, and {"function": {...}} around them. Reports the call when its name is known
-// and its arguments begin.
+// Reads {"name": ..., "arguments": {...}, "id": ...}, in any order of keys, "parameters" for "arguments" and
+// "tool_name" for "name", arguments as an object or as a string that holds one, and {"function": {...}} around them.
+// Reports the call when its name is known and its arguments begin.
 class JsonCallReader {
  public:
   // With `needs_arguments`, an object that has a name but no arguments is not a call: {"name": "Bob"}.
