@@ -117,7 +117,7 @@ void AddedTokenMatcher::Split(std::string_view text, size_t offset, const Encode
       end += c.size;
     }
     if (begin > done) pieces->push_back({{static_cast<uint32_t>(done), static_cast<uint32_t>(begin)}, -1});
-    pieces->push_back({{static_cast<uint32_t>(begin), static_cast<uint32_t>(end)}, token->id});
+    pieces->push_back({{static_cast<uint32_t>(begin), static_cast<uint32_t>(end)}, token->id, token->normalized});
     done = end;
     at = std::max(at, end);
   }

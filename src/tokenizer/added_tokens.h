@@ -26,14 +26,15 @@ class AddedTokenMatcher {
  public:
   struct Piece {
     Span span;
-    TokenId id;  // -1: text between added tokens
+    TokenId id;               // -1: text between added tokens
+    bool normalized = false;  // AddedToken::normalized
   };
 
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
   bool empty() const { return tokens_.empty(); }
-  // Cuts `text`, which begins at `offset` of the whole text that options.untrusted speaks of, into pieces that cover it,
-  // none empty. O(text * longest token), and one look per byte where no token starts.
+  // Cuts `text`, which begins at `offset` of the whole text that options.untrusted speaks of, into pieces that cover
+  // it, none empty. O(text * longest token), and one look per byte where no token starts.
   void Split(std::string_view text, size_t offset, const EncodeOptions& options, std::vector<Piece>* pieces) const;
 
  private:

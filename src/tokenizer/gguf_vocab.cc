@@ -137,7 +137,7 @@ Result<std::unique_ptr<Tokenizer>> MakeBpe(const GgufVocab& vocab) {
   BpeOptions options;
   options.byte_level = info->byte_level;
   options.ignore_merges = info->ignore_merges;
-  options.unk_id = Valid(vocab.unk_id, vocab);
+  options.unk_id = ClaimUnknown(vocab.unk_id, &parts);
   options.byte_fallback = info->byte_level ? NoByteTokens() : TakeByteTokens(&parts.entries);
   if (info->nfc) parts.normalizers.push_back(NormalFormStep(NormalForm::kNfc));
   if (!info->byte_level) {
@@ -161,7 +161,7 @@ Result<std::unique_ptr<Tokenizer>> MakeSentencePieceBpe(const GgufVocab& vocab) 
   BpeOptions options;
   options.byte_level = false;
   options.byte_fallback = TakeByteTokens(&parts.entries);
-  options.unk_id = Valid(vocab.unk_id.value_or(0), vocab);
+  options.unk_id = ClaimUnknown(vocab.unk_id.value_or(0), &parts);
   SearchMetaspaceTokensNormalized(&parts.added);
   parts.model = SentencePieceBpe(parts.entries, vocab.scores, options);
   if (vocab.add_space_prefix.value_or(true)) {
@@ -178,7 +178,7 @@ Result<std::unique_ptr<Tokenizer>> MakeUnigram(const GgufVocab& vocab) {
   if (vocab.scores.empty()) return DataLoss("tokenizer.ggml.scores is missing, expected one score per token");
   TokenizerParts parts = CommonParts(vocab, {std::nullopt, 1, 2, false, true});
   UnigramOptions options;
-  options.unk_id = Valid(vocab.unk_id.value_or(2), vocab);
+  options.unk_id = ClaimUnknown(vocab.unk_id.value_or(2), &parts);
   options.byte_fallback = TakeByteTokens(&parts.entries);
   SearchMetaspaceTokensNormalized(&parts.added);
   parts.model = MakeUnigramModel(parts.entries, {vocab.scores.begin(), vocab.scores.end()}, options);
@@ -199,7 +199,7 @@ Result<std::unique_ptr<Tokenizer>> MakeUnigram(const GgufVocab& vocab) {
 Result<std::unique_ptr<Tokenizer>> MakeWordPiece(const GgufVocab& vocab) {
   TokenizerParts parts = CommonParts(vocab, {101, std::nullopt, 100, false, false});
   WordPieceOptions options;
-  const auto unk = Valid(vocab.unk_id.value_or(100), vocab);
+  const auto unk = ClaimUnknown(vocab.unk_id.value_or(100), &parts);
   if (!unk) return DataLoss("a WordPiece vocabulary needs tokenizer.ggml.unknown_token_id");
   options.unk_id = *unk;
   auto model = std::make_unique<WordPieceModel>(options);

@@ -130,6 +130,17 @@ std::string ApplyByGrapheme(const Charsmap& map, std::string_view text) {
   return out;
 }
 
+class Prepend final : public NormalizerStep {
+ public:
+  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
+  std::string Apply(std::string text, TextPosition position) const override {
+    return text.empty() || position.continues ? text : prefix_ + text;
+  }
+
+ private:
+  const std::string prefix_;
+};
+
 class SentencePieceNormalizer final : public NormalizerStep {
  public:
   SentencePieceNormalizer(Charsmap map, SentencePieceNormalizerOptions options)
@@ -232,7 +243,7 @@ std::unique_ptr<NormalizerStep> NmtStep() {
 }
 
 std::unique_ptr<NormalizerStep> PrependStep(std::string prefix) {
-  return MakeStep([prefix = std::move(prefix)](std::string text) { return text.empty() ? text : prefix + text; });
+  return std::make_unique<Prepend>(std::move(prefix));
 }
 
 std::unique_ptr<NormalizerStep> ReplaceStep(std::unique_ptr<Pattern> pattern, std::string content) {

@@ -17,6 +17,9 @@ namespace millrace {
 struct TextPosition {
   bool at_start = true;  // nothing stands before the piece
   bool at_end = true;    // nothing stands behind it
+  // An added token that is searched in normalized text stands before the piece, so the reference normalizes both as one
+  // text.
+  bool continues = false;
 };
 
 class NormalizerStep {
@@ -38,7 +41,7 @@ std::unique_ptr<NormalizerStep> BertStep(const BertNormalizerOptions& options);
 std::unique_ptr<NormalizerStep> StripStep(bool left, bool right);
 std::unique_ptr<NormalizerStep> StripAccentsStep();
 std::unique_ptr<NormalizerStep> NmtStep();
-// Puts `prefix` before every text that is not empty.
+// Puts `prefix` before every text that is not empty and continues no other.
 std::unique_ptr<NormalizerStep> PrependStep(std::string prefix);
 // Replaces every match of the pattern.
 std::unique_ptr<NormalizerStep> ReplaceStep(std::unique_ptr<Pattern> pattern, std::string content);

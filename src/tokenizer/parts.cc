@@ -36,6 +36,15 @@ bool IsEndText(std::string_view text) {
   return std::find(std::begin(kEndTexts), std::end(kEndTexts), text) != std::end(kEndTexts);
 }
 
+std::optional<TokenId> ClaimUnknown(std::optional<TokenId> id, TokenizerParts* parts) {
+  if (!id || *id < 0 || static_cast<size_t>(*id) >= parts->entries.size()) return std::nullopt;
+  VocabEntry& entry = parts->entries[static_cast<size_t>(*id)];
+  const bool ends = std::find(parts->end_ids.begin(), parts->end_ids.end(), *id) != parts->end_ids.end();
+  if (ends || id == parts->bos_id || id == parts->eos_id || IsEndText(entry.text)) return std::nullopt;
+  entry.kind = TokenKind::kUnknown;
+  return id;
+}
+
 std::array<TokenId, 256> TakeByteTokens(std::vector<VocabEntry>* entries) {
   std::array<TokenId, 256> ids;
   ids.fill(-1);

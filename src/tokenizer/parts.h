@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,10 @@ namespace millrace {
 
 // Whether published models end a turn or a text with this token.
 bool IsEndText(std::string_view text);
+
+// Makes `id` the unknown token. Nullopt when there is none, or when it is also BOS, EOS or another end: GPT-2's files
+// say so, but text that the vocabulary can't spell must not end a generation; it is left out instead.
+std::optional<TokenId> ClaimUnknown(std::optional<TokenId> id, TokenizerParts* parts);
 
 // Finds "<0x00>" ... "<0xFF>", makes them byte tokens and returns their ids; all -1, and nothing changed, when one is
 // missing.

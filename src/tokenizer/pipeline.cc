@@ -114,13 +114,15 @@ class Pipeline final : public Tokenizer {
                    WordCache* cache, std::vector<TokenId>* ids) const {
     std::vector<AddedTokenMatcher::Piece> pieces;
     raw_added_.Split(text, offset, options, &pieces);
+    bool continues = false;
     for (const auto& piece : pieces) {
       if (piece.id >= 0) {
         ids->push_back(piece.id);
+        continues = piece.normalized;
         continue;
       }
       const TextPosition at = {position.at_start && piece.span.begin == 0,
-                               position.at_end && piece.span.end == text.size()};
+                               position.at_end && piece.span.end == text.size(), continues};
       const std::string_view raw = text.substr(piece.span.begin, piece.span.end - piece.span.begin);
       if (normalizers_.empty()) {
         EncodeNormalized(raw, at.at_start, cache, ids);

@@ -154,6 +154,10 @@ Result<std::unique_ptr<Tokenizer>> LoadSentencePiece(std::string_view model_prot
     return id >= 0 && id < static_cast<int64_t>(proto.entries.size()) ? std::optional(static_cast<TokenId>(id))
                                                                       : std::nullopt;
   };
+  parts.bos_id = valid(proto.bos_id);
+  parts.eos_id = valid(proto.eos_id);
+  KeepEndIds(config, &parts);
+  const std::optional<TokenId> unk_id = ClaimUnknown(valid(proto.unk_id), &parts);
   std::array<TokenId, 256> byte_fallback;
   byte_fallback.fill(-1);
   if (proto.byte_fallback) byte_fallback = TakeByteTokens(&parts.entries);
@@ -161,12 +165,12 @@ Result<std::unique_ptr<Tokenizer>> LoadSentencePiece(std::string_view model_prot
     BpeOptions options;
     options.byte_level = false;
     options.fuse_unk = true;
-    options.unk_id = valid(proto.unk_id);
+    options.unk_id = unk_id;
     options.byte_fallback = byte_fallback;
     parts.model = SentencePieceBpe(parts.entries, proto.scores, options);
   } else {
     UnigramOptions options;
-    options.unk_id = valid(proto.unk_id);
+    options.unk_id = unk_id;
     options.byte_fallback = byte_fallback;
     parts.model = MakeUnigramModel(parts.entries, {proto.scores.begin(), proto.scores.end()}, options);
   }
@@ -181,9 +185,6 @@ Result<std::unique_ptr<Tokenizer>> LoadSentencePiece(std::string_view model_prot
   parts.normalizers.push_back(std::move(step));
   parts.replaces_each_invalid_byte = true;
   UnescapeMetaspace(&parts.entries);
-  parts.bos_id = valid(proto.bos_id);
-  parts.eos_id = valid(proto.eos_id);
-  KeepEndIds(config, &parts);
   if (config.add_bos.value_or(parts.bos_id.has_value()) && parts.bos_id) parts.prefix_ids = {*parts.bos_id};
   if (config.add_eos.value_or(false) && parts.eos_id) parts.suffix_ids = {*parts.eos_id};
   return BuildTokenizer(std::move(parts));

@@ -47,6 +47,7 @@ class Loader {
     RETURN_IF_ERROR(ReadSteps());
     RETURN_IF_ERROR(ReadVocab());
     RETURN_IF_ERROR(ReadAdded());
+    SetBosAndEos(config_, &parts_);
     MarkUnknown();
     const std::string_view type = ModelType(model_);
     if (type == "BPE") {
@@ -60,7 +61,6 @@ class Loader {
     }
     SetDecodedBytes();
     NormalizeAdded();
-    SetBosAndEos(config_, &parts_);
     return BuildTokenizer(std::move(parts_));
   }
 
@@ -117,7 +117,7 @@ class Loader {
     for (size_t i = 0; i < parts_.entries.size() && !unk_id_ && !text.empty(); ++i) {
       if (parts_.entries[i].text == text) unk_id_ = static_cast<TokenId>(i);
     }
-    if (unk_id_) parts_.entries[static_cast<size_t>(*unk_id_)].kind = TokenKind::kUnknown;
+    unk_id_ = ClaimUnknown(unk_id_, &parts_);
   }
 
   bool MayComeFromText(size_t i) const {
@@ -193,7 +193,7 @@ class Loader {
   }
 
   Status MakeWordPiece() {
-    if (!unk_id_) return DataLoss("the WordPiece model of tokenizer.json has no unk_token");
+    if (!unk_id_) return DataLoss("the WordPiece model of tokenizer.json has no unk_token of its own");
     const std::string prefix(JsonString(model_, "continuing_subword_prefix", "##"));
     WordPieceOptions options;
     options.unk_id = *unk_id_;
@@ -239,8 +239,9 @@ class Loader {
     parts_.first_token = decoder_.present ? decoder_.first_token : FirstToken::kDropOneSpace;
   }
 
-  // Normalized tokens are searched by their normalized text. A special one is also found as it is written: a chat
-  // template puts it behind other text, where the normalizer adds no prefix.
+  // Normalized tokens are searched by their normalized text; special ones in the text as given, where a normalizer's
+  // U+2581 is a space. Special ones are also found as they are written: a chat template puts them behind other text,
+  // where the normalizer adds no prefix.
   void NormalizeAdded() {
     std::vector<AddedToken> plain;
     for (AddedToken& token : parts_.added) {
@@ -248,7 +249,10 @@ class Loader {
       std::string text = token.content;
       for (const auto& step : parts_.normalizers) text = step->Apply(std::move(text), {});
       if (text == token.content || text.empty()) continue;
-      if (token.special) plain.push_back(token);
+      if (token.special) {
+        plain.push_back(token);
+        text = ReplaceStep(LiteralPattern(kMetaspace), " ")->Apply(std::move(text), {});
+      }
       token.content = std::move(text);
     }
     parts_.added.insert(parts_.added.end(), plain.begin(), plain.end());

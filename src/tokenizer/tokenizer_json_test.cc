@@ -107,6 +107,15 @@ INSTANTIATE_TEST_SUITE_P(
                "does not define"},
         Damage{R"({"decoder":{"type":"CTC"},"model":{}})", "decoder 'CTC'"}));
 
+// Found by fuzzing: the unknown token was also EOS, so that a letter ended the generation.
+TEST(LoadTokenizerJson, UnknownTextIsNeverAnEnd) {
+  const auto tokenizer = LoadTokenizerJson(
+      R"({"added_tokens":[{"id":0,"content":"</s>","special":true}],)"
+      R"("model":{"type":"BPE","unk_token":"</s>","vocab":{"</s>":0,"a":1},"merges":[]}})");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  EXPECT_THAT((*tokenizer)->Encode("aba"), ::testing::ElementsAre(1, 1));
+}
+
 TEST(LoadTokenizerJson, BoundsDepth) {
   const std::string deep = std::string(100, '[') + std::string(100, ']');
   EXPECT_EQ(LoadTokenizerJson(deep).status().code(), StatusCode::kOutOfRange);
