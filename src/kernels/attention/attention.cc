@@ -1,7 +1,6 @@
 #include "kernels/attention/attention.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -23,10 +22,13 @@ constexpr int64_t kMaxPartialFloats = 8 << 20;
 constexpr int64_t kUnitsPerThread = 4;
 constexpr int64_t kGrainsPerThread = 32;
 
-int TileQueries(int head_dim) { return std::min(kMaxTileQueries, kMaxTileFloats / PaddedHeadDim(head_dim) / 4 * 4); }
+int TileQueries(int head_dim) {
+  return std::min(kMaxTileQueries, kMaxTileFloats / PaddedHeadDim(head_dim) / 4 * 4);
+}
 
-// How one row is cut. A unit is (kv head, tile of queries, chunk of segments). A tile holds queries (token, head of the group) in that order; in a tree
-// a tile holds heads of one token. A row of one chunk folds its segments as they come, others leave them in `partial`.
+// How one row is cut. A unit is (kv head, tile of queries, chunk of segments). A tile holds queries (token, head of the
+// group) in that order; in a tree a tile holds heads of one token. A row of one chunk folds its segments as they come,
+// others leave them in `partial`.
 struct RowPlan {
   int64_t first_unit;
   int64_t partial;  // floats from the start of the partials; [kv head, tile, segment] records
@@ -53,7 +55,8 @@ struct Plan {
   int NumNew(int row) const { return args->batch->query_start[row + 1] - args->batch->query_start[row]; }
   int64_t RecordFloats(const RowPlan& row) const { return static_cast<int64_t>(row.tile_queries) * (padded + 2); }
   SegmentResult Partial(const RowPlan& row, int kv_head, int tile, int segment) const {
-    const int64_t index = (static_cast<int64_t>(kv_head) * row.num_tiles + tile) * row.num_segments + segment - row.first_segment;
+    const int64_t index =
+        (static_cast<int64_t>(kv_head) * row.num_tiles + tile) * row.num_segments + segment - row.first_segment;
     float* record = partials + row.partial + index * RecordFloats(row);
     return {record + row.tile_queries * padded, record + row.tile_queries * (padded + 1), record};
   }
@@ -68,7 +71,9 @@ bool IsTree(const AttentionBatch& batch, int row) {
 }
 
 // Work of one segment of a tile: reading K and V counts as much as four queries.
-int64_t SegmentCost(const RowPlan& row) { return row.tile_queries + 4; }
+int64_t SegmentCost(const RowPlan& row) {
+  return row.tile_queries + 4;
+}
 
 void PlanShapes(Plan& plan) {
   const AttentionArgs& args = *plan.args;
@@ -84,8 +89,8 @@ void PlanShapes(Plan& plan) {
     row.first_segment = first_slot / kSegmentSlots;
     row.num_segments = CeilDiv(context + num_new, kSegmentSlots) - row.first_segment;
     const int table_blocks = args.batch->table_start[r + 1] - args.batch->table_start[r];
-    CHECK(num_new == 0 || table_blocks >= CeilDiv(context + num_new, kKvBlockSlots), "row {} has {} blocks for {} slots", r,
-          table_blocks, context + num_new);
+    CHECK(num_new == 0 || table_blocks >= CeilDiv(context + num_new, kKvBlockSlots),
+          "row {} has {} blocks for {} slots", r, table_blocks, context + num_new);
   }
 }
 
@@ -103,7 +108,8 @@ void PlanUnits(Plan& plan, int64_t target) {
     plan.num_units += static_cast<int64_t>(kv_heads) * row.num_tiles * row.num_chunks;
     row.partial = plan.num_partial_floats;
     if (row.num_chunks > 1) {
-      plan.num_partial_floats += static_cast<int64_t>(kv_heads) * row.num_tiles * row.num_segments * plan.RecordFloats(row);
+      plan.num_partial_floats +=
+          static_cast<int64_t>(kv_heads) * row.num_tiles * row.num_segments * plan.RecordFloats(row);
     }
   }
 }
@@ -122,7 +128,7 @@ void MakeUnits(Plan& plan, int num_threads) {
 // The queries of one tile and what they see; made anew by every unit.
 struct Tile {
   int num_queries = 0;
-  int token[kMaxTileQueries];   // index into the step
+  int token[kMaxTileQueries];  // index into the step
   int head[kMaxTileQueries];
   int32_t lo[kMaxTileQueries];  // visible slots [lo, hi) of the sequence
   int32_t hi[kMaxTileQueries];
@@ -183,7 +189,8 @@ bool VisibleInSegment(const Tile& tile, int segment, int32_t* lo, int32_t* hi, i
 }
 
 // Parts of the blocks that hold slots [first, last) of a segment.
-void FindParts(const Plan& plan, int r, int kv_head, int segment, const TreeTail& tail, int first, int last, const std::byte** parts) {
+void FindParts(const Plan& plan, int r, int kv_head, int segment, const TreeTail& tail, int first, int last,
+               const std::byte** parts) {
   const AttentionArgs& args = *plan.args;
   const int32_t* table = args.batch->block_ids + args.batch->table_start[r];
   for (int b = first / kKvBlockSlots; b * kKvBlockSlots < last; ++b) {
@@ -200,7 +207,8 @@ void FindParts(const Plan& plan, int r, int kv_head, int segment, const TreeTail
 int RowOfUnit(const Plan& plan, int64_t unit) {
   const RowPlan* begin = plan.rows;
   const RowPlan* end = begin + plan.args->batch->num_rows;
-  const RowPlan* after = std::upper_bound(begin, end, unit, [](int64_t u, const RowPlan& row) { return u < row.first_unit; });
+  const RowPlan* after =
+      std::upper_bound(begin, end, unit, [](int64_t u, const RowPlan& row) { return u < row.first_unit; });
   return static_cast<int>(after - begin) - 1;
 }
 
@@ -218,7 +226,8 @@ UnitPlace PlaceOf(const Plan& plan, int64_t unit) {
   const int kv_heads = plan.args->kv.num_kv_heads;
   const int64_t index = unit - row.first_unit;
   return {r, static_cast<int>(index / row.num_chunks % kv_heads),
-          row.num_tiles - 1 - static_cast<int>(index / row.num_chunks / kv_heads), static_cast<int>(index % row.num_chunks)};
+          row.num_tiles - 1 - static_cast<int>(index / row.num_chunks / kv_heads),
+          static_cast<int>(index % row.num_chunks)};
 }
 
 // Parts that `unit` probably reads first, for prefetching.
@@ -268,17 +277,23 @@ void RunSegment(const Plan& plan, int r, int kv_head, int segment, Following fol
 void FinishTile(const Plan& plan, UnitScratch& scratch, const SegmentResult& running) {
   const AttentionArgs& args = *plan.args;
   const float* sinks[kMaxTileQueries];
+  const float* gates[kMaxTileQueries];
   float* out[kMaxTileQueries];
   for (int m = 0; m < scratch.tile.num_queries; ++m) {
-    sinks[m] = args.sinks + scratch.tile.head[m];
-    out[m] = args.out + scratch.tile.token[m] * args.out_stride + scratch.tile.head[m] * args.kv.head_dim;
+    const int64_t token = scratch.tile.token[m];
+    const int64_t offset = static_cast<int64_t>(scratch.tile.head[m]) * args.kv.head_dim;
+    if (args.sinks != nullptr) sinks[m] = args.sinks + scratch.tile.head[m];
+    if (args.out_gate != nullptr) gates[m] = args.out_gate + token * args.out_gate_stride + offset;
+    out[m] = args.out + token * args.out_stride + offset;
   }
-  plan.kernels->finish(running, scratch.tile.num_queries, args.kv.head_dim, args.sinks != nullptr ? sinks : nullptr, out);
-  if (args.out_gate == nullptr) return;
-  for (int m = 0; m < scratch.tile.num_queries; ++m) {
-    const float* gate = args.out_gate + scratch.tile.token[m] * args.out_gate_stride + scratch.tile.head[m] * args.kv.head_dim;
-    for (int d = 0; d < args.kv.head_dim; ++d) out[m][d] /= 1.0f + std::exp(-gate[d]);
-  }
+  FinishTask task;
+  task.running = running;
+  task.num_queries = scratch.tile.num_queries;
+  task.head_dim = args.kv.head_dim;
+  task.sinks = args.sinks != nullptr ? sinks : nullptr;
+  task.gates = args.out_gate != nullptr ? gates : nullptr;
+  task.out = out;
+  plan.kernels->finish(task);
 }
 
 void ResetRunning(const Plan& plan, UnitScratch& scratch) {
@@ -296,7 +311,8 @@ void RunUnit(const Plan& plan, int64_t unit, int64_t next_unit) {
   Tile& tile = scratch.tile;
   FillTile(plan, place.row, place.kv_head, place.tile, tile);
   PackTile(plan, scratch);
-  if (row.tree) scratch.tail.Build(plan.args->kv, plan.layout, *plan.args->batch, place.row, place.kv_head, tile.token[0]);
+  if (row.tree)
+    scratch.tail.Build(plan.args->kv, plan.layout, *plan.args->batch, place.row, place.kv_head, tile.token[0]);
 
   const int first_visible = *std::min_element(tile.lo, tile.lo + tile.num_queries) / kSegmentSlots;
   const int end_visible = CeilDiv(*std::max_element(tile.hi, tile.hi + tile.num_queries), kSegmentSlots);

@@ -1,7 +1,8 @@
 // attention_bench: time and read rate of attention for shapes of real models.
-//   attention_bench [isa [threads [word]]]      isa: avx512, avx2 or generic, default the best; word: only cases whose name or type has it
-// Prints per case the best of many runs: microseconds, GB/s of KV read (decode) and GFLOP/s of the two products (prefill), beside the
-// read bandwidth that the same process measures.
+//   attention_bench [isa [threads [word]]]      isa: avx512, avx2 or generic, default the best; word: only cases whose
+//   name or type has it
+// Prints per case the best of many runs: microseconds, GB/s of KV read (decode) and GFLOP/s of the two products
+// (prefill), beside the read bandwidth that the same process measures.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -16,7 +17,8 @@
 namespace millrace::kernels {
 namespace {
 
-// Seconds on a clock that other processes do not disturb where there is one: a lone thread's own time; otherwise the wall's.
+// Seconds on a clock that other processes do not disturb where there is one: a lone thread's own time; otherwise the
+// wall's.
 double Now(int num_threads) {
   timespec time;
   clock_gettime(num_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
@@ -57,7 +59,8 @@ void RunCase(const AttentionKernels& kernels, ThreadPool& pool, const Case& c, c
     const uint32_t bits = 0x3c003c00u ^ (static_cast<uint32_t>(rng()) & 0x83ff83ffu);
     std::memcpy(cache.data() + i, &bits, 4);
   }
-  std::vector<int32_t> query_start = {0}, context_len, table_start = {0}, ids(static_cast<size_t>(blocks_per_row) * c.rows);
+  std::vector<int32_t> query_start = {0}, context_len, table_start = {0},
+                       ids(static_cast<size_t>(blocks_per_row) * c.rows);
   std::iota(ids.begin(), ids.end(), 0);
   std::shuffle(ids.begin(), ids.end(), rng);
   for (int r = 0; r < c.rows; ++r) {
@@ -65,23 +68,38 @@ void RunCase(const AttentionKernels& kernels, ThreadPool& pool, const Case& c, c
     context_len.push_back(c.context);
     table_start.push_back(table_start.back() + blocks_per_row);
   }
-  const AttentionBatch batch{.num_rows = c.rows, .num_tokens = c.rows * c.num_new, .query_start = query_start.data(),
-                             .context_len = context_len.data(), .table_start = table_start.data(), .block_ids = ids.data()};
+  const AttentionBatch batch{.num_rows = c.rows,
+                             .num_tokens = c.rows * c.num_new,
+                             .query_start = query_start.data(),
+                             .context_len = context_len.data(),
+                             .table_start = table_start.data(),
+                             .block_ids = ids.data()};
   const int64_t width = static_cast<int64_t>(c.num_heads) * c.head_dim;
   std::vector<float> q(batch.num_tokens * width), out(q.size());
   for (float& v : q) v = static_cast<float>(rng() % 2001) / 1000.0f - 1.0f;
   Workspace workspace(*Buffer::Allocate(64 << 20));
   OpContext context{.pool = &pool, .workspace = &workspace};
-  AttentionArgs args{.q = q.data(), .q_stride = width, .num_heads = c.num_heads, .scale = 0.1f, .window = c.window,
-                     .kv = {.blocks = cache.data(), .block_bytes = layer_bytes * c.num_layers, .dtype = c.dtype,
-                            .num_kv_heads = c.num_kv_heads, .head_dim = c.head_dim},
-                     .batch = &batch, .out = out.data(), .out_stride = width};
-  const double seconds = BestSeconds(pool.num_threads(), [&] {
-    for (int layer = 0; layer < c.num_layers; ++layer) {
-      args.kv.layer_offset = layer * layer_bytes;
-      RunAttention(kernels, &context, args);
-    }
-  }) / c.num_layers;
+  AttentionArgs args{.q = q.data(),
+                     .q_stride = width,
+                     .num_heads = c.num_heads,
+                     .scale = 0.1f,
+                     .window = c.window,
+                     .kv = {.blocks = cache.data(),
+                            .block_bytes = layer_bytes * c.num_layers,
+                            .dtype = c.dtype,
+                            .num_kv_heads = c.num_kv_heads,
+                            .head_dim = c.head_dim},
+                     .batch = &batch,
+                     .out = out.data(),
+                     .out_stride = width};
+  const double seconds = BestSeconds(pool.num_threads(),
+                                     [&] {
+                                       for (int layer = 0; layer < c.num_layers; ++layer) {
+                                         args.kv.layer_offset = layer * layer_bytes;
+                                         RunAttention(kernels, &context, args);
+                                       }
+                                     }) /
+                         c.num_layers;
   double flops = 0, slots = 0;
   for (int j = 0; j < c.num_new; ++j) {
     const int visible = c.window > 0 ? std::min(c.window, c.context + j + 1) : c.context + j + 1;
@@ -90,8 +108,8 @@ void RunCase(const AttentionKernels& kernels, ThreadPool& pool, const Case& c, c
   }
   std::fflush(stdout);
   const double bytes = slots / kKvBlockSlots * static_cast<double>(layer_bytes) * c.rows;
-  std::printf("%-28s %-4s %10.1f us  %7.1f GB/s  %7.1f GFLOP/s\n", c.name, DTypeName(c.dtype), seconds * 1e6, bytes / seconds * 1e-9,
-              flops / seconds * 1e-9);
+  std::printf("%-28s %-4s %10.1f us  %7.1f GB/s  %7.1f GFLOP/s\n", c.name, DTypeName(c.dtype), seconds * 1e6,
+              bytes / seconds * 1e-9, flops / seconds * 1e-9);
 }
 
 // Read bandwidth of all threads over `bytes` bytes each.
@@ -139,4 +157,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace millrace::kernels
 
-int main(int argc, char** argv) { return millrace::kernels::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return millrace::kernels::Main(argc, argv);
+}

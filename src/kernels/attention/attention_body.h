@@ -1,11 +1,12 @@
 // Attention kernels in terms of simd/lanes.h; included by the ISA files alone.
 //
 // Scores: lanes are the 16 tokens of a block, one accumulator per (query, block) runs over the dims in ascending order.
-// Values: lanes are 16 dims, one accumulator per (query, 16 dims) runs over the tokens of the segment in ascending order.
-// Register tiles only group such chains, so their shape never changes a bit.
+// Values: lanes are 16 dims, one accumulator per (query, 16 dims) runs over the tokens of the segment in ascending
+// order. Register tiles only group such chains, so their shape never changes a bit.
 //
-// Decode reads memory at the rate of its prefetches: while the first queries of a tile score K, they ask for V of the same blocks, and while they add V
-// they ask for K of the next segment. Later queries find both in cache and prefetch what they read.
+// Decode reads memory at the rate of its prefetches: while the first queries of a tile score K, they ask for V of the
+// same blocks, and while they add V they ask for K of the next segment. Later queries find both in cache and prefetch
+// what they read.
 #pragma once
 
 #include <cstring>
@@ -25,8 +26,8 @@ constexpr int kQueryTile = 4;
 template <int kQ>
 constexpr int kWideTile = kAccumulators / kQ < 4 ? kAccumulators / kQ : 4;
 
-// How each cache type multiplies. A step is kGroup dims of 16 tokens (K) or kGroup tokens of 16 dims (V), kStepBytes in the cache; Elem is the
-// type of packed queries and probabilities.
+// How each cache type multiplies. A step is kGroup dims of 16 tokens (K) or kGroup tokens of 16 dims (V), kStepBytes in
+// the cache; Elem is the type of packed queries and probabilities.
 struct KvF32 {
   using Elem = float;
   using Acc = F32x16;
@@ -70,8 +71,8 @@ struct KvBf16 {
   static F32x16 ToFloat(Acc acc, int32_t) { return acc; }
 };
 
-// 15-bit queries and probabilities times 8-bit cache values, in int32. Cache values are unsigned, so a sum may wrap before its bias is taken away;
-// the difference is exact, since 512 * 127 * 32767 < 2^31.
+// 15-bit queries and probabilities times 8-bit cache values, in int32. Cache values are unsigned, so a sum may wrap
+// before its bias is taken away; the difference is exact, since 512 * 127 * 32767 < 2^31.
 struct KvI8 {
   using Elem = int16_t;
   using Acc = I32x16;
@@ -101,7 +102,9 @@ struct KvI8 {
 };
 
 // The largest magnitude of a packed query element, so that no int32 sum over head_dim products with 127 overflows.
-inline float QueryLimit(int head_dim) { return head_dim <= 512 ? 32767.0f : 29000.0f; }
+inline float QueryLimit(int head_dim) {
+  return head_dim <= 512 ? 32767.0f : 29000.0f;
+}
 
 template <typename Kv>
 void PackQuery(int head_dim, float scale, const float* q, typename Kv::Elem* out, float* factor, int32_t* bias) {
@@ -116,9 +119,12 @@ void PackQuery(int head_dim, float scale, const float* q, typename Kv::Elem* out
     }
   } else {
     F32x16 largest = ZeroF32();
+    F32x16 poison = ZeroF32();  // NaN when q has an infinity or NaN, which integers would lose
     for (int d = 0; d < head_dim; d += kLanes) {
       const int n = head_dim - d < kLanes ? head_dim - d : kLanes;
-      largest = Max(Abs(LoadPartF32(q + d, n)), largest);
+      const F32x16 v = LoadPartF32(q + d, n);
+      largest = Max(Abs(v), largest);
+      poison = Add(poison, Sub(v, v));
     }
     const float amax = ReduceMax(largest);
     const float limit = QueryLimit(head_dim);
@@ -129,7 +135,7 @@ void PackQuery(int head_dim, float scale, const float* q, typename Kv::Elem* out
       for (int i = 0; i < n; ++i) *bias += out[d + i];
     }
     *bias *= 128;
-    *factor = scale * kLog2E * (amax / limit);
+    *factor = scale * kLog2E * (amax / limit) + ReduceAdd(poison);
   }
 }
 
@@ -145,8 +151,8 @@ void PackAll(int head_dim, float scale, const float* const* q, int num_queries, 
 struct QueryScratch {
   alignas(64) float scores[kQueryTile][kSegmentSlots];
   alignas(64) float p[kQueryTile][kSegmentSlots];
-  float factor[kQueryTile];   // I8: unit of p
-  int32_t bias[kQueryTile];   // I8: 128 * sum of p
+  float factor[kQueryTile];  // I8: unit of p
+  int32_t bias[kQueryTile];  // I8: 128 * sum of p
 
   template <typename Kv>
   typename Kv::Elem* P(int query) {
@@ -206,8 +212,9 @@ struct SlotRange {
   int EndBlock() const { return (end + kKvBlockSlots - 1) / kKvBlockSlots; }
 };
 
-// result.acc[first_query + i][first_dim ..] = sum of p[i] V over the slots of the range, for kQ queries and kD registers of 16 dims (kHalf: 8 dims). Slots
-// from range.end on are not read as numbers: they may never have been written.
+// result.acc[first_query + i][first_dim ..] = sum of p[i] V over the slots of the range, for kQ queries and kD
+// registers of 16 dims (kHalf: 8 dims). Slots from range.end on are not read as numbers: they may never have been
+// written.
 template <typename Kv, int kQ, int kD, bool kHalf>
 void ValueTile(const SegmentTask& task, int first_query, int first_dim, SlotRange range, QueryScratch& scratch) {
   const int head_dim = task.layout->head_dim;
@@ -240,7 +247,8 @@ void ValueTile(const SegmentTask& task, int first_query, int first_dim, SlotRang
   for (int block = range.FirstBlock(); block < range.EndBlock(); ++block) {
     const std::byte* v = task.parts[block] + first_byte;
     const bool has_next = first_query == 0 && task.next_parts[block] != nullptr;
-    const int64_t ahead = has_next ? task.next_parts[block] + task.layout->k_tile - (task.parts[block] + task.layout->v_tile) : 0;
+    const int64_t ahead =
+        has_next ? task.next_parts[block] + task.layout->k_tile - (task.parts[block] + task.layout->v_tile) : 0;
     int slot = block * kKvBlockSlots;
     const int block_end = range.end - slot < kKvBlockSlots ? range.end : slot + kKvBlockSlots;
     for (; slot + Kv::kGroup <= block_end; slot += Kv::kGroup, v += row_bytes) {
@@ -279,7 +287,8 @@ float MaskedScores(const SegmentTask& task, int m, SlotRange range, float* score
     if constexpr (std::is_same_v<Kv, KvI8>) {
       score = Mul(score, LoadF32(reinterpret_cast<const float*>(task.parts[block] + task.layout->k_scales)));
     }
-    if (task.softcap > 0) score = Mul(Tanh(Mul(score, SetF32(1.0f / (task.softcap * kLog2E)))), SetF32(task.softcap * kLog2E));
+    if (task.softcap > 0)
+      score = Mul(Tanh(Mul(score, SetF32(1.0f / (task.softcap * kLog2E)))), SetF32(task.softcap * kLog2E));
     const LaneMask visible = VisibleLanes(task.lo[m], task.hi[m], block);
     if (visible != 0xffffu) score = Select(visible, score, minus_infinity);
     StoreF32(scores + block * kKvBlockSlots, score);
@@ -300,8 +309,10 @@ F32x16 StoreProbabilities(F32x16 p, typename Kv::Elem* out) {
   }
 }
 
-// I8: scores hold p times the V scale of its token; stores them in units of a 32767th of the largest, with *factor the unit.
-inline void QuantiseProbabilities(SlotRange range, const float* scores, float largest, int16_t* p, float* factor, int32_t* bias) {
+// I8: scores hold p times the V scale of its token; stores them in units of a 32767th of the largest, with *factor the
+// unit.
+inline void QuantiseProbabilities(SlotRange range, const float* scores, float largest, int16_t* p, float* factor,
+                                  int32_t* bias) {
   const F32x16 to_integer = SetF32(largest > 0 ? 32767.0f / largest : 0.0f);
   F32x16 total = ZeroF32();
   for (int block = range.FirstBlock(); block < range.EndBlock(); ++block) {
@@ -309,8 +320,10 @@ inline void QuantiseProbabilities(SlotRange range, const float* scores, float la
     StoreI16(p + block * kKvBlockSlots, rounded);
     total = Add(total, rounded);
   }
-  *factor = largest / 32767.0f;
-  *bias = static_cast<int32_t>(ReduceAdd(total)) * 128;
+  const float sum = ReduceAdd(total);
+  const bool finite = sum <= kSegmentSlots * 32767.0f;
+  *factor = finite ? largest / 32767.0f : std::numeric_limits<float>::quiet_NaN();
+  *bias = finite ? static_cast<int32_t>(sum) * 128 : 0;
 }
 
 // The softmax of query m, which is number i of the scratch: fills its p, max and sum.
@@ -362,7 +375,8 @@ void SegmentQueries(const SegmentTask& task, int first) {
   }
   QueryScratch scratch;
   int block = range.FirstBlock();
-  for (; block + kWideTile<kQ> <= range.EndBlock(); block += kWideTile<kQ>) ScoreTile<Kv, kQ, kWideTile<kQ>>(task, first, block, scratch);
+  for (; block + kWideTile<kQ> <= range.EndBlock(); block += kWideTile<kQ>)
+    ScoreTile<Kv, kQ, kWideTile<kQ>>(task, first, block, scratch);
   for (; block < range.EndBlock(); ++block) ScoreTile<Kv, kQ, 1>(task, first, block, scratch);
 
   for (int i = 0; i < kQ; ++i) SoftmaxRow<Kv>(task, first + i, i, range, scratch);
@@ -386,18 +400,25 @@ void SegmentOf(const SegmentTask& task) {
 
 void PackQueries(DType dtype, int head_dim, float scale, const float* const* q, int num_queries, PackedQueries* out) {
   switch (dtype) {
-    case DType::kBF16: return PackAll<KvBf16>(head_dim, scale, q, num_queries, out);
-    case DType::kI8: return PackAll<KvI8>(head_dim, scale, q, num_queries, out);
-    default: return PackAll<KvF32>(head_dim, scale, q, num_queries, out);
+    case DType::kBF16:
+      return PackAll<KvBf16>(head_dim, scale, q, num_queries, out);
+    case DType::kI8:
+      return PackAll<KvI8>(head_dim, scale, q, num_queries, out);
+    default:
+      return PackAll<KvF32>(head_dim, scale, q, num_queries, out);
   }
 }
 
 void Segment(const SegmentTask& task) {
   switch (task.dtype) {
-    case DType::kBF16: return SegmentOf<KvBf16>(task);
-    case DType::kF16: return SegmentOf<KvF16>(task);
-    case DType::kI8: return SegmentOf<KvI8>(task);
-    default: return SegmentOf<KvF32>(task);
+    case DType::kBF16:
+      return SegmentOf<KvBf16>(task);
+    case DType::kF16:
+      return SegmentOf<KvF16>(task);
+    case DType::kI8:
+      return SegmentOf<KvI8>(task);
+    default:
+      return SegmentOf<KvF32>(task);
   }
 }
 
@@ -433,12 +454,13 @@ void Fold(const SegmentResult& segment, int num_queries, int head_dim, const Seg
   }
 }
 
-void Finish(const SegmentResult& running, int num_queries, int head_dim, const float* const* sinks, float* const* out) {
-  const int stride = PaddedHeadDim(head_dim);
-  for (int m = 0; m < num_queries; ++m) {
+void Finish(const FinishTask& task) {
+  const SegmentResult& running = task.running;
+  const int stride = PaddedHeadDim(task.head_dim);
+  for (int m = 0; m < task.num_queries; ++m) {
     float factor = 1.0f / running.sum[m];
-    if (sinks != nullptr) {
-      const float sink[kLanes] = {*sinks[m] * kLog2E};
+    if (task.sinks != nullptr) {
+      const float sink[kLanes] = {*task.sinks[m] * kLog2E};
       float max[kLanes] = {running.max[m]};
       float keep[kLanes];
       float add[kLanes];
@@ -447,9 +469,11 @@ void Finish(const SegmentResult& running, int num_queries, int head_dim, const f
     }
     const float* acc = running.acc + static_cast<int64_t>(m) * stride;
     const F32x16 factor_lanes = SetF32(factor);
-    for (int d = 0; d < head_dim; d += kLanes) {
-      const int n = head_dim - d < kLanes ? head_dim - d : kLanes;
-      StorePartF32(out[m] + d, Mul(LoadF32(acc + d), factor_lanes), n);
+    for (int d = 0; d < task.head_dim; d += kLanes) {
+      const int n = task.head_dim - d < kLanes ? task.head_dim - d : kLanes;
+      F32x16 value = Mul(LoadF32(acc + d), factor_lanes);
+      if (task.gates != nullptr) value = Mul(value, Sigmoid(LoadPartF32(task.gates[m] + d, n)));
+      StorePartF32(task.out[m] + d, value, n);
     }
   }
 }

@@ -21,9 +21,15 @@ struct CacheReader {
     uint16_t half = 0;
     float value = 0;
     switch (kv.dtype) {
-      case DType::kF32: std::memcpy(&value, at, 4); return value;
-      case DType::kF16: std::memcpy(&half, at, 2); return F16ToF32(half);
-      case DType::kBF16: std::memcpy(&half, at, 2); return Bf16ToF32(half);
+      case DType::kF32:
+        std::memcpy(&value, at, 4);
+        return value;
+      case DType::kF16:
+        std::memcpy(&half, at, 2);
+        return F16ToF32(half);
+      case DType::kBF16:
+        std::memcpy(&half, at, 2);
+        return Bf16ToF32(half);
       default:
         std::memcpy(&value, part + scale_offset + (slot % kKvBlockSlots) * 4, 4);
         return (static_cast<int>(*at) - 128) * static_cast<double>(value);
@@ -55,7 +61,8 @@ std::vector<int> VisibleSlots(const AttentionArgs& args, int row, int j) {
   return slots;
 }
 
-void AttendHead(const AttentionArgs& args, const CacheReader& cache, const std::vector<int>& slots, int token, int head) {
+void AttendHead(const AttentionArgs& args, const CacheReader& cache, const std::vector<int>& slots, int token,
+                int head) {
   const int head_dim = args.kv.head_dim;
   const float* q = args.q + token * args.q_stride + head * head_dim;
   std::vector<double> scores(slots.size());
@@ -75,7 +82,9 @@ void AttendHead(const AttentionArgs& args, const CacheReader& cache, const std::
     for (int d = 0; d < head_dim; ++d) out[d] += p * cache.V(slots[i], d);
   }
   for (int d = 0; d < head_dim; ++d) {
-    args.out[token * args.out_stride + head * head_dim + d] = static_cast<float>(out[d] / sum);
+    const int64_t offset = static_cast<int64_t>(head) * head_dim + d;
+    if (args.out_gate != nullptr) out[d] /= 1 + std::exp(-args.out_gate[token * args.out_gate_stride + offset]);
+    args.out[token * args.out_stride + offset] = static_cast<float>(out[d] / sum);
   }
 }
 

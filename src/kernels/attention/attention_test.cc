@@ -40,11 +40,14 @@ std::vector<std::vector<float>> AttendRef(const TestShape& shape, const std::vec
   return out;
 }
 
-// Values are about 4 at most. F32: some hundred roundings. BF16: p loses 2^-9 of itself, both above and below the line. I8: q and p keep 15 bits.
-double Tolerance(DType dtype) { return dtype == DType::kBF16 ? 4.0 / 256 : dtype == DType::kI8 ? 1e-3 : 2e-5; }
+// Values are about 4 at most. F32: some hundred roundings. BF16: p loses 2^-9 of itself, both above and below the line.
+// I8: q and p keep 15 bits.
+double Tolerance(DType dtype) {
+  return dtype == DType::kBF16 ? 4.0 / 256 : dtype == DType::kI8 ? 1e-3 : 2e-5;
+}
 
-void ExpectNear(const std::vector<std::vector<float>>& actual, const std::vector<std::vector<float>>& expected, double tolerance,
-                const std::string& what) {
+void ExpectNear(const std::vector<std::vector<float>>& actual, const std::vector<std::vector<float>>& expected,
+                double tolerance, const std::string& what) {
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t t = 0; t < actual.size(); ++t) {
     for (size_t i = 0; i < actual[t].size(); ++i) {
@@ -54,8 +57,8 @@ void ExpectNear(const std::vector<std::vector<float>>& actual, const std::vector
 }
 
 std::string Describe(Isa isa, const TestShape& shape) {
-  return fmt::format("{} {} heads {}/{} dim {} window {} softcap {} sinks {}", IsaName(isa), DTypeName(shape.dtype), shape.num_heads,
-                     shape.num_kv_heads, shape.head_dim, shape.window, shape.softcap, shape.sinks);
+  return fmt::format("{} {} heads {}/{} dim {} window {} softcap {} sinks {}", IsaName(isa), DTypeName(shape.dtype),
+                     shape.num_heads, shape.num_kv_heads, shape.head_dim, shape.window, shape.softcap, shape.sinks);
 }
 
 TEST(KvLayout, EveryValueHasItsOwnBytes) {
@@ -85,6 +88,7 @@ TEST(Attention, MatchesTheReferenceOverOddShapes) {
       {.num_heads = 5, .num_kv_heads = 1, .head_dim = 72, .softcap = 3.0f},
       {.num_heads = 4, .num_kv_heads = 2, .head_dim = 80, .window = 20},
       {.num_heads = 4, .num_kv_heads = 1, .head_dim = 128, .sinks = true},
+      {.num_heads = 3, .num_kv_heads = 1, .head_dim = 24, .gate = true},
       {.num_heads = 2, .num_kv_heads = 2, .head_dim = 96, .window = 300, .softcap = 20.0f, .sinks = true},
       {.num_heads = 70, .num_kv_heads = 1, .head_dim = 32},
       {.num_heads = 16, .num_kv_heads = 1, .head_dim = 576},
@@ -96,7 +100,8 @@ TEST(Attention, MatchesTheReferenceOverOddShapes) {
       const TestSequence a(shape, 600, 1), b(shape, 33, 2), c(shape, 1, 3), d(shape, 272, 4);
       const std::vector<TestRow> rows = {{&a, 597, 600}, {&b, 0, 33}, {&c, 0, 1}, {&d, 271, 272}};
       const auto expected = AttendRef(shape, rows);
-      for (const Isa isa : AvailableIsas()) ExpectNear(Attend(isa, 2, shape, rows), expected, Tolerance(dtype), Describe(isa, shape));
+      for (const Isa isa : AvailableIsas())
+        ExpectNear(Attend(isa, 2, shape, rows), expected, Tolerance(dtype), Describe(isa, shape));
     }
   }
 }
@@ -110,7 +115,13 @@ class Equivalence : public testing::TestWithParam<std::tuple<Isa, DType>> {
   std::vector<TestShape> Shapes() const {
     const DType dtype = std::get<1>(GetParam());
     return {{.dtype = dtype, .num_heads = 8, .num_kv_heads = 2, .head_dim = 64},
-            {.dtype = dtype, .num_heads = 3, .num_kv_heads = 1, .head_dim = 40, .window = 37, .softcap = 5.0f, .sinks = true},
+            {.dtype = dtype,
+             .num_heads = 3,
+             .num_kv_heads = 1,
+             .head_dim = 40,
+             .window = 37,
+             .softcap = 5.0f,
+             .sinks = true},
             {.dtype = dtype, .num_heads = 2, .num_kv_heads = 2, .head_dim = 128, .window = 270}};
   }
 };
@@ -142,11 +153,13 @@ TEST_P(Equivalence, AloneBatchedChunkedAndThreadedGiveTheSameBits) {
 TEST_P(Equivalence, SplittingAcrossManyThreadsKeepsTheBits) {
   for (const TestShape& shape : Shapes()) {
     const TestSequence a(shape, 2100, 1);
-    EXPECT_EQ(Attend(isa(), 1, shape, {{&a, 2099, 2100}}), Attend(isa(), 7, shape, {{&a, 2099, 2100}})) << Describe(isa(), shape);
+    EXPECT_EQ(Attend(isa(), 1, shape, {{&a, 2099, 2100}}), Attend(isa(), 7, shape, {{&a, 2099, 2100}}))
+        << Describe(isa(), shape);
   }
 }
 
-// A tree of two branches over a context that ends just before a segment boundary: every path must give the bits of its plain sequence.
+// A tree of two branches over a context that ends just before a segment boundary: every path must give the bits of its
+// plain sequence.
 TEST_P(Equivalence, TreeBranchesGiveTheBitsOfTheirSequences) {
   for (const TestShape& shape : Shapes()) {
     for (const int context : {0, 5, 254, 256}) {
@@ -172,10 +185,29 @@ TEST_P(Equivalence, TreeBranchesGiveTheBitsOfTheirSequences) {
   }
 }
 
+// The engine ends a sequence whose logits are NaN, so a NaN may not get lost, and may not reach the tokens before it.
+TEST_P(Equivalence, NaNReachesTheTokensThatSeeItAndNoOthers) {
+  const TestShape shape{.dtype = std::get<1>(GetParam()), .num_heads = 4, .num_kv_heads = 2, .head_dim = 64};
+  const TestSequence clean(shape, 40, 1);
+  const auto expected = Attend(isa(), 2, shape, {{&clean, 30, 40}});
+  for (std::vector<float> TestSequence::*part : {&TestSequence::q, &TestSequence::k, &TestSequence::v}) {
+    TestSequence poisoned = clean;
+    std::vector<float>& values = poisoned.*part;
+    const size_t width = values.size() / 40;
+    values[35 * width + 3] = NAN;  // slot 35, first head
+    const auto actual = Attend(isa(), 2, shape, {{&poisoned, 30, 40}});
+    EXPECT_TRUE(std::isnan(actual[5][3]));
+    const auto before = Attend(isa(), 1, shape, {{&poisoned, 30, 35}});
+    for (int t = 0; t < 5; ++t) EXPECT_EQ(before[t], expected[t]);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Equivalence,
-                         testing::Combine(testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512), testing::ValuesIn(kCacheTypes)),
+                         testing::Combine(testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512),
+                                          testing::ValuesIn(kCacheTypes)),
                          [](const auto& info) {
-                           return std::string(IsaName(std::get<0>(info.param))) + "_" + DTypeName(std::get<1>(info.param));
+                           return std::string(IsaName(std::get<0>(info.param))) + "_" +
+                                  DTypeName(std::get<1>(info.param));
                          });
 
 TEST(Attention, TreesMatchTheReference) {

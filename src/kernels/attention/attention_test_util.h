@@ -1,4 +1,5 @@
-// A paged KV cache with random sequences for tests and benchmarks of attention. Everything that a sequence has not written is NaN.
+// A paged KV cache with random sequences for tests and benchmarks of attention. Everything that a sequence has not
+// written is NaN.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +23,7 @@ struct TestShape {
   int window = 0;
   float softcap = 0.0f;
   bool sinks = false;
+  bool gate = false;
 };
 
 // Keys, values and queries of one sequence in f32: slot s has k and v [kv_heads * head_dim], q [heads * head_dim].
@@ -44,7 +46,8 @@ struct TestSequence {
 };
 
 // Stores one head of one token, value by value.
-inline void StoreToken(const KvCacheView& kv, const KvLayout& layout, int block, int head, int lane, const float* k, const float* v) {
+inline void StoreToken(const KvCacheView& kv, const KvLayout& layout, int block, int head, int lane, const float* k,
+                       const float* v) {
   std::byte* part = KvHeadPart(kv, layout, block, head);
   const auto store = [&](const float* x, bool is_k) {
     float amax = 0;
@@ -53,12 +56,20 @@ inline void StoreToken(const KvCacheView& kv, const KvLayout& layout, int block,
       std::byte* at = part + (is_k ? layout.KOffset(lane, d) : layout.VOffset(lane, d));
       const uint16_t half = kv.dtype == DType::kBF16 ? F32ToBf16(x[d]) : F32ToF16(x[d]);
       switch (kv.dtype) {
-        case DType::kF32: std::memcpy(at, &x[d], 4); break;
-        case DType::kI8: *at = static_cast<std::byte>(static_cast<int>(std::nearbyintf(amax > 0 ? x[d] * (127.0f / amax) : 0.0f)) + 128); break;
-        default: std::memcpy(at, &half, 2);
+        case DType::kF32:
+          std::memcpy(at, &x[d], 4);
+          break;
+        case DType::kI8:
+          *at =
+              static_cast<std::byte>(static_cast<int>(std::nearbyintf(amax > 0 ? x[d] * (127.0f / amax) : 0.0f)) + 128);
+          break;
+        default:
+          std::memcpy(at, &half, 2);
       }
     }
-    const float scale = amax / 127.0f;
+    // As rope_kv_write: a head with a NaN has a NaN for its scale.
+    const bool finite = std::all_of(x, x + kv.head_dim, [](float value) { return std::isfinite(value); });
+    const float scale = finite ? amax / 127.0f : NAN;
     if (kv.dtype == DType::kI8) std::memcpy(part + (is_k ? layout.k_scales : layout.v_scales) + lane * 4, &scale, 4);
   };
   store(k, true);
@@ -82,8 +93,12 @@ class TestStep {
     const int64_t layer_bytes = KvLayerBytesCpu(shape.dtype, shape.num_kv_heads, shape.head_dim);
     pool_ = *Buffer::Allocate(num_blocks * 3 * layer_bytes);
     std::memset(pool_.data(), 0xff, static_cast<size_t>(pool_.size()));
-    kv_ = {.blocks = pool_.data(), .block_bytes = 3 * layer_bytes, .layer_offset = layer_bytes, .dtype = shape.dtype,
-           .num_kv_heads = shape.num_kv_heads, .head_dim = shape.head_dim};
+    kv_ = {.blocks = pool_.data(),
+           .block_bytes = 3 * layer_bytes,
+           .layer_offset = layer_bytes,
+           .dtype = shape.dtype,
+           .num_kv_heads = shape.num_kv_heads,
+           .head_dim = shape.head_dim};
     std::vector<int32_t> free_blocks(num_blocks);
     std::iota(free_blocks.begin(), free_blocks.end(), 0);
     std::mt19937_64 rng(seed);
@@ -95,9 +110,14 @@ class TestStep {
       tree = tree || !row.parent.empty();
     }
     for (int h = 0; h < shape.num_heads; ++h) sinks_.push_back(0.5f * static_cast<float>(h % 5) - 1.0f);
-    batch_ = {.num_rows = static_cast<int>(rows.size()), .num_tokens = query_start_.back(), .query_start = query_start_.data(),
-              .context_len = context_len_.data(), .positions = positions_.data(), .parent = tree ? parent_.data() : nullptr,
-              .table_start = table_start_.data(), .block_ids = block_ids_.data()};
+    batch_ = {.num_rows = static_cast<int>(rows.size()),
+              .num_tokens = query_start_.back(),
+              .query_start = query_start_.data(),
+              .context_len = context_len_.data(),
+              .positions = positions_.data(),
+              .parent = tree ? parent_.data() : nullptr,
+              .table_start = table_start_.data(),
+              .block_ids = block_ids_.data()};
     // One float more than the heads take, to catch kernels that ignore strides.
     stride_ = shape.num_heads * shape.head_dim + 1;
     out_.assign(static_cast<size_t>(batch_.num_tokens) * stride_, -7.0f);
@@ -105,15 +125,27 @@ class TestStep {
     size_t token = 0;
     for (const TestRow& row : rows) {
       for (int slot = row.begin; slot < row.end; ++slot, ++token) {
-        std::copy_n(row.sequence->q.data() + static_cast<size_t>(slot) * (stride_ - 1), stride_ - 1, q_.data() + token * stride_);
+        std::copy_n(row.sequence->q.data() + static_cast<size_t>(slot) * (stride_ - 1), stride_ - 1,
+                    q_.data() + token * stride_);
       }
     }
   }
 
   AttentionArgs Args() {
-    return {.q = q_.data(), .q_stride = stride_, .num_heads = shape_.num_heads, .scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim)),
-            .window = shape_.window, .softcap = shape_.softcap, .sinks = shape_.sinks ? sinks_.data() : nullptr, .kv = kv_,
-            .batch = &batch_, .out = out_.data(), .out_stride = stride_};
+    return {.q = q_.data(),
+            .q_stride = stride_,
+            .num_heads = shape_.num_heads,
+            .scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim)),
+            .window = shape_.window,
+            .softcap = shape_.softcap,
+            .sinks = shape_.sinks ? sinks_.data() : nullptr,
+            .kv = kv_,
+            .batch = &batch_,
+            // Any numbers of the right shape do as gates.
+            .out_gate = shape_.gate ? q_.data() : nullptr,
+            .out_gate_stride = stride_,
+            .out = out_.data(),
+            .out_stride = stride_};
   }
 
   // Output of one token of the step, [heads * head_dim].
@@ -138,8 +170,8 @@ class TestStep {
     for (int slot = first_block * kKvBlockSlots; slot < row.end; ++slot) {
       for (int head = 0; head < shape_.num_kv_heads; ++head) {
         const size_t at = static_cast<size_t>(slot) * width + head * shape_.head_dim;
-        StoreToken(kv_, layout_, block_ids_[table + slot / kKvBlockSlots], head, slot % kKvBlockSlots, row.sequence->k.data() + at,
-                   row.sequence->v.data() + at);
+        StoreToken(kv_, layout_, block_ids_[table + slot / kKvBlockSlots], head, slot % kKvBlockSlots,
+                   row.sequence->k.data() + at, row.sequence->v.data() + at);
       }
     }
     for (int j = 0; j < row.end - row.begin; ++j) {

@@ -10,11 +10,20 @@ KvLayout KvLayout::Make(DType dtype, int head_dim) {
   KvLayout layout;
   layout.head_dim = head_dim;
   switch (dtype) {
-    case DType::kF32: layout.group = 1, layout.elem_bytes = 4; break;
-    case DType::kF16: layout.group = 1, layout.elem_bytes = 2; break;
-    case DType::kBF16: layout.group = 2, layout.elem_bytes = 2; break;
-    case DType::kI8: layout.group = 4, layout.elem_bytes = 1; break;
-    default: CHECK(false, "no KV cache of type {}", DTypeName(dtype));
+    case DType::kF32:
+      layout.group = 1, layout.elem_bytes = 4;
+      break;
+    case DType::kF16:
+      layout.group = 1, layout.elem_bytes = 2;
+      break;
+    case DType::kBF16:
+      layout.group = 2, layout.elem_bytes = 2;
+      break;
+    case DType::kI8:
+      layout.group = 4, layout.elem_bytes = 1;
+      break;
+    default:
+      CHECK(false, "no KV cache of type {}", DTypeName(dtype));
   }
   const int64_t tile_bytes = static_cast<int64_t>(kKvBlockSlots) * head_dim * layout.elem_bytes;
   layout.v_tile = tile_bytes;
@@ -32,7 +41,8 @@ int64_t KvLayerBytesCpu(DType dtype, int num_kv_heads, int head_dim) {
   return num_kv_heads * KvLayout::Make(dtype, head_dim).head_bytes;
 }
 
-void CopyBlocksCpu(OpContext* context, std::byte* blocks, int64_t block_bytes, const int32_t* from, const int32_t* to, int64_t n) {
+void CopyBlocksCpu(OpContext* context, std::byte* blocks, int64_t block_bytes, const int32_t* from, const int32_t* to,
+                   int64_t n) {
   // A later pair may read what an earlier one wrote, so pairs go in order and the threads share each block.
   constexpr int64_t kPieceBytes = 64 << 10;
   for (int64_t i = 0; i < n; ++i) {

@@ -28,7 +28,8 @@ int TreeDepth(const AttentionBatch& batch, int row, int j) {
   return depth;
 }
 
-void TreeTail::Build(const KvCacheView& kv, const KvLayout& layout, const AttentionBatch& batch, int row, int kv_head, int token) {
+void TreeTail::Build(const KvCacheView& kv, const KvLayout& layout, const AttentionBatch& batch, int row, int kv_head,
+                     int token) {
   const int32_t* table = batch.block_ids + batch.table_start[row];
   const int32_t* parent = batch.parent + batch.query_start[row];
   const int context = batch.context_len[row];

@@ -36,7 +36,8 @@ void EmbedToken(const EmbedArgs& args, int64_t t, std::byte* scratch) {
 }  // namespace
 
 void EmbedCpu(OpContext* context, const EmbedArgs* args) {
-  const bool mapped = args->table->data != nullptr && (args->position_table == nullptr || args->position_table->data != nullptr);
+  const bool mapped =
+      args->table->data != nullptr && (args->position_table == nullptr || args->position_table->data != nullptr);
   if (mapped) {
     context->pool->ParallelFor(args->num_tokens, 8, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) EmbedToken(*args, t, nullptr);

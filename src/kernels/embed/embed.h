@@ -1,4 +1,5 @@
-// OpTable::embed: x[t] = table row of token_ids[t] * scale (+ position_table row of positions[t]), for every stored type.
+// OpTable::embed: x[t] = table row of token_ids[t] * scale (+ position_table row of positions[t]), for every stored
+// type.
 #pragma once
 
 #include "kernels/op_table.h"

@@ -17,8 +17,10 @@ struct StoredTable {
   std::vector<float> values;
   WeightRows rows;
 
-  StoredTable(DType dtype, int64_t num_rows, int64_t cols) : bytes(num_rows * RowBytes(dtype, cols)), values(num_rows * cols) {
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(static_cast<int>(i * 37 % 101) - 50) / 64.0f;
+  StoredTable(DType dtype, int64_t num_rows, int64_t cols)
+      : bytes(num_rows * RowBytes(dtype, cols)), values(num_rows * cols) {
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<float>(static_cast<int>(i * 37 % 101) - 50) / 64.0f;
     for (int64_t r = 0; r < num_rows; ++r) {
       std::byte* row = bytes.data() + r * RowBytes(dtype, cols);
       QuantizeRow(dtype, values.data() + r * cols, row, cols);
@@ -38,12 +40,18 @@ TEST(Embed, ScalesRowsOfEveryTypeAndAddsPositions) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ8_0, DType::kQ6_K}) {
     const StoredTable table(dtype, 5, cols);
     std::vector<float> x(ids.size() * cols);
-    EmbedArgs args{.table = &table.rows, .position_table = &position_table.rows, .token_ids = ids.data(),
-                   .positions = positions.data(), .num_tokens = static_cast<int64_t>(ids.size()), .scale = 1.25f, .x = x.data()};
+    EmbedArgs args{.table = &table.rows,
+                   .position_table = &position_table.rows,
+                   .token_ids = ids.data(),
+                   .positions = positions.data(),
+                   .num_tokens = static_cast<int64_t>(ids.size()),
+                   .scale = 1.25f,
+                   .x = x.data()};
     EmbedCpu(&context, &args);
     for (size_t t = 0; t < ids.size(); ++t) {
       for (int64_t i = 0; i < cols; ++i) {
-        ASSERT_EQ(x[t * cols + i], table.values[ids[t] * cols + i] * 1.25f + position_table.values[positions[t] * cols + i])
+        ASSERT_EQ(x[t * cols + i],
+                  table.values[ids[t] * cols + i] * 1.25f + position_table.values[positions[t] * cols + i])
             << DTypeName(dtype);
       }
     }

@@ -56,11 +56,12 @@ void RunGatedDelta(GatedDeltaKernel* kernel, OpContext* context, const GatedDelt
   CHECK_LE(args.value_head_dim, kMaxDeltaHeadDim);
   CHECK(args.conv_kernel >= 1 && args.conv_kernel <= kMaxConvKernel, "conv_kernel is {}", args.conv_kernel);
   CHECK_EQ(args.num_value_heads % args.num_key_heads, 0);
-  context->pool->ParallelFor(static_cast<int64_t>(args.num_rows) * args.num_value_heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      kernel(args, static_cast<int>(i / args.num_value_heads), static_cast<int>(i % args.num_value_heads));
-    }
-  });
+  context->pool->ParallelFor(
+      static_cast<int64_t>(args.num_rows) * args.num_value_heads, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          kernel(args, static_cast<int>(i / args.num_value_heads), static_cast<int>(i % args.num_value_heads));
+        }
+      });
   // Only now, since every head above reads it.
   context->pool->ParallelFor(args.num_rows, 4, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) UpdateConvState(args, static_cast<int>(row));

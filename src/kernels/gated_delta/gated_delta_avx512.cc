@@ -2,6 +2,8 @@
 
 namespace millrace::kernels {
 
-void GatedDeltaAvx512(const GatedDeltaArgs& args, int row, int head) { RunHead(args, row, head); }
+void GatedDeltaAvx512(const GatedDeltaArgs& args, int row, int head) {
+  RunHead(args, row, head);
+}
 
 }  // namespace millrace::kernels

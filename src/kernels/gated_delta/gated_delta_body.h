@@ -1,5 +1,5 @@
-// gated_delta in terms of simd/lanes.h; included by the ISA files alone. Lanes are value dims: every element of S^T k and S^T q is one chain
-// over the key dims in ascending order.
+// gated_delta in terms of simd/lanes.h; included by the ISA files alone. Lanes are value dims: every element of S^T k
+// and S^T q is one chain over the key dims in ascending order.
 #pragma once
 
 #include <math.h>
@@ -15,8 +15,8 @@ namespace {
 
 // A stretch of convolution channels whose inputs lie together: its weights by tap, and the inputs before this step.
 struct Channels {
-  int64_t input;         // offset in a qkvz row
-  int64_t channel;       // first channel
+  int64_t input;    // offset in a qkvz row
+  int64_t channel;  // first channel
   int count;
   float weight[kMaxConvKernel][kMaxDeltaHeadDim];
 
@@ -59,8 +59,8 @@ inline void ScaleInPlace(float* x, int n, float factor) {
 }
 
 // One token: S [key_dim, value_dim] and its output o [value_dim].
-inline void DeltaStep(const GatedDeltaArgs& args, const float* q, const float* k, const float* v, float decay, float beta, float* s,
-                      float* o) {
+inline void DeltaStep(const GatedDeltaArgs& args, const float* q, const float* k, const float* v, float decay,
+                      float beta, float* s, float* o) {
   const int value_dim = args.value_head_dim;
   constexpr int kVectors = 4;
   const F32x16 decays = SetF32(decay);
@@ -73,7 +73,8 @@ inline void DeltaStep(const GatedDeltaArgs& args, const float* q, const float* k
     for (int row = 0; row < args.key_head_dim; ++row) {
       const F32x16 key = SetF32(k[row]);
       const float* at = s + static_cast<int64_t>(row) * value_dim + d;
-      for (int i = 0; i < vectors; ++i) recalled[i] = Fma(LoadPartF32(at + i * 16, LanesAt(d + i * 16, value_dim)), key, recalled[i]);
+      for (int i = 0; i < vectors; ++i)
+        recalled[i] = Fma(LoadPartF32(at + i * 16, LanesAt(d + i * 16, value_dim)), key, recalled[i]);
     }
     for (int i = 0; i < vectors; ++i) {
       const F32x16 value = LoadPartF32(v + d + i * 16, LanesAt(d + i * 16, value_dim));
@@ -103,7 +104,9 @@ inline void GateOutput(const Norm& norm, const float* o, const float* z, int n, 
 }
 
 // As torch: linear above 20.
-inline float Softplus(float x) { return x > 20.0f ? x : ::log1pf(::expf(x)); }
+inline float Softplus(float x) {
+  return x > 20.0f ? x : ::log1pf(::expf(x));
+}
 
 inline void RunHead(const GatedDeltaArgs& args, int row, int head) {
   const DeltaOffsets at = OffsetsOf(args, head);

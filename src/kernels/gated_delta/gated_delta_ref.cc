@@ -9,7 +9,9 @@ namespace {
 
 using Vector = std::vector<double>;
 
-double Silu(double x) { return x / (1.0 + std::exp(-x)); }
+double Silu(double x) {
+  return x / (1.0 + std::exp(-x));
+}
 
 // All conv channels of new token j of a row.
 Vector Convolved(const GatedDeltaArgs& args, int row, int j) {

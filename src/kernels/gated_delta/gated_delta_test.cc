@@ -59,7 +59,8 @@ class Layer {
     std::vector<const float*> state_in;
     std::vector<float*> state_out;
     for (size_t i = 0; i < counts.size(); ++i) {
-      qkvz.insert(qkvz.end(), qkvz_[i].begin() + done_[i] * qkvz_stride_, qkvz_[i].begin() + (done_[i] + counts[i]) * qkvz_stride_);
+      qkvz.insert(qkvz.end(), qkvz_[i].begin() + done_[i] * qkvz_stride_,
+                  qkvz_[i].begin() + (done_[i] + counts[i]) * qkvz_stride_);
       ba.insert(ba.end(), ba_[i].begin() + done_[i] * ba_stride_, ba_[i].begin() + (done_[i] + counts[i]) * ba_stride_);
       query_start.push_back(query_start.back() + counts[i]);
       for (std::vector<float>& piece : states_[i]) {
@@ -127,11 +128,13 @@ TEST(GatedDelta, MatchesTheReference) {
       actual.Step({2, 2}, run);
       for (size_t i = 0; i < 2; ++i) {
         for (size_t j = 0; j < expected.out()[i].size(); ++j) {
-          ASSERT_NEAR(actual.out()[i][j], expected.out()[i][j], 5e-5f * (1 + std::fabs(expected.out()[i][j]))) << IsaName(isa) << j;
+          ASSERT_NEAR(actual.out()[i][j], expected.out()[i][j], 5e-5f * (1 + std::fabs(expected.out()[i][j])))
+              << IsaName(isa) << j;
         }
         for (size_t piece = 0; piece < expected.states()[i].size(); ++piece) {
           for (size_t j = 0; j < expected.states()[i][piece].size(); ++j) {
-            ASSERT_NEAR(actual.states()[i][piece][j], expected.states()[i][piece][j], 2e-6f) << IsaName(isa) << piece << " " << j;
+            ASSERT_NEAR(actual.states()[i][piece][j], expected.states()[i][piece][j], 2e-6f)
+                << IsaName(isa) << piece << " " << j;
           }
         }
       }
@@ -148,7 +151,8 @@ TEST(GatedDelta, ChunkingBatchingAndThreadsKeepTheBits) {
       const auto run_many = [&](const GatedDeltaArgs& args) { RunGatedDelta(GetGatedDeltaKernel(isa), &many, args); };
       Layer whole(shape, {12, 7}), chunked(shape, {12, 7}), separate(shape, {12, 7});
       whole.Step({12, 7}, run_many);
-      for (const std::vector<int>& counts : {std::vector<int>{1, 2}, {5, 1}, {1, 3}, {5, 1}}) chunked.Step(counts, run_many);
+      for (const std::vector<int>& counts : {std::vector<int>{1, 2}, {5, 1}, {1, 3}, {5, 1}})
+        chunked.Step(counts, run_many);
       separate.Step({12, 0}, run_alone);
       separate.Step({0, 7}, run_alone);
       EXPECT_EQ(whole.out(), chunked.out());

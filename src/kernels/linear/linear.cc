@@ -59,6 +59,7 @@ struct Product {
   const PackedMatrix* matrix = nullptr;
   const float* x = nullptr;
   int64_t x_stride = 0;
+  const int32_t* x_rows = nullptr;  // row of x for each token, or null: 0, 1, ...
   int64_t num_tokens = 0;
   Norm pre_norm;
   EpilogueArgs epilogue;  // what is the same for every tile
@@ -66,11 +67,14 @@ struct Product {
   int64_t out_stride = 0;
 };
 
-// One product at work: activations encoded for each segment.
+// One product at work: activations encoded for each segment, and its share of the units of a region.
 struct Job {
   Product product;
   EncodedRows encoded[kMaxEncodings];
   int num_encoded = 0;
+  int64_t num_panels = 0;
+  int64_t num_slabs = 1;
+  int64_t first_unit = 0;
 
   const EncodedRows& For(const MatrixSegment& segment) const {
     int i = 0;
@@ -106,7 +110,7 @@ void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
     args.num_blocks = rows.num_blocks;
     args.dst_stride = rows.group * rows.BlockBytes();
     for (int64_t t = begin; t < end; ++t) {
-      args.x = product.x + t * product.x_stride;
+      args.x = product.x + (product.x_rows == nullptr ? t : product.x_rows[t]) * product.x_stride;
       args.dst = rows.data + t / rows.group * rows.TileBytes() + t % rows.group * rows.BlockBytes();
       product.matrix->isa->prepare(args);
     }
@@ -167,30 +171,59 @@ void RunPanels(const Job& job, const MatrixSegment& segment, int64_t first, int6
   }
 }
 
-void Multiply(OpContext* context, const Product& product) {
+// Encodes the activations of a product and says how many units it makes.
+void Prepare(OpContext* context, const Product& product, int64_t num_products, int64_t first_unit, Job* job) {
   const PackedMatrix& matrix = *product.matrix;
-  Workspace::Scope scope(*context->workspace);
-  Job job;
-  job.product = product;
-  for (const MatrixSegment& segment : matrix.segments) Encode(context, &job, segment);
-
+  *job = Job();
+  job->product = product;
+  for (const MatrixSegment& segment : matrix.segments) Encode(context, job, segment);
   const size_t num_segments = matrix.gated ? 1 : matrix.segments.size();
-  int64_t num_panels = 0;
-  for (size_t s = 0; s < num_segments; ++s) num_panels += matrix.segments[s].num_panels;
+  for (size_t s = 0; s < num_segments; ++s) job->num_panels += matrix.segments[s].num_panels;
   // Few panels on many threads: cut the tokens too.
   const int64_t threads = context->pool == nullptr ? 1 : context->pool->num_threads();
-  const int64_t wanted = threads == 1 ? 1 : CeilDiv<int64_t>(8 * threads, num_panels);
-  const int64_t num_slabs = std::clamp<int64_t>(wanted, 1, job.encoded[0].num_tiles);
+  const int64_t wanted = threads == 1 ? 1 : CeilDiv<int64_t>(8 * threads, job->num_panels * num_products);
+  job->num_slabs = std::clamp<int64_t>(wanted, 1, job->encoded[0].num_tiles);
+  job->first_unit = first_unit;
+}
 
-  ForUnits(context->pool, num_panels * num_slabs, [&](int64_t begin, int64_t end) {
-    while (begin < end) {
-      const int64_t slab = begin / num_panels;
-      int64_t panel = begin % num_panels;
-      size_t s = 0;
-      while (panel >= matrix.segments[s].num_panels) panel -= matrix.segments[s++].num_panels;
-      const int64_t count = std::min(end - begin, matrix.segments[s].num_panels - panel);
-      RunPanels(job, matrix.segments[s], panel, panel + count, slab, num_slabs);
-      begin += count;
+// Units [begin, end) of one job.
+void RunUnits(const Job& job, int64_t begin, int64_t end) {
+  const PackedMatrix& matrix = *job.product.matrix;
+  while (begin < end) {
+    const int64_t slab = begin / job.num_panels;
+    int64_t panel = begin % job.num_panels;
+    size_t s = 0;
+    while (panel >= matrix.segments[s].num_panels) panel -= matrix.segments[s++].num_panels;
+    const int64_t count = std::min(end - begin, matrix.segments[s].num_panels - panel);
+    RunPanels(job, matrix.segments[s], panel, panel + count, slab, job.num_slabs);
+    begin += count;
+  }
+}
+
+void Multiply(OpContext* context, const Product& product) {
+  Workspace::Scope scope(*context->workspace);
+  Job job;
+  Prepare(context, product, 1, 0, &job);
+  ForUnits(context->pool, job.num_panels * job.num_slabs, [&](int64_t begin, int64_t end) { RunUnits(job, begin, end); });
+}
+
+// product_at(i) gives product i.
+template <typename ProductAt>
+void MultiplyGroup(OpContext* context, int num_products, const ProductAt& product_at) {
+  Workspace::Scope scope(*context->workspace);
+  Job* jobs = context->workspace->Take<Job>(num_products);
+  int64_t num_units = 0;
+  for (int i = 0; i < num_products; ++i) {
+    Prepare(context, product_at(i), num_products, num_units, &jobs[i]);
+    num_units += jobs[i].num_panels * jobs[i].num_slabs;
+  }
+  if (num_units == 0) return;
+  ForUnits(context->pool, num_units, [&](int64_t begin, int64_t end) {
+    const Job* job = std::upper_bound(jobs, jobs + num_products, begin, [](int64_t unit, const Job& j) { return unit < j.first_unit; }) - 1;
+    for (; begin < end; ++job) {
+      const int64_t job_end = std::min(end, job->first_unit + job->num_panels * job->num_slabs);
+      RunUnits(*job, begin - job->first_unit, job_end - job->first_unit);
+      begin = job_end;
     }
   });
 }
@@ -242,6 +275,36 @@ void ApplySoftcap(OpContext* context, const LinearArgs& args) {
   });
 }
 
+Product ProductOf(const LinearArgs& args) {
+  CHECK(!args.matrix->gated, "a gated matrix belongs to mlp_up");
+  Product product;
+  product.matrix = args.matrix;
+  product.x = args.x;
+  product.x_stride = args.x_stride;
+  product.num_tokens = args.num_tokens;
+  product.pre_norm = args.pre_norm;
+  product.epilogue.scale = args.scale;
+  product.epilogue.accumulate = args.accumulate;
+  product.out = args.out;
+  product.out_stride = args.out_stride;
+  return product;
+}
+
+Product ProductOf(const MlpUpArgs& args) {
+  CHECK(args.gated == args.matrix->gated, "the matrix was packed for another kind of MLP");
+  Product product;
+  product.matrix = args.matrix;
+  product.x = args.x;
+  product.x_stride = args.x_stride;
+  product.num_tokens = args.num_tokens;
+  product.pre_norm = args.pre_norm;
+  product.epilogue.activation = args.activation;
+  product.epilogue.swiglu_limit = args.swiglu_limit;
+  product.out = args.out;
+  product.out_stride = args.out_stride;
+  return product;
+}
+
 }  // namespace
 
 int64_t LinearWorkspaceBytes(const WorkspaceQuery* query) {
@@ -256,24 +319,15 @@ int64_t LinearWorkspaceBytes(const WorkspaceQuery* query) {
 
 void LinearCpu(OpContext* context, const LinearArgs* args) {
   if (args->num_tokens == 0) return;
-  CHECK(!args->matrix->gated, "a gated matrix belongs to mlp_up");
-  Product product;
-  product.matrix = args->matrix;
-  product.x = args->x;
-  product.x_stride = args->x_stride;
-  product.num_tokens = args->num_tokens;
-  product.pre_norm = args->pre_norm;
+  Product product = ProductOf(*args);
   if (args->post_norm.kind == NormKind::kNone) {
-    product.epilogue.scale = args->scale;
-    product.epilogue.accumulate = args->accumulate;
-    product.out = args->out;
-    product.out_stride = args->out_stride;
     Multiply(context, product);
     if (args->softcap > 0.0f) ApplySoftcap(context, *args);
     return;
   }
   CHECK(args->softcap == 0.0f, "softcap and post_norm exclude each other");
   Workspace::Scope scope(*context->workspace);
+  product.epilogue = EpilogueArgs();
   product.out_stride = RoundUp<int64_t>(args->matrix->rows, kPanelRows);
   product.out = context->workspace->Take<float>(args->num_tokens * product.out_stride);
   Multiply(context, product);
@@ -282,18 +336,32 @@ void LinearCpu(OpContext* context, const LinearArgs* args) {
 
 void MlpUpCpu(OpContext* context, const MlpUpArgs* args) {
   if (args->num_tokens == 0) return;
-  CHECK(args->gated == args->matrix->gated, "the matrix was packed for another kind of MLP");
-  Product product;
-  product.matrix = args->matrix;
-  product.x = args->x;
-  product.x_stride = args->x_stride;
-  product.num_tokens = args->num_tokens;
-  product.pre_norm = args->pre_norm;
-  product.epilogue.activation = args->activation;
-  product.epilogue.swiglu_limit = args->swiglu_limit;
-  product.out = args->out;
-  product.out_stride = args->out_stride;
-  Multiply(context, product);
+  Multiply(context, ProductOf(*args));
+}
+
+int64_t LinearGroupWorkspaceBytes(int64_t num_rows, int64_t cols, int num_products) {
+  // Three encodings at most, each rounded up to 64 bytes. Equal tiles waste less than a row per tile.
+  constexpr int64_t kBytesPerBlock = 128 + 64 + 48;
+  constexpr int64_t kBytesPerProduct = static_cast<int64_t>(sizeof(Job)) + kMaxEncodings * 64;
+  const int64_t padded_rows = num_rows + std::min<int64_t>(num_rows, num_products * kMaxTileTokens);
+  return padded_rows * PaddedBlocks(cols) * kBytesPerBlock + num_products * kBytesPerProduct + 64;
+}
+
+void LinearGroupCpu(OpContext* context, const LinearArgs* args, const int32_t* const* x_rows, int num_products) {
+  MultiplyGroup(context, num_products, [&](int i) {
+    CHECK(args[i].post_norm.kind == NormKind::kNone && args[i].softcap == 0.0f, "no post_norm or softcap in a group");
+    Product product = ProductOf(args[i]);
+    if (x_rows != nullptr) product.x_rows = x_rows[i];
+    return product;
+  });
+}
+
+void MlpUpGroupCpu(OpContext* context, const MlpUpArgs* args, const int32_t* const* x_rows, int num_products) {
+  MultiplyGroup(context, num_products, [&](int i) {
+    Product product = ProductOf(args[i]);
+    if (x_rows != nullptr) product.x_rows = x_rows[i];
+    return product;
+  });
 }
 
 }  // namespace millrace::kernels

@@ -27,6 +27,15 @@ int64_t LinearWorkspaceBytes(const WorkspaceQuery* query);
 void LinearCpu(OpContext* context, const LinearArgs* args);
 void MlpUpCpu(OpContext* context, const MlpUpArgs* args);
 
+// Products of several matrices with rows of one x in a single parallel region, for experts: element i is LinearCpu(args[i]) or
+// MlpUpCpu(args[i]) without softcap and post_norm, on rows x_rows[i][t] instead of t (x_rows, or an element of it, may be null). All matrices
+// have the same cols. Bits as from the single calls.
+void LinearGroupCpu(OpContext* context, const LinearArgs* args, const int32_t* const* x_rows, int num_products);
+void MlpUpGroupCpu(OpContext* context, const MlpUpArgs* args, const int32_t* const* x_rows, int num_products);
+
+// Workspace that a group takes at most, for products with num_rows rows of `cols` values altogether.
+int64_t LinearGroupWorkspaceBytes(int64_t num_rows, int64_t cols, int num_products);
+
 // The same products in double on dequantised weights, nothing quantised; the judge of every kernel.
 // out = scale * post_norm(W pre_norm(x) + bias) (+ out); matrix of `args` is ignored.
 void LinearRef(const WeightRows* parts, int num_parts, const float* bias, const LinearArgs* args);

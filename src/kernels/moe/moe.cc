@@ -13,7 +13,8 @@ namespace {
 
 constexpr int kMaxExpertsPerToken = 64;
 
-// Choice j of token t of the chunk has row `row[t * k + j]` in the outputs; rows [start[e], start[e + 1]) belong to expert e and to tokens `token`.
+// Choice j of token t of the chunk has row `row[t * k + j]` in the outputs; rows [start[e], start[e + 1]) belong to
+// expert e and to tokens `token`.
 struct Routing {
   int32_t* experts;  // [tokens, k]
   float* weights;    // [tokens, k]
@@ -43,33 +44,38 @@ void Project(OpContext* context, const Chunk& chunk, const PackedMatrix* matrix,
   LinearCpu(context, &linear);
 }
 
-// y = down(act(gate) * up) of norm(x) for n rows; inner is scratch [n, intermediate].
 struct Expert {
   const PackedMatrix* gate_up;
   const PackedMatrix* down;
   int64_t intermediate;
 };
-void RunExpert(OpContext* context, const MoeArgs& args, const Expert& expert, const float* x, int64_t n, float* inner, float* y) {
+
+// Products of one expert for n rows: inner [n, intermediate] = act(gate) * up of norm(x), y [n, hidden] = down of
+// inner.
+MlpUpArgs UpOf(const Chunk& chunk, const Expert& expert, int64_t n, float* inner) {
   MlpUpArgs up;
-  up.x = x;
-  up.x_stride = args.hidden;
+  up.x = chunk.x;
+  up.x_stride = chunk.args->hidden;
   up.num_tokens = n;
-  up.pre_norm = args.pre_norm;
+  up.pre_norm = chunk.args->pre_norm;
   up.matrix = expert.gate_up;
   up.gated = true;
-  up.activation = args.activation;
-  up.swiglu_limit = args.swiglu_limit;
+  up.activation = chunk.args->activation;
+  up.swiglu_limit = chunk.args->swiglu_limit;
   up.out = inner;
   up.out_stride = expert.intermediate;
-  MlpUpCpu(context, &up);
+  return up;
+}
+
+LinearArgs DownOf(const Chunk& chunk, const Expert& expert, int64_t n, const float* inner, float* y) {
   LinearArgs down;
   down.x = inner;
   down.x_stride = expert.intermediate;
   down.num_tokens = n;
   down.matrix = expert.down;
   down.out = y;
-  down.out_stride = args.hidden;
-  LinearCpu(context, &down);
+  down.out_stride = chunk.args->hidden;
+  return down;
 }
 
 Routing Route(OpContext* context, const Chunk& chunk) {
@@ -86,7 +92,8 @@ Routing Route(OpContext* context, const Chunk& chunk) {
   Project(context, chunk, args.router, args.num_experts, logits);
   const RouterRule rule{args.router_kind, args.norm_topk_prob, args.num_experts, k};
   context->pool->ParallelFor(chunk.num_tokens, 8, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) RouteToken(rule, logits + t * args.num_experts, routing.experts + t * k, routing.weights + t * k);
+    for (int64_t t = begin; t < end; ++t)
+      RouteToken(rule, logits + t * args.num_experts, routing.experts + t * k, routing.weights + t * k);
   });
 
   std::fill_n(routing.start, args.num_experts + 1, 0);
@@ -102,28 +109,28 @@ Routing Route(OpContext* context, const Chunk& chunk) {
   return routing;
 }
 
-// y [tokens * k, hidden], in the order of routing.row.
+// y [tokens * k, hidden], in the order of routing.row. Two regions for all experts: a product of few tokens is too
+// short to be one.
 void RunExperts(OpContext* context, const Chunk& chunk, const Routing& routing, float* y) {
   const MoeArgs& args = *chunk.args;
-  Workspace::Scope scope(*context->workspace);
-  float* gathered = context->workspace->Take<float>(chunk.num_tokens * args.hidden);
-  float* inner = context->workspace->Take<float>(chunk.num_tokens * args.intermediate);
+  Workspace& workspace = *context->workspace;
+  Workspace::Scope scope(workspace);
+  float* inner = workspace.Take<float>(chunk.NumChoices() * args.intermediate);
+  MlpUpArgs* up = workspace.Take<MlpUpArgs>(args.num_experts);
+  LinearArgs* down = workspace.Take<LinearArgs>(args.num_experts);
+  const int32_t** rows = workspace.Take<const int32_t*>(args.num_experts);
+  int num_used = 0;
   for (int e = 0; e < args.num_experts; ++e) {
     const int64_t first = routing.start[e];
     const int64_t n = routing.start[e + 1] - first;
     if (n == 0) continue;
-    const float* x = chunk.x + routing.token[first] * args.hidden;
-    if (n > 1) {
-      context->pool->ParallelFor(n, 16, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          std::memcpy(gathered + i * args.hidden, chunk.x + routing.token[first + i] * args.hidden,
-                      static_cast<size_t>(args.hidden) * sizeof(float));
-        }
-      });
-      x = gathered;
-    }
-    RunExpert(context, args, {args.gate_up[e], args.down[e], args.intermediate}, x, n, inner, y + first * args.hidden);
+    const Expert expert{args.gate_up[e], args.down[e], args.intermediate};
+    up[num_used] = UpOf(chunk, expert, n, inner + first * args.intermediate);
+    down[num_used] = DownOf(chunk, expert, n, inner + first * args.intermediate, y + first * args.hidden);
+    rows[num_used++] = routing.token + first;
   }
+  MlpUpGroupCpu(context, up, rows, num_used);
+  LinearGroupCpu(context, down, nullptr, num_used);
 }
 
 // The shared expert's outputs [tokens, hidden] and weights [tokens].
@@ -144,7 +151,11 @@ Shared RunShared(OpContext* context, const Chunk& chunk) {
   }
   Workspace::Scope scope(*context->workspace);
   float* inner = context->workspace->Take<float>(chunk.num_tokens * args.shared_intermediate);
-  RunExpert(context, args, {args.shared_gate_up, args.shared_down, args.shared_intermediate}, chunk.x, chunk.num_tokens, inner, shared.y);
+  const Expert expert{args.shared_gate_up, args.shared_down, args.shared_intermediate};
+  const MlpUpArgs up = UpOf(chunk, expert, chunk.num_tokens, inner);
+  MlpUpCpu(context, &up);
+  const LinearArgs down = DownOf(chunk, expert, chunk.num_tokens, inner, shared.y);
+  LinearCpu(context, &down);
   return shared;
 }
 
@@ -214,12 +225,17 @@ int64_t MoeWorkspaceBytes(const WorkspaceQuery& query) {
   const int64_t tokens = std::min(query.max_tokens, kMoeChunkTokens);
   const int64_t hidden = std::min(query.max_k, query.max_n);
   const int64_t choices = tokens * query.num_experts_per_tok;
-  const int64_t values = choices * (4 + hidden) + 2 * query.num_experts + tokens * (query.num_experts + 2 * hidden + 1) +
-                         2 * tokens * query.max_intermediate;
+  const int64_t values = choices * (4 + hidden + query.max_intermediate) + 2 * query.num_experts +
+                         tokens * (query.num_experts + hidden + 1 + query.max_intermediate);
+  const int64_t products = std::min<int64_t>(choices, query.num_experts);
+  const int64_t per_expert = sizeof(MlpUpArgs) + sizeof(LinearArgs) + sizeof(int32_t*);
+  const int64_t group =
+      LinearGroupWorkspaceBytes(choices, std::max(query.max_k, query.max_intermediate), static_cast<int>(products));
   constexpr int64_t kAlignment = 16 * 64;
-  WorkspaceQuery products = query;
-  products.max_tokens = tokens;
-  return values * static_cast<int64_t>(sizeof(float)) + kAlignment + LinearWorkspaceBytes(&products);
+  WorkspaceQuery single = query;
+  single.max_tokens = tokens;
+  return values * static_cast<int64_t>(sizeof(float)) + query.num_experts * per_expert + kAlignment +
+         std::max(group, LinearWorkspaceBytes(&single));
 }
 
 void MoeCpu(OpContext* context, const MoeArgs* args) {
@@ -227,7 +243,8 @@ void MoeCpu(OpContext* context, const MoeArgs* args) {
   CHECK(args->num_experts_per_tok >= 1 && args->num_experts_per_tok <= std::min(args->num_experts, kMaxExpertsPerToken),
         "{} of {} experts per token", args->num_experts_per_tok, args->num_experts);
   for (int64_t begin = 0; begin < args->num_tokens; begin += kMoeChunkTokens) {
-    RunChunk(combine, context, {args, args->x + begin * args->hidden, std::min(kMoeChunkTokens, args->num_tokens - begin)});
+    RunChunk(combine, context,
+             {args, args->x + begin * args->hidden, std::min(kMoeChunkTokens, args->num_tokens - begin)});
   }
 }
 

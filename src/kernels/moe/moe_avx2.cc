@@ -2,6 +2,8 @@
 
 namespace millrace::kernels {
 
-void CombineExpertsAvx2(const CombineTask& task) { CombineExperts(task); }
+void CombineExpertsAvx2(const CombineTask& task) {
+  CombineExperts(task);
+}
 
 }  // namespace millrace::kernels

@@ -12,7 +12,8 @@ inline void CombineExperts(const CombineTask& task) {
   for (int64_t i = 0; i < task.n; i += 16) {
     const int lanes = task.n - i < 16 ? static_cast<int>(task.n - i) : 16;
     F32x16 sum = ZeroF32();
-    for (int j = 0; j < task.num_outputs; ++j) sum = Fma(SetF32(task.weights[j]), LoadPartF32(task.y[j] + i, lanes), sum);
+    for (int j = 0; j < task.num_outputs; ++j)
+      sum = Fma(SetF32(task.weights[j]), LoadPartF32(task.y[j] + i, lanes), sum);
     StorePartF32(task.x + i, Fma(scale, sum, LoadPartF32(task.x + i, lanes)), lanes);
   }
 }

@@ -2,6 +2,8 @@
 
 namespace millrace::kernels {
 
-void CombineExpertsGeneric(const CombineTask& task) { CombineExperts(task); }
+void CombineExpertsGeneric(const CombineTask& task) {
+  CombineExperts(task);
+}
 
 }  // namespace millrace::kernels

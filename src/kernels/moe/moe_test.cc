@@ -66,10 +66,12 @@ class Layer {
       const int64_t half = rows / 2;
       const WeightRows whole{.dtype = dtype, .rows = rows, .cols = cols, .data = w.bytes.data()};
       const WeightRows gate{.dtype = dtype, .rows = half, .cols = cols, .data = w.bytes.data()};
-      const WeightRows up{.dtype = dtype, .rows = half, .cols = cols, .data = w.bytes.data() + half * RowBytes(dtype, cols)};
+      const WeightRows up{
+          .dtype = dtype, .rows = half, .cols = cols, .data = w.bytes.data() + half * RowBytes(dtype, cols)};
       const WeightRows pair[2] = {gate, up};
       ErrorText error;
-      PackedMatrix* matrix = PackMatrixCpu(SelectIsa().value(), nullptr, gated ? pair : &whole, gated ? 2 : 1, w.bias.data(), gated, &error);
+      PackedMatrix* matrix = PackMatrixCpu(SelectIsa().value(), nullptr, gated ? pair : &whole, gated ? 2 : 1,
+                                           w.bias.data(), gated, &error);
       CHECK(matrix != nullptr, "{}", error.text);
       packed_.push_back(matrix);
       return matrix;
@@ -105,9 +107,13 @@ class Layer {
   std::vector<float> Run(int threads, std::vector<float> x) const {
     ThreadPool pool(threads);
     const int64_t tokens = static_cast<int64_t>(x.size()) / config_.hidden;
-    const WorkspaceQuery query{.max_tokens = tokens, .max_rows = tokens, .max_k = std::max(config_.hidden, config_.intermediate),
-                               .max_n = std::max(config_.hidden, 2 * config_.intermediate), .max_intermediate = config_.intermediate,
-                               .num_experts = config_.num_experts, .num_experts_per_tok = config_.k};
+    const WorkspaceQuery query{.max_tokens = tokens,
+                               .max_rows = tokens,
+                               .max_k = std::max(config_.hidden, config_.intermediate),
+                               .max_n = std::max(config_.hidden, 2 * config_.intermediate),
+                               .max_intermediate = config_.intermediate,
+                               .num_experts = config_.num_experts,
+                               .num_experts_per_tok = config_.k};
     Workspace workspace(*Buffer::Allocate(MoeWorkspaceBytes(query)));
     OpContext context{.pool = &pool, .workspace = &workspace};
     MoeArgs args = args_;
@@ -118,7 +124,8 @@ class Layer {
   }
 
   std::vector<float> RunRef(std::vector<float> x) const {
-    for (int64_t t = 0; t < static_cast<int64_t>(x.size()) / config_.hidden; ++t) TokenRef(x.data() + t * config_.hidden);
+    for (int64_t t = 0; t < static_cast<int64_t>(x.size()) / config_.hidden; ++t)
+      TokenRef(x.data() + t * config_.hidden);
     return x;
   }
 
@@ -126,7 +133,8 @@ class Layer {
   std::vector<double> ExpertRef(const Weights& gate_up, const Weights& down, const std::vector<double>& x) const {
     const std::vector<double> both = gate_up.Apply(x);
     std::vector<double> inner(config_.intermediate);
-    for (int64_t i = 0; i < config_.intermediate; ++i) inner[i] = both[i] / (1 + std::exp(-both[i])) * both[config_.intermediate + i];
+    for (int64_t i = 0; i < config_.intermediate; ++i)
+      inner[i] = both[i] / (1 + std::exp(-both[i])) * both[config_.intermediate + i];
     return down.Apply(inner);
   }
 
@@ -150,11 +158,13 @@ class Layer {
       for (int64_t i = 0; i < config_.hidden; ++i) sum[i] += weight * y[i];
     };
     for (int j = 0; j < config_.k; ++j) {
-      add(std::exp(logits[order[j]]) / divisor, ExpertRef(weights_[1 + 2 * order[j]], weights_[2 + 2 * order[j]], normed));
+      add(std::exp(logits[order[j]]) / divisor,
+          ExpertRef(weights_[1 + 2 * order[j]], weights_[2 + 2 * order[j]], normed));
     }
     if (config_.shared) {
       const size_t first = 1 + 2 * config_.num_experts;
-      add(1 / (1 + std::exp(-weights_[first + 2].Apply(normed)[0])), ExpertRef(weights_[first], weights_[first + 1], normed));
+      add(1 / (1 + std::exp(-weights_[first + 2].Apply(normed)[0])),
+          ExpertRef(weights_[first], weights_[first + 1], normed));
     }
     for (int64_t i = 0; i < config_.hidden; ++i) x[i] = static_cast<float>(x[i] + config_.scale * sum[i]);
   }
@@ -176,8 +186,9 @@ std::vector<float> Tokens(int64_t tokens, int64_t hidden) {
 }
 
 TEST(Moe, MatchesTheReferenceForEveryRouter) {
-  for (const Config& config : {Config{}, Config{.norm_topk_prob = false, .shared = true, .scale = 0.5f},
-                               Config{.router = RouterKind::kTopKSoftmax, .num_experts = 5, .k = 4}, Config{.num_experts = 3, .k = 3}}) {
+  for (const Config& config :
+       {Config{}, Config{.norm_topk_prob = false, .shared = true, .scale = 0.5f},
+        Config{.router = RouterKind::kTopKSoftmax, .num_experts = 5, .k = 4}, Config{.num_experts = 3, .k = 3}}) {
     const Layer layer(config);
     const std::vector<float> x = Tokens(23, config.hidden);
     const std::vector<float> expected = layer.RunRef(x);

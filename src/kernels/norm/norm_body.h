@@ -1,5 +1,5 @@
-// NormRow in terms of simd/lanes.h; included by ISA files alone. Sums run over four accumulators of sixteen lanes, vector i into accumulator
-// i mod 4, then (0 + 1) + (2 + 3), then over lanes.
+// NormRow in terms of simd/lanes.h; included by ISA files alone. Sums run over four accumulators of sixteen lanes,
+// vector i into accumulator i mod 4, then (0 + 1) + (2 + 3), then over lanes.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,9 @@
 namespace millrace::kernels {
 namespace {
 
-inline int LanesAt(int64_t i, int64_t n) { return n - i < 16 ? static_cast<int>(n - i) : 16; }
+inline int LanesAt(int64_t i, int64_t n) {
+  return n - i < 16 ? static_cast<int>(n - i) : 16;
+}
 
 // The sum over x [n] of term(x), where the lanes beyond n are given to `term` as zero and must come back as zero.
 template <typename Term>

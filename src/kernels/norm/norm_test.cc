@@ -1,9 +1,9 @@
-#include "kernels/norm/norm_kernels.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
+
+#include "kernels/norm/norm_kernels.h"
 
 namespace millrace::kernels {
 namespace {
@@ -46,7 +46,8 @@ TEST(NormRow, LayerMatchesItsFormula) {
     for (const float v : x) variance += (v - mean) * (v - mean);
     const double inverse = 1.0 / std::sqrt(variance / n + 1e-5);
     for (NormRowKernel* kernel : Kernels()) {
-      kernel({.kind = NormKind::kLayer, .weight = weight.data(), .bias = bias.data(), .eps = 1e-5f}, 0, x.data(), n, y.data());
+      kernel({.kind = NormKind::kLayer, .weight = weight.data(), .bias = bias.data(), .eps = 1e-5f}, 0, x.data(), n,
+             y.data());
       for (int i = 0; i < n; ++i) EXPECT_NEAR(y[i], (x[i] - mean) * inverse * 0.5 + 2.0, 3e-6) << n << " " << i;
     }
   }

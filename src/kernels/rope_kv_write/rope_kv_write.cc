@@ -19,7 +19,8 @@ void RunRopeKvWrite(RopeKvWriteKernel* kernel, OpContext* context, const RopeKvW
   const KvLayout layout = KvLayout::Make(args.kv.dtype, args.kv.head_dim);
   CHECK(args.rotary_dim >= 0 && args.rotary_dim % 2 == 0 && args.rotary_dim <= args.kv.head_dim, "rotary_dim is {}",
         args.rotary_dim);
-  // The first token of each block of a row does the whole block: V keeps neighbouring tokens in one word, which must have one writer.
+  // The first token of each block of a row does the whole block: V keeps neighbouring tokens in one word, which must
+  // have one writer.
   context->pool->ParallelFor(batch.num_tokens, 1, [&](int64_t first, int64_t last) {
     for (int t = static_cast<int>(first); t < last; ++t) {
       const int32_t* starts = batch.query_start;

@@ -10,8 +10,8 @@
 namespace millrace::kernels {
 namespace {
 
-// Cosines and sines of one token, in the order in which the lanes want them: [rotary_dim / 2] for halves; for interleaved pairs both elements of a pair
-// have their own, the sine of the first negated.
+// Cosines and sines of one token, in the order in which the lanes want them: [rotary_dim / 2] for halves; for
+// interleaved pairs both elements of a pair have their own, the sine of the first negated.
 struct Rotation {
   float cosine[kMaxHeadDim];
   float sine[kMaxHeadDim];
@@ -55,7 +55,8 @@ inline void RotatePairs(float* x, int rotary_dim, const Rotation& rotation) {
   }
 }
 
-inline void PrepareHeads(const RopeKvWriteArgs& args, const Norm& norm, int num_heads, const Rotation& rotation, float* heads) {
+inline void PrepareHeads(const RopeKvWriteArgs& args, const Norm& norm, int num_heads, const Rotation& rotation,
+                         float* heads) {
   const int head_dim = args.kv.head_dim;
   const bool has_norm = norm.kind != NormKind::kNone;
   if (has_norm && args.norm_whole_row) NormRowBody(norm, 0, heads, static_cast<int64_t>(num_heads) * head_dim, heads);
@@ -79,10 +80,15 @@ struct EncodedHead {
 
 inline void EncodeI8(const float* x, int head_dim, EncodedHead& out) {
   F32x16 largest = ZeroF32();
-  for (int d = 0; d < head_dim; d += 16) largest = Max(Abs(LoadPartF32(x + d, LanesAt(d, head_dim))), largest);
+  F32x16 poison = ZeroF32();  // NaN when x has an infinity or NaN: then the scale says so
+  for (int d = 0; d < head_dim; d += 16) {
+    const F32x16 v = LoadPartF32(x + d, LanesAt(d, head_dim));
+    largest = Max(Abs(v), largest);
+    poison = Add(poison, Sub(v, v));
+  }
   const float amax = ReduceMax(largest);
   const F32x16 inverse = SetF32(amax > 0 ? 127.0f / amax : 0.0f);
-  out.scale = amax / 127.0f;
+  out.scale = amax / 127.0f + ReduceAdd(poison);
   for (int d = 0; d < head_dim; d += 16) {
     const int n = LanesAt(d, head_dim);
     int16_t rounded[16];
@@ -156,7 +162,8 @@ inline void RopeKvWriteTokens(const RopeKvWriteArgs& args, const KvLayout& layou
     float* k = q + static_cast<int64_t>(args.num_heads) * head_dim;
     const float* v = k + static_cast<int64_t>(args.kv.num_kv_heads) * head_dim;
     if (args.cos_sin != nullptr) {
-      FillRotation(args.cos_sin + static_cast<int64_t>(t) * args.rotary_dim, args.rotary_dim, args.rope_interleaved, rotation);
+      FillRotation(args.cos_sin + static_cast<int64_t>(t) * args.rotary_dim, args.rotary_dim, args.rope_interleaved,
+                   rotation);
     }
     PrepareHeads(args, args.q_norm, args.num_heads, rotation, q);
     PrepareHeads(args, args.k_norm, args.kv.num_kv_heads, rotation, k);

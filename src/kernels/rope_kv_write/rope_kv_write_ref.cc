@@ -17,7 +17,8 @@ void NormHeads(const Norm& norm, std::vector<double>& x, size_t begin, size_t n)
   }
   for (size_t i = 0; i < n; ++i) square += (x[begin + i] - mean) * (x[begin + i] - mean) / static_cast<double>(n);
   for (size_t i = 0; i < n; ++i) {
-    x[begin + i] = (x[begin + i] - mean) / std::sqrt(square + norm.eps) * norm.weight[i] + (norm.bias != nullptr ? norm.bias[i] : 0.0f);
+    x[begin + i] = (x[begin + i] - mean) / std::sqrt(square + norm.eps) * norm.weight[i] +
+                   (norm.bias != nullptr ? norm.bias[i] : 0.0f);
   }
 }
 
@@ -41,7 +42,8 @@ void Prepare(const RopeKvWriteArgs& args, const Norm& norm, float* heads, int nu
 }
 
 template <typename OffsetFn>
-void WriteHead(DType dtype, const float* x, int head_dim, std::byte* part, int64_t scale_offset, const OffsetFn& offset) {
+void WriteHead(DType dtype, const float* x, int head_dim, std::byte* part, int64_t scale_offset,
+               const OffsetFn& offset) {
   float amax = 0;
   for (int d = 0; d < head_dim; ++d) amax = std::max(amax, std::fabs(x[d]));
   const float scale = amax / 127.0f;
@@ -78,8 +80,10 @@ void RopeKvWriteRef(const RopeKvWriteArgs& args) {
       const int lane = slot % kKvBlockSlots;
       for (int h = 0; h < args.kv.num_kv_heads; ++h) {
         std::byte* part = KvHeadPart(args.kv, layout, block, h);
-        WriteHead(args.kv.dtype, k + h * head_dim, head_dim, part, layout.k_scales + lane * 4, [&](int d) { return layout.KOffset(lane, d); });
-        WriteHead(args.kv.dtype, v + h * head_dim, head_dim, part, layout.v_scales + lane * 4, [&](int d) { return layout.VOffset(lane, d); });
+        WriteHead(args.kv.dtype, k + h * head_dim, head_dim, part, layout.k_scales + lane * 4,
+                  [&](int d) { return layout.KOffset(lane, d); });
+        WriteHead(args.kv.dtype, v + h * head_dim, head_dim, part, layout.v_scales + lane * 4,
+                  [&](int d) { return layout.VOffset(lane, d); });
       }
     }
   }

@@ -42,23 +42,39 @@ class Step {
     q_weight_ = random(c.num_heads * c.head_dim);
     k_weight_ = random(c.num_kv_heads * c.head_dim);
     std::vector<float> inv_freq(c.rotary_dim / 2);
-    for (size_t i = 0; i < inv_freq.size(); ++i) inv_freq[i] = std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.rotary_dim));
+    for (size_t i = 0; i < inv_freq.size(); ++i)
+      inv_freq[i] = std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.rotary_dim));
     std::vector<int32_t> positions;
     for (int row = 0; row < 3; ++row) {
-      for (int t = query_start_[row]; t < query_start_[row + 1]; ++t) positions.push_back(context_len_[row] + t - query_start_[row]);
+      for (int t = query_start_[row]; t < query_start_[row + 1]; ++t)
+        positions.push_back(context_len_[row] + t - query_start_[row]);
     }
     cos_sin_.resize(positions.size() * c.rotary_dim);
-    FillCosSin(inv_freq.data(), c.rotary_dim / 2, 1.0f, positions.data(), static_cast<int64_t>(positions.size()), cos_sin_.data());
+    FillCosSin(inv_freq.data(), c.rotary_dim / 2, 1.0f, positions.data(), static_cast<int64_t>(positions.size()),
+               cos_sin_.data());
     const int64_t layer_bytes = KvLayerBytesCpu(c.dtype, c.num_kv_heads, c.head_dim);
     pool_.assign(10 * layer_bytes + 64, std::byte{0x11});
-    batch_ = {.num_rows = 3, .num_tokens = query_start_[3], .query_start = query_start_.data(), .context_len = context_len_.data(),
-              .table_start = table_start_.data(), .block_ids = block_ids_.data()};
-    args_ = {.qkv = qkv_.data(), .stride = stride_, .num_heads = c.num_heads,
+    batch_ = {.num_rows = 3,
+              .num_tokens = query_start_[3],
+              .query_start = query_start_.data(),
+              .context_len = context_len_.data(),
+              .table_start = table_start_.data(),
+              .block_ids = block_ids_.data()};
+    args_ = {.qkv = qkv_.data(),
+             .stride = stride_,
+             .num_heads = c.num_heads,
              .q_norm = {.kind = c.norm, .weight = q_weight_.data(), .eps = 1e-6f},
-             .k_norm = {.kind = c.norm, .weight = k_weight_.data(), .eps = 1e-6f}, .norm_whole_row = c.whole_row,
-             .cos_sin = cos_sin_.data(), .rotary_dim = c.rotary_dim, .rope_interleaved = c.interleaved,
-             .kv = {.blocks = pool_.data(), .block_bytes = layer_bytes + 64, .layer_offset = 0, .dtype = c.dtype,
-                    .num_kv_heads = c.num_kv_heads, .head_dim = c.head_dim},
+             .k_norm = {.kind = c.norm, .weight = k_weight_.data(), .eps = 1e-6f},
+             .norm_whole_row = c.whole_row,
+             .cos_sin = cos_sin_.data(),
+             .rotary_dim = c.rotary_dim,
+             .rope_interleaved = c.interleaved,
+             .kv = {.blocks = pool_.data(),
+                    .block_bytes = layer_bytes + 64,
+                    .layer_offset = 0,
+                    .dtype = c.dtype,
+                    .num_kv_heads = c.num_kv_heads,
+                    .head_dim = c.head_dim},
              .batch = &batch_};
     pool_.resize(8 * args_.kv.block_bytes, std::byte{0x11});
     args_.kv.blocks = pool_.data();
@@ -113,7 +129,12 @@ const std::vector<Case>& Cases() {
       {.head_dim = 64, .rotary_dim = 64},
       {.head_dim = 16, .rotary_dim = 16, .interleaved = true},
       {.num_heads = 3, .num_kv_heads = 3, .head_dim = 80, .rotary_dim = 20},
-      {.num_heads = 3, .num_kv_heads = 1, .head_dim = 72, .rotary_dim = 36, .interleaved = true, .norm = NormKind::kRms},
+      {.num_heads = 3,
+       .num_kv_heads = 1,
+       .head_dim = 72,
+       .rotary_dim = 36,
+       .interleaved = true,
+       .norm = NormKind::kRms},
       {.head_dim = 128, .rotary_dim = 128, .norm = NormKind::kRms},
       {.head_dim = 96, .rotary_dim = 96, .norm = NormKind::kRms, .whole_row = true},
       {.head_dim = 8, .rotary_dim = 8, .norm = NormKind::kLayer},
@@ -137,12 +158,14 @@ TEST(RopeKvWrite, MatchesTheReferenceOnEveryIsa) {
         Step actual(c);
         RunRopeKvWrite(GetRopeKvWriteKernel(isa), &context, actual.args());
         for (size_t i = 0; i < expected.qkv().size(); ++i) {
-          ASSERT_NEAR(actual.qkv()[i], expected.qkv()[i], 4e-6f * (1.0f + std::fabs(expected.qkv()[i]))) << IsaName(isa) << i;
+          ASSERT_NEAR(actual.qkv()[i], expected.qkv()[i], 4e-6f * (1.0f + std::fabs(expected.qkv()[i])))
+              << IsaName(isa) << i;
         }
         const std::vector<float> cache = actual.CacheValues();
         for (size_t i = 0; i < cache.size(); ++i) {
           const float tolerance = dtype == DType::kI8 ? 1.0f : step * std::fabs(expected_cache[i]) + 1e-6f;
-          ASSERT_NEAR(cache[i], expected_cache[i], tolerance) << IsaName(isa) << " " << DTypeName(dtype) << " dim " << c.head_dim << " at " << i;
+          ASSERT_NEAR(cache[i], expected_cache[i], tolerance)
+              << IsaName(isa) << " " << DTypeName(dtype) << " dim " << c.head_dim << " at " << i;
         }
       }
     }

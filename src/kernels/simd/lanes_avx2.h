@@ -27,11 +27,19 @@ inline __m256i MaskLanes8(unsigned bits) {
   return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit), bit);
 }
 
-inline void PrefetchToL2(const void* p) { __builtin_prefetch(p, 0, 2); }
+inline void PrefetchToL2(const void* p) {
+  __builtin_prefetch(p, 0, 2);
+}
 
-inline F32x16 ZeroF32() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
-inline F32x16 SetF32(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
-inline F32x16 LoadF32(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline F32x16 ZeroF32() {
+  return {_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
+inline F32x16 SetF32(float x) {
+  return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+inline F32x16 LoadF32(const float* p) {
+  return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
 inline void StoreF32(float* p, F32x16 v) {
   _mm256_storeu_ps(p, v.lo);
   _mm256_storeu_ps(p + 8, v.hi);
@@ -43,20 +51,34 @@ inline void StorePartF32(float* p, F32x16 v, int n) {
   _mm256_maskstore_ps(p, FirstLanes8(n), v.lo);
   _mm256_maskstore_ps(p + 8, FirstLanes8(n - 8), v.hi);
 }
-inline F32x16 Add(F32x16 a, F32x16 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
-inline F32x16 Sub(F32x16 a, F32x16 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
-inline F32x16 Mul(F32x16 a, F32x16 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
-inline F32x16 Div(F32x16 a, F32x16 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+inline F32x16 Add(F32x16 a, F32x16 b) {
+  return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+inline F32x16 Sub(F32x16 a, F32x16 b) {
+  return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+inline F32x16 Mul(F32x16 a, F32x16 b) {
+  return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+inline F32x16 Div(F32x16 a, F32x16 b) {
+  return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
 inline F32x16 Fma(F32x16 a, F32x16 b, F32x16 c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
-inline F32x16 Max(F32x16 a, F32x16 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
-inline F32x16 Min(F32x16 a, F32x16 b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+inline F32x16 Max(F32x16 a, F32x16 b) {
+  return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
+inline F32x16 Min(F32x16 a, F32x16 b) {
+  return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
+}
 inline F32x16 Abs(F32x16 a) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
 }
-inline F32x16 SwapPairs(F32x16 a) { return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)}; }
+inline F32x16 SwapPairs(F32x16 a) {
+  return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
+}
 inline F32x16 RoundToEven(F32x16 a) {
   constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   return {_mm256_round_ps(a.lo, kMode), _mm256_round_ps(a.hi, kMode)};
@@ -121,8 +143,12 @@ inline void StoreI16(int16_t* p, F32x16 v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
 }
 
-inline I32x16 ZeroI32() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-inline I32x16 SetI32(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline I32x16 ZeroI32() {
+  return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+inline I32x16 SetI32(int32_t x) {
+  return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
 inline I32x16 LoadI32(const void* p) {
   const auto* at = static_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};
@@ -130,23 +156,36 @@ inline I32x16 LoadI32(const void* p) {
 inline I32x16 LoadHalfI32(const void* p) {
   return {_mm256_loadu_si256(static_cast<const __m256i*>(p)), _mm256_setzero_si256()};
 }
-inline I32x16 AddI32(I32x16 a, I32x16 b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
-inline I32x16 SubI32(I32x16 a, I32x16 b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
+inline I32x16 AddI32(I32x16 a, I32x16 b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+inline I32x16 SubI32(I32x16 a, I32x16 b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
 inline I32x16 LowHalves(I32x16 a) {
   const __m256i low = _mm256_set1_epi32(0xffff);
   return {_mm256_and_si256(a.lo, low), _mm256_and_si256(a.hi, low)};
 }
-inline F32x16 ToF32(I32x16 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+inline F32x16 ToF32(I32x16 a) {
+  return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)};
+}
 inline I32x16 EvenBytes(I32x16 a) {
   const __m256i low = _mm256_set1_epi16(0xff);
   return {_mm256_and_si256(a.lo, low), _mm256_and_si256(a.hi, low)};
 }
-inline I32x16 OddBytes(I32x16 a) { return {_mm256_srli_epi16(a.lo, 8), _mm256_srli_epi16(a.hi, 8)}; }
-inline I32x16 DotI16(I32x16 acc, I32x16 a, I32x16 b) {
-  return {_mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo)), _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi))};
+inline I32x16 OddBytes(I32x16 a) {
+  return {_mm256_srli_epi16(a.lo, 8), _mm256_srli_epi16(a.hi, 8)};
 }
-inline __m256 OddBf16(__m256i a) { return _mm256_castsi256_ps(_mm256_and_si256(a, _mm256_set1_epi32(static_cast<int>(0xffff0000u)))); }
-inline __m256 EvenBf16(__m256i a) { return _mm256_castsi256_ps(_mm256_slli_epi32(a, 16)); }
+inline I32x16 DotI16(I32x16 acc, I32x16 a, I32x16 b) {
+  return {_mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo)),
+          _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi))};
+}
+inline __m256 OddBf16(__m256i a) {
+  return _mm256_castsi256_ps(_mm256_and_si256(a, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+}
+inline __m256 EvenBf16(__m256i a) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(a, 16));
+}
 inline F32x16 DotBf16(F32x16 acc, I32x16 a, I32x16 b) {
   acc.lo = _mm256_fmadd_ps(EvenBf16(a.lo), EvenBf16(b.lo), acc.lo);
   acc.hi = _mm256_fmadd_ps(EvenBf16(a.hi), EvenBf16(b.hi), acc.hi);

@@ -22,7 +22,9 @@ using LaneMask = uint16_t;
 
 constexpr int kAccumulators = 4;
 
-inline void PrefetchToL2(const void* p) { __builtin_prefetch(p, 0, 2); }
+inline void PrefetchToL2(const void* p) {
+  __builtin_prefetch(p, 0, 2);
+}
 
 template <typename Fn>
 inline F32x16 MapF32(const Fn& fn) {
@@ -40,15 +42,23 @@ inline I32x16 MapI32(const Fn& fn) {
 inline F32x16 SetF32(float x) {
   return MapF32([=](int) { return x; });
 }
-inline F32x16 ZeroF32() { return SetF32(0.0f); }
+inline F32x16 ZeroF32() {
+  return SetF32(0.0f);
+}
 inline F32x16 LoadPartF32(const float* p, int n) {
   F32x16 out = ZeroF32();
   std::memcpy(out.lane, p, static_cast<size_t>(n) * sizeof(float));
   return out;
 }
-inline F32x16 LoadF32(const float* p) { return LoadPartF32(p, 16); }
-inline void StorePartF32(float* p, const F32x16& v, int n) { std::memcpy(p, v.lane, static_cast<size_t>(n) * sizeof(float)); }
-inline void StoreF32(float* p, const F32x16& v) { StorePartF32(p, v, 16); }
+inline F32x16 LoadF32(const float* p) {
+  return LoadPartF32(p, 16);
+}
+inline void StorePartF32(float* p, const F32x16& v, int n) {
+  std::memcpy(p, v.lane, static_cast<size_t>(n) * sizeof(float));
+}
+inline void StoreF32(float* p, const F32x16& v) {
+  StorePartF32(p, v, 16);
+}
 inline F32x16 Add(const F32x16& a, const F32x16& b) {
   return MapF32([&](int i) { return a.lane[i] + b.lane[i]; });
 }
@@ -110,8 +120,12 @@ inline F32x16 LoadPartF16(const void* p, int n) {
   std::memcpy(bits, p, static_cast<size_t>(n) * sizeof(uint16_t));
   return MapF32([&](int i) { return F16ToF32(bits[i]); });
 }
-inline F32x16 LoadF16(const void* p) { return LoadPartF16(p, 16); }
-inline F32x16 LoadHalfF16(const void* p) { return LoadPartF16(p, 8); }
+inline F32x16 LoadF16(const void* p) {
+  return LoadPartF16(p, 16);
+}
+inline F32x16 LoadHalfF16(const void* p) {
+  return LoadPartF16(p, 8);
+}
 inline void StoreF16(void* p, const F32x16& v) {
   uint16_t bits[16];
   for (int i = 0; i < 16; ++i) bits[i] = F32ToF16(v.lane[i]);
@@ -130,7 +144,9 @@ inline void StoreI16(int16_t* p, const F32x16& v) {
 inline I32x16 SetI32(int32_t x) {
   return MapI32([=](int) { return x; });
 }
-inline I32x16 ZeroI32() { return SetI32(0); }
+inline I32x16 ZeroI32() {
+  return SetI32(0);
+}
 inline I32x16 LoadI32(const void* p) {
   I32x16 out;
   std::memcpy(out.lane, p, sizeof(out.lane));
@@ -142,12 +158,15 @@ inline I32x16 LoadHalfI32(const void* p) {
   return out;
 }
 // Sums wrap around, as in the vector ISAs.
-inline int32_t WrapAdd(int32_t a, int32_t b) { return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b)); }
+inline int32_t WrapAdd(int32_t a, int32_t b) {
+  return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+}
 inline I32x16 AddI32(const I32x16& a, const I32x16& b) {
   return MapI32([&](int i) { return WrapAdd(a.lane[i], b.lane[i]); });
 }
 inline I32x16 SubI32(const I32x16& a, const I32x16& b) {
-  return MapI32([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) - static_cast<uint32_t>(b.lane[i])); });
+  return MapI32(
+      [&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) - static_cast<uint32_t>(b.lane[i])); });
 }
 inline I32x16 LowHalves(const I32x16& a) {
   return MapI32([&](int i) { return a.lane[i] & 0xffff; });

@@ -25,8 +25,9 @@ inline F32x16 Exp(F32x16 x) {
   return ScaleByPowerOf2(p, n);
 }
 
-// 2^x for x < 128 within 3 ulp; exactly 1 at 0, zero or a subnormal below -126, zero from -160 down and at -infinity; NaN gives NaN. The polynomial is
-// the minimax of degree 5 on [-0.5, 0.5] with constant term 1 (relative error 9.2e-8, Lawson iteration).
+// 2^x for x < 128 within 3 ulp; exactly 1 at 0, zero or a subnormal below -126, zero from -160 down and at -infinity;
+// NaN gives NaN. The polynomial is the minimax of degree 5 on [-0.5, 0.5] with constant term 1 (relative error 9.2e-8,
+// Lawson iteration).
 inline F32x16 Exp2(F32x16 x) {
   x = Max(SetF32(-160.0f), x);
   const F32x16 n = RoundToEven(x);
@@ -40,13 +41,19 @@ inline F32x16 Exp2(F32x16 x) {
   return ScaleByPowerOf2(p, n);
 }
 
-inline F32x16 Sigmoid(F32x16 x) { return Div(SetF32(1.0f), Add(SetF32(1.0f), Exp(Sub(ZeroF32(), x)))); }
+inline F32x16 Sigmoid(F32x16 x) {
+  return Div(SetF32(1.0f), Add(SetF32(1.0f), Exp(Sub(ZeroF32(), x))));
+}
 
 // x * sigmoid(x)
-inline F32x16 Silu(F32x16 x) { return Div(x, Add(SetF32(1.0f), Exp(Sub(ZeroF32(), x)))); }
+inline F32x16 Silu(F32x16 x) {
+  return Div(x, Add(SetF32(1.0f), Exp(Sub(ZeroF32(), x))));
+}
 
 // tanh(x) with an absolute error of 2e-7.
-inline F32x16 Tanh(F32x16 x) { return Sub(SetF32(1.0f), Div(SetF32(2.0f), Add(SetF32(1.0f), Exp(Add(x, x))))); }
+inline F32x16 Tanh(F32x16 x) {
+  return Sub(SetF32(1.0f), Div(SetF32(2.0f), Add(SetF32(1.0f), Exp(Add(x, x)))));
+}
 
 }  // namespace
 }  // namespace millrace::kernels
