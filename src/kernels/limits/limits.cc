@@ -46,7 +46,9 @@ double ReadRate(ThreadPool& pool, bool cpu_time, long (*read)(const void*, long)
   pool.Run([&](int thread) { std::memset(data + thread * share, 1, static_cast<size_t>(share)); });
   std::atomic<long> sink{0};
   const double work = static_cast<double>(share) * pool.num_threads();
-  return BestRate(pool, cpu_time, work, [&](int thread) { sink += read(data + thread * share, static_cast<long>(share)); }) * 1e-9;
+  return BestRate(pool, cpu_time, work,
+                  [&](int thread) { sink += read(data + thread * share, static_cast<long>(share)); }) *
+         1e-9;
 }
 
 const PeakLoops& LoopsOf(Isa isa) {

@@ -14,8 +14,9 @@ struct MachineLimits {
   double int8_gop_per_s = 0.0;
 };
 
-// Best of several short runs each; about 0.5 s in all. The read buffer is freed before this returns. `cpu_time` counts the processor time of
-// the calling thread instead of the clock on the wall: for a pool of one thread on a busy machine.
+// Best of several short runs each; about 0.5 s in all. The read buffer is freed before this returns. `cpu_time` counts
+// the processor time of the calling thread instead of the clock on the wall: for a pool of one thread on a busy
+// machine.
 MachineLimits MeasureLimits(ThreadPool& pool, Isa isa, bool cpu_time = false);
 
 // Loops of one instruction on registers, for one thread. Operations of one iteration in ops_per_iteration.

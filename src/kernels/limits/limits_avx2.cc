@@ -6,12 +6,12 @@ namespace millrace::kernels {
 namespace {
 
 // vpmaddubsw counts as the int8 peak, though its 16-bit sums still have to be widened.
-#define MILLRACE_PEAK_LOOP(Name, step)                                                                               \
-  void Name(long n) {                                                                                                \
-    asm volatile("vpxor %%xmm15, %%xmm15, %%xmm15\n1:\n" step(0) step(1) step(2) step(3) step(4) step(5) step(6)     \
-                 step(7) step(8) step(9) step(10) step(11) "dec %0\njnz 1b\n"                                        \
-                 : "+r"(n)::"cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",    \
-                   "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");                                            \
+#define MILLRACE_PEAK_LOOP(Name, step)                                                                            \
+  void Name(long n) {                                                                                             \
+    asm volatile("vpxor %%xmm15, %%xmm15, %%xmm15\n1:\n" step(0) step(1) step(2) step(3) step(4) step(5) step(6)  \
+                     step(7) step(8) step(9) step(10) step(11) "dec %0\njnz 1b\n"                                 \
+                 : "+r"(n)::"cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", \
+                   "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");                                         \
   }
 #define MILLRACE_FMA_STEP(r) "vfmadd231ps %%ymm15, %%ymm15, %%ymm" #r "\n"
 #define MILLRACE_INT8_STEP(r) "vpmaddubsw %%ymm15, %%ymm15, %%ymm" #r "\n"

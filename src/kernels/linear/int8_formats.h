@@ -1,8 +1,9 @@
-// The quantised weight formats as policies for the tile loops, written once for every register width. Included by ISA files alone;
-// everything has internal linkage, so that no ISA's code can replace another's.
+// The quantised weight formats as policies for the tile loops, written once for every register width. Included by ISA
+// files alone; everything has internal linkage, so that no ISA's code can replace another's.
 //
-// V is a register width: V::I and V::F (integers and floats), kLanes rows to a register, kSignedCodes where the dot product wants signed
-// codes of 8-bit types. Codes are unsigned otherwise and kOffset too large. `block` points at a block's body, `chunk` at its header.
+// V is a register width: V::I and V::F (integers and floats), kLanes rows to a register, kSignedCodes where the dot
+// product wants signed codes of 8-bit types. Codes are unsigned otherwise and kOffset too large. `block` points at a
+// block's body, `chunk` at its header.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +14,10 @@
 namespace millrace::kernels {
 namespace {
 
-alignas(16) constexpr int8_t kIQ4Signed[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-alignas(16) constexpr uint8_t kIQ4Plus128[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+alignas(16) constexpr int8_t kIQ4Signed[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                               1,    13,   25,  38,  53,  69,  89,  113};
+alignas(16) constexpr uint8_t kIQ4Plus128[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                                 129, 141, 153, 166, 181, 197, 217, 241};
 alignas(16) constexpr uint8_t kMXFP4Plus12[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 
 template <typename V>
@@ -122,7 +125,8 @@ struct HalfScaleMin {
   }
 };
 
-// 2^(e - 128): e shifted into the exponent is 2^(e - 127), and halving it is exact down to e = 1. e = 0 gives 0 for 2^-128.
+// 2^(e - 128): e shifted into the exponent is 2^(e - 127), and halving it is exact down to e = 1. e = 0 gives 0 for
+// 2^-128.
 template <typename V>
 struct MxScale {
   static constexpr BlockSum kSum = BlockSum::kOffset;
@@ -199,7 +203,8 @@ template <typename CodesOf, typename ScaleOf>
 struct Format : CodesOf, ScaleOf {
   static constexpr int kBlockBytes = ScaleOf::kBlockScaleBytes + CodesOf::kCodeBytes;
   static constexpr bool kMins = ScaleOf::kSum == BlockSum::kFloat || ScaleOf::kSum == BlockSum::kFloatHalves;
-  static constexpr int kParts = ScaleOf::kSum == BlockSum::kOffsetHalves || ScaleOf::kSum == BlockSum::kFloatHalves ? 2 : 1;
+  static constexpr int kParts =
+      ScaleOf::kSum == BlockSum::kOffsetHalves || ScaleOf::kSum == BlockSum::kFloatHalves ? 2 : 1;
 };
 
 template <typename V>

@@ -1,8 +1,9 @@
-// The tile loop of quantised weights on AVX2 without VNNI, for any weight format. Included by *_avx2.cc alone; internal linkage throughout.
+// The tile loop of quantised weights on AVX2 without VNNI, for any weight format. Included by *_avx2.cc alone; internal
+// linkage throughout.
 //
-// A register holds 4 values of each of 8 rows. vpmaddubsw gives 16-bit sums of two products; as many of those are added as the largest
-// code allows without saturation before they are widened. Codes of 8 bits would saturate at once, so those types are signed here, and
-// |w| multiplies x with the sign of w.
+// A register holds 4 values of each of 8 rows. vpmaddubsw gives 16-bit sums of two products; as many of those are added
+// as the largest code allows without saturation before they are widened. Codes of 8 bits would saturate at once, so
+// those types are signed here, and |w| multiplies x with the sign of w.
 #pragma once
 
 #include <immintrin.h>
@@ -29,13 +30,19 @@ struct Ymm {
   static I LookUp(const void* table, I index) {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(static_cast<const __m128i*>(table))), index);
   }
-  static I Widen(const std::byte* p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))); }
-  static F LoadHalves(const std::byte* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static I Widen(const std::byte* p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  }
+  static F LoadHalves(const std::byte* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
   static F LoadUnsignedBytes(const std::byte* p) { return _mm256_cvtepi32_ps(Widen(p)); }
   static F LoadSignedBytes(const std::byte* p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
-  static F LoadLowNibbles(const std::byte* p) { return _mm256_cvtepi32_ps(_mm256_and_si256(Widen(p), _mm256_set1_epi32(15))); }
+  static F LoadLowNibbles(const std::byte* p) {
+    return _mm256_cvtepi32_ps(_mm256_and_si256(Widen(p), _mm256_set1_epi32(15)));
+  }
   static F LoadHighNibbles(const std::byte* p) { return _mm256_cvtepi32_ps(_mm256_srli_epi32(Widen(p), 4)); }
   static F LoadExponentsHalved(const std::byte* p) {
     return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(Widen(p), 23)), _mm256_set1_ps(0.5f));
@@ -70,10 +77,12 @@ inline void DotQuads(const std::byte* codes, const Int8Block* x, int first, int 
         const __m256i v = BroadcastDword(x[t].q + 4 * j);
 #pragma GCC unroll 4
         for (int g = 0; g < kGroups; ++g) {
-          const __m256i product = Format::kSigned ? _mm256_maddubs_epi16(_mm256_abs_epi8(w[g]), _mm256_sign_epi8(v, w[g]))
-                                                  : _mm256_maddubs_epi16(w[g], v);
+          const __m256i product = Format::kSigned
+                                      ? _mm256_maddubs_epi16(_mm256_abs_epi8(w[g]), _mm256_sign_epi8(v, w[g]))
+                                      : _mm256_maddubs_epi16(w[g], v);
           pairs[g][t] = j == start ? product : _mm256_add_epi16(pairs[g][t], product);
-          // Keeps g++ from regrouping the additions, for which it spilled every product (Q4_0, 6 tokens, Zen 4: 171 GOP/s, with this 233).
+          // Keeps g++ from regrouping the additions, for which it spilled every product (Q4_0, 6 tokens, Zen 4: 171
+          // GOP/s, with this 233).
           asm("" : "+x"(pairs[g][t]));
         }
       }
@@ -139,7 +148,8 @@ inline void RunGroups(const TileArgs& args, int group) {
   }
 }
 
-// Few tokens take several registers of rows at a time, so that weights are read in few passes; more tokens fill the 16 registers alone.
+// Few tokens take several registers of rows at a time, so that weights are read in few passes; more tokens fill the 16
+// registers alone.
 template <typename Format, int kTokens>
 void Int8Tile(const TileArgs& args) {
   constexpr int kGroups = kTokens == 1 ? 4 : kTokens <= 3 ? 2 : 1;

@@ -1,7 +1,9 @@
-// The tile loop of quantised weights on AVX-512 VNNI, for any weight format. Included by *_avx512.cc alone; internal linkage throughout.
+// The tile loop of quantised weights on AVX-512 VNNI, for any weight format. Included by *_avx512.cc alone; internal
+// linkage throughout.
 //
-// Lanes are output rows: a register holds 4 values of each of 16 rows, a panel is two registers wide, and a dword of a token's
-// activations is broadcast against both. Weights are unsigned; the accumulators start at -offset * (sum of the activations).
+// Lanes are output rows: a register holds 4 values of each of 16 rows, a panel is two registers wide, and a dword of a
+// token's activations is broadcast against both. Weights are unsigned; the accumulators start at -offset * (sum of the
+// activations).
 #pragma once
 
 #include <immintrin.h>
@@ -28,13 +30,19 @@ struct Zmm {
   static I LookUp(const void* table, I index) {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(static_cast<const __m128i*>(table))), index);
   }
-  static I Widen(const std::byte* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
-  static F LoadHalves(const std::byte* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+  static I Widen(const std::byte* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static F LoadHalves(const std::byte* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
   static F LoadUnsignedBytes(const std::byte* p) { return _mm512_cvtepi32_ps(Widen(p)); }
   static F LoadSignedBytes(const std::byte* p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
-  static F LoadLowNibbles(const std::byte* p) { return _mm512_cvtepi32_ps(_mm512_and_si512(Widen(p), _mm512_set1_epi32(15))); }
+  static F LoadLowNibbles(const std::byte* p) {
+    return _mm512_cvtepi32_ps(_mm512_and_si512(Widen(p), _mm512_set1_epi32(15)));
+  }
   static F LoadHighNibbles(const std::byte* p) { return _mm512_cvtepi32_ps(_mm512_srli_epi32(Widen(p), 4)); }
   static F LoadExponentsHalved(const std::byte* p) {
     return _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(Widen(p), 23)), _mm512_set1_ps(0.5f));
@@ -49,8 +57,8 @@ inline __m512i BroadcastDword(const void* p) {
   return _mm512_set1_epi32(value);
 }
 
-// Wide tiles come with many tokens, whose activations stream in from L3: 4 blocks ahead raised K = 8192, 512 tokens from 57-63 % of the
-// peak to 67 % on Zen 4; with 3 or 4 tokens the same prefetch cost 20 %, as did any of the weights.
+// Wide tiles come with many tokens, whose activations stream in from L3: 4 blocks ahead raised K = 8192, 512 tokens
+// from 57-63 % of the peak to 67 % on Zen 4; with 3 or 4 tokens the same prefetch cost 20 %, as did any of the weights.
 constexpr int kPrefetchTokens = 5;
 constexpr int kPrefetchBlocks = 4;
 
@@ -63,6 +71,7 @@ void Int8Tile(const TileArgs& args) {
 
   const std::byte* chunk = args.panel;
   const std::byte* x_bytes = args.x;
+  const std::byte* next = args.next;
   for (int64_t n = args.num_chunks; n > 0; --n) {
     const std::byte* block = chunk + Format::kHeaderBytes;
 #pragma GCC unroll 1
@@ -73,6 +82,12 @@ void Int8Tile(const TileArgs& args) {
         for (int at = 0; at < kTokens * 48; at += 64) {
           _mm_prefetch(reinterpret_cast<const char*>(x_bytes + kPrefetchBlocks * args.x_stride + at), _MM_HINT_T0);
         }
+      }
+      if (next != nullptr) {
+        constexpr int kShare = Format::kHeaderBytes / Format::kChunkBlocks + Format::kBlockBytes;
+#pragma GCC unroll 32
+        for (int at = 0; at < kShare; at += 64) _mm_prefetch(reinterpret_cast<const char*>(next + at), _MM_HINT_T1);
+        next += kShare;
       }
 #pragma GCC unroll 2
       for (int part = 0; part < Format::kParts; ++part) {

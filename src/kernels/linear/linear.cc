@@ -16,8 +16,8 @@ constexpr int64_t kSerialPrepareValues = 8192;
 // Columns of a unit of work of the soft cap.
 constexpr int64_t kSoftcapColumns = 4096;
 
-// Panels that take turns on a tile of activations: a part of the smallest L2 of the processors that matter (1 MiB). 64 to 512 KiB made no
-// difference beyond noise on one Zen 4 core alone.
+// Panels that take turns on a tile of activations: a part of the smallest L2 of the processors that matter (1 MiB). 64
+// to 512 KiB made no difference beyond noise on one Zen 4 core alone.
 constexpr int64_t kPanelCacheBytes = 160 << 10;
 
 // Workers take units in falling portions, so that memory is read in long runs and all finish together.
@@ -84,7 +84,9 @@ struct Job {
 };
 
 // Blocks of a row padded to whole chunks of any format.
-int64_t PaddedBlocks(int64_t cols) { return RoundUp<int64_t>(CeilDiv<int64_t>(cols, kBlockValues), 2); }
+int64_t PaddedBlocks(int64_t cols) {
+  return RoundUp<int64_t>(CeilDiv<int64_t>(cols, kBlockValues), 2);
+}
 
 void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
   const Product& product = job->product;
@@ -118,11 +120,13 @@ void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
   if (context->pool == nullptr || product.num_tokens * product.matrix->cols <= kSerialPrepareValues) {
     encode(0, product.num_tokens);
   } else {
-    context->pool->ParallelFor(product.num_tokens, CeilDiv<int64_t>(kSerialPrepareValues / 2, product.matrix->cols), encode);
+    context->pool->ParallelFor(product.num_tokens, CeilDiv<int64_t>(kSerialPrepareValues / 2, product.matrix->cols),
+                               encode);
   }
 }
 
-void RunTile(const MatrixSegment& segment, const EncodedRows& rows, int64_t panel, int64_t tile, float* acc) {
+void RunTile(const MatrixSegment& segment, const EncodedRows& rows, int64_t panel, int64_t tile, int64_t next_panel,
+             float* acc) {
   TileArgs args;
   args.format = segment.format;
   args.panel = segment.Panel(panel);
@@ -130,11 +134,12 @@ void RunTile(const MatrixSegment& segment, const EncodedRows& rows, int64_t pane
   args.x = rows.data + tile * rows.TileBytes();
   args.x_stride = rows.group * rows.BlockBytes();
   args.acc = acc;
+  if (next_panel < segment.num_panels) args.next = segment.Panel(next_panel);
   segment.kernel->tile[rows.TileTokens(tile) - 1](args);
 }
 
-// Finishes one tile of one panel (of gate and up when gated).
-void RunPanelTile(const Job& job, const MatrixSegment& segment, int64_t panel, int64_t tile) {
+// Finishes one tile of one panel (of gate and up when gated), prefetching panel next_panel when there is such a one.
+void RunPanelTile(const Job& job, const MatrixSegment& segment, int64_t panel, int64_t tile, int64_t next_panel) {
   alignas(64) float acc[kMaxTileTokens * kPanelRows];
   alignas(64) float acc_up[kMaxTileTokens * kPanelRows];
   const Product& product = job.product;
@@ -148,25 +153,32 @@ void RunPanelTile(const Job& job, const MatrixSegment& segment, int64_t panel, i
   epilogue.bias = product.matrix->bias.empty() ? nullptr : product.matrix->bias.data() + column;
   epilogue.out = product.out + tile * rows.group * product.out_stride + column;
   epilogue.out_stride = product.out_stride;
-  RunTile(segment, rows, panel, tile, acc);
+  RunTile(segment, rows, panel, tile, next_panel, acc);
   if (product.matrix->gated) {
     const MatrixSegment& up = product.matrix->segments[1];
-    RunTile(up, job.For(up), panel, tile, acc_up);
+    RunTile(up, job.For(up), panel, tile, next_panel, acc_up);
     epilogue.acc_up = acc_up;
     if (epilogue.bias != nullptr) epilogue.bias_up = epilogue.bias + segment.rows;
   }
   product.matrix->isa->epilogue(epilogue);
 }
 
-// Panels [first, end) of a segment by slab `slab` of num_slabs of its tiles. As many panels as stay in a core's L2 meet a tile of
-// activations in turn, so that neither is fetched from farther away more often than needed.
-void RunPanels(const Job& job, const MatrixSegment& segment, int64_t first, int64_t end, int64_t slab, int64_t num_slabs) {
+// Panels [first, end) of a segment by slab `slab` of num_slabs of its tiles. As many panels as stay in a core's L2 meet
+// a tile of activations in turn, so that neither is fetched from farther away more often than needed.
+void RunPanels(const Job& job, const MatrixSegment& segment, int64_t first, int64_t end, int64_t slab,
+               int64_t num_slabs) {
   const int64_t tiles = job.For(segment).num_tiles;
+  const int64_t first_tile = slab * tiles / num_slabs;
+  const int64_t end_tile = (slab + 1) * tiles / num_slabs;
   const int64_t at_once = std::max<int64_t>(1, kPanelCacheBytes / segment.panel_stride);
   for (int64_t group = first; group < end; group += at_once) {
     const int64_t group_end = std::min(group + at_once, end);
-    for (int64_t tile = slab * tiles / num_slabs; tile < (slab + 1) * tiles / num_slabs; ++tile) {
-      for (int64_t panel = group; panel < group_end; ++panel) RunPanelTile(job, segment, panel, tile);
+    for (int64_t tile = first_tile; tile < end_tile; ++tile) {
+      // The first tile waits for memory, the last one leaves it idle: there the next panels are fetched.
+      const bool fetch = tile + 1 == end_tile && tile > first_tile;
+      for (int64_t panel = group; panel < group_end; ++panel) {
+        RunPanelTile(job, segment, panel, tile, fetch ? panel + at_once : segment.num_panels);
+      }
     }
   }
 }
@@ -311,7 +323,8 @@ int64_t LinearWorkspaceBytes(const WorkspaceQuery* query) {
   // Three encodings at most, of which only one can be f32 and one bf16.
   constexpr int64_t kBytesPerBlock = 128 + 64 + 48;
   const int64_t k = std::max({query->max_k, query->max_n, query->max_intermediate});
-  const int64_t tokens = RoundUp<int64_t>(std::max(query->max_tokens, query->max_rows), kMaxTileTokens) + kMaxTileTokens;
+  const int64_t tokens =
+      RoundUp<int64_t>(std::max(query->max_tokens, query->max_rows), kMaxTileTokens) + kMaxTileTokens;
   const int64_t encoded = tokens * PaddedBlocks(k) * kBytesPerBlock;
   const int64_t raw = tokens * RoundUp<int64_t>(query->max_n, kPanelRows) * static_cast<int64_t>(sizeof(float));
   return encoded + raw + 4 * 64;

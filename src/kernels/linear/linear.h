@@ -1,8 +1,8 @@
 // Matrix products of the CPU: y = W x for every stored weight type, with what surrounds a product in a layer fused in.
 //
-// Activations are encoded once per row and call: int8 with an f32 scale per 32 values for quantised weights, bf16 or f32 for plain ones.
-// Output bits of a token depend on that token, the weights and the ISA alone: not on num_tokens, nor on the pool's size.
-// A row with an infinity or NaN gives NaN in every output of a quantised product.
+// Activations are encoded once per row and call: int8 with an f32 scale per 32 values for quantised weights, bf16 or
+// f32 for plain ones. Output bits of a token depend on that token, the weights and the ISA alone: not on num_tokens,
+// nor on the pool's size. A row with an infinity or NaN gives NaN in every output of a quantised product.
 #pragma once
 
 #include "kernels/isa.h"
@@ -10,11 +10,12 @@
 
 namespace millrace::kernels {
 
-// Parts may differ in type (Q, K, V of a mixed file) but not in cols. Packs in parallel when the context has a pool; needs one panel
-// (32 rows) of extra memory per thread, and that only for parts that are gathered. Null with `error` filled when a part is no weight
-// type, its columns are not whole blocks, shapes disagree, memory is short, or more than three activation encodings would be needed.
-PackedMatrix* PackMatrixCpu(Isa isa, OpContext* context, const WeightRows* parts, int num_parts, const float* bias, bool gated,
-                            ErrorText* error);
+// Parts may differ in type (Q, K, V of a mixed file) but not in cols. Packs in parallel when the context has a pool;
+// needs one panel (32 rows) of extra memory per thread, and that only for parts that are gathered. Null with `error`
+// filled when a part is no weight type, its columns are not whole blocks, shapes disagree, memory is short, or more
+// than three activation encodings would be needed.
+PackedMatrix* PackMatrixCpu(Isa isa, OpContext* context, const WeightRows* parts, int num_parts, const float* bias,
+                            bool gated, ErrorText* error);
 void FreeMatrixCpu(PackedMatrix* matrix);
 int64_t PackedBytesCpu(const PackedMatrix* matrix);
 int64_t PackedRows(const PackedMatrix* matrix);  // N
@@ -23,7 +24,8 @@ int64_t PackedCols(const PackedMatrix* matrix);  // K
 // Workspace that one LinearCpu or MlpUpCpu call takes at most, for the largest shapes of the query.
 int64_t LinearWorkspaceBytes(const WorkspaceQuery* query);
 
-// Formulas in op_table.h. Called by the thread that owns the pool. x and out may overlap: x is encoded before anything is stored.
+// Formulas in op_table.h. Called by the thread that owns the pool. x and out may overlap: x is encoded before anything
+// is stored.
 void LinearCpu(OpContext* context, const LinearArgs* args);
 void MlpUpCpu(OpContext* context, const MlpUpArgs* args);
 

@@ -65,7 +65,8 @@ void Fill(DType type, const Options& options, OpContext& context, Layers* layers
       std::memcpy(&layers->stored[r * row_bytes], &layers->stored[r % 64 * row_bytes], row_bytes);
       continue;
     }
-    for (float& value : row) value = static_cast<float>(static_cast<int32_t>(state = state * 1664525u + 1013904223u)) * 0x1p-31f;
+    for (float& value : row)
+      value = static_cast<float>(static_cast<int32_t>(state = state * 1664525u + 1013904223u)) * 0x1p-31f;
     QuantizeRow(type, row.data(), &layers->stored[r * row_bytes], options.k);
   }
   WeightRows rows;
@@ -82,7 +83,8 @@ void Fill(DType type, const Options& options, OpContext& context, Layers* layers
     layers->matrices.push_back(matrix);
     bytes += PackedBytesCpu(matrix);
   }
-  fmt::print("{:8} packed at {:.2f} GB/s\n", DTypeName(type), static_cast<double>(bytes) / (Seconds(options.threads) - start) * 1e-9);
+  fmt::print("{:8} packed at {:.2f} GB/s\n", DTypeName(type),
+             static_cast<double>(bytes) / (Seconds(options.threads) - start) * 1e-9);
 }
 
 void BenchType(DType type, const Options& options, const MachineLimits& limits, OpContext& context) {
@@ -141,8 +143,9 @@ int Main(int argc, char** argv) {
   context.pool = &pool;
   context.workspace = &workspace;
   const MachineLimits limits = MeasureLimits(pool, options.isa, options.threads == 1);
-  fmt::print("{} on {} threads: read {:.1f} GB/s, f32 {:.0f}, bf16 {:.0f} GFLOP/s, int8 {:.0f} GOP/s\n", IsaName(options.isa),
-             options.threads, limits.read_gb_per_s, limits.f32_gflop_per_s, limits.bf16_gflop_per_s, limits.int8_gop_per_s);
+  fmt::print("{} on {} threads: read {:.1f} GB/s, f32 {:.0f}, bf16 {:.0f} GFLOP/s, int8 {:.0f} GOP/s\n",
+             IsaName(options.isa), options.threads, limits.read_gb_per_s, limits.f32_gflop_per_s,
+             limits.bf16_gflop_per_s, limits.int8_gop_per_s);
   for (const std::string& name : Split(options.types)) {
     const std::optional<DType> type = ParseDType(name);
     CHECK(type.has_value(), "unknown type {}", name);
@@ -154,4 +157,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace millrace::kernels
 
-int main(int argc, char** argv) { return millrace::kernels::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return millrace::kernels::Main(argc, argv);
+}

@@ -40,11 +40,14 @@ void QuantiseBlock(const float* x, const Encoding& encoding, Int8Block* out) {
 
 void EncodeBlock(const float* x, const Encoding& encoding, std::byte* dst) {
   switch (encoding.type) {
-    case ActivationType::kInt8: return QuantiseBlock(x, encoding, reinterpret_cast<Int8Block*>(dst));
+    case ActivationType::kInt8:
+      return QuantiseBlock(x, encoding, reinterpret_cast<Int8Block*>(dst));
     case ActivationType::kBf16:
       for (int i = 0; i < 32; ++i) reinterpret_cast<uint16_t*>(dst)[i] = F32ToBf16(x[i]);
       return;
-    case ActivationType::kF32: std::memcpy(dst, x, 32 * sizeof(float)); return;
+    case ActivationType::kF32:
+      std::memcpy(dst, x, 32 * sizeof(float));
+      return;
   }
 }
 
@@ -119,16 +122,24 @@ void Int8Tile(const TileArgs& args) {
   std::memcpy(args.acc, acc, sizeof(acc));
 }
 
-float Sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+float Sigmoid(float x) {
+  return 1.0f / (1.0f + std::exp(-x));
+}
 
 float Activate(ActivationKind kind, float x) {
   switch (kind) {
-    case ActivationKind::kNone: return x;
-    case ActivationKind::kSilu: return x * Sigmoid(x);
-    case ActivationKind::kGeluTanh: return 0.5f * x * (1.0f + std::tanh(0.7978845608f * (x + 0.044715f * x * x * x)));
-    case ActivationKind::kGeluErf: return 0.5f * x * (1.0f + std::erf(x * 0.7071067812f));
-    case ActivationKind::kSwigluOai: return x * Sigmoid(1.702f * x);
-    case ActivationKind::kRelu2: return x > 0.0f ? x * x : x * 0.0f;
+    case ActivationKind::kNone:
+      return x;
+    case ActivationKind::kSilu:
+      return x * Sigmoid(x);
+    case ActivationKind::kGeluTanh:
+      return 0.5f * x * (1.0f + std::tanh(0.7978845608f * (x + 0.044715f * x * x * x)));
+    case ActivationKind::kGeluErf:
+      return 0.5f * x * (1.0f + std::erf(x * 0.7071067812f));
+    case ActivationKind::kSwigluOai:
+      return x * Sigmoid(1.702f * x);
+    case ActivationKind::kRelu2:
+      return x > 0.0f ? x * x : x * 0.0f;
   }
   return x;
 }

@@ -1,9 +1,11 @@
-// The pieces that an ISA provides to matrix products: prepare (norm + quantise a row of activations), tiles (one per weight type) and
-// the epilogue. linear.cc strings them together. Plain types only: ISA files may emit no function that another file could emit too.
+// The pieces that an ISA provides to matrix products: prepare (norm + quantise a row of activations), tiles (one per
+// weight type) and the epilogue. linear.cc strings them together. Plain types only: ISA files may emit no function that
+// another file could emit too.
 //
-// Arithmetic that every tile keeps, so that a row's bits never depend on the batch: an output element has one f32 accumulator; for
-// quantised weights the integer products of a block (or half block) are summed exactly, scaled, and added in ascending k; for plain
-// weights products are added in ascending k. The number of tokens in a tile changes nothing for any of them.
+// Arithmetic that every tile keeps, so that a row's bits never depend on the batch: an output element has one f32
+// accumulator; for quantised weights the integer products of a block (or half block) are summed exactly, scaled, and
+// added in ascending k; for plain weights products are added in ascending k. The number of tokens in a tile changes
+// nothing for any of them.
 #pragma once
 
 #include <cstddef>
@@ -64,7 +66,8 @@ struct TileArgs {
   int64_t num_chunks = 0;
   const std::byte* x = nullptr;  // token t of block b at x + b * x_stride + t * EncodedBlockBytes
   int64_t x_stride = 0;
-  float* acc = nullptr;  // [tokens][32], 64-byte aligned
+  float* acc = nullptr;             // [tokens][32], 64-byte aligned
+  const std::byte* next = nullptr;  // panel to bring into L2 meanwhile, or null; a hint
 };
 using TileFn = void (*)(const TileArgs& args);
 
@@ -79,9 +82,9 @@ struct TileKernel {
 // out[t][i] (=|+=) scale * act(acc + bias), act over the pair (gate, up) when acc_up is set.
 struct EpilogueArgs {
   int tokens = 0;
-  int count = 0;  // columns, <= 32
-  const float* acc = nullptr;     // [tokens][32]
-  const float* acc_up = nullptr;  // [tokens][32] or null
+  int count = 0;                   // columns, <= 32
+  const float* acc = nullptr;      // [tokens][32]
+  const float* acc_up = nullptr;   // [tokens][32] or null
   const float* bias = nullptr;     // [count] or null
   const float* bias_up = nullptr;  // [count] or null
   ActivationKind activation = ActivationKind::kNone;
@@ -115,7 +118,8 @@ struct ListedKernel {
 // The list, best first.
 const ListedKernel* LinearKernels(int* count);
 
-// The first listed kernel for the type that `isa` can run, and the ISA's functions. Null when the type is not a weight type.
+// The first listed kernel for the type that `isa` can run, and the ISA's functions. Null when the type is not a weight
+// type.
 const TileKernel* SelectTileKernel(Isa isa, DType dtype);
 const LinearIsa& SelectLinearIsa(Isa isa);
 

@@ -6,7 +6,9 @@
 namespace millrace::kernels {
 namespace {
 
-inline const __m256i* Vector(const std::byte* p) { return reinterpret_cast<const __m256i*>(p); }
+inline const __m256i* Vector(const std::byte* p) {
+  return reinterpret_cast<const __m256i*>(p);
+}
 
 // Load gives the weights of 8 rows for kValues consecutive k.
 struct FormatF32 {
@@ -44,7 +46,8 @@ struct FormatF8E4M3 {
     const __m256i zero = _mm256_setzero_si256();
     const __m256i words = group < 2 ? _mm256_unpacklo_epi8(zero, bytes) : _mm256_unpackhi_epi8(zero, bytes);
     const __m256i magnitude = _mm256_srli_epi16(_mm256_and_si256(words, _mm256_set1_epi16(0x7f00)), 1);
-    const __m256i nan = _mm256_and_si256(_mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x3f80)), _mm256_set1_epi16(0x7e00));
+    const __m256i nan =
+        _mm256_and_si256(_mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x3f80)), _mm256_set1_epi16(0x7e00));
     const __m256i sign = _mm256_and_si256(words, _mm256_set1_epi16(static_cast<short>(0x8000)));
     const __m256i halves = _mm256_or_si256(_mm256_or_si256(magnitude, nan), sign);
     const __m256i even = _mm256_and_si256(halves, _mm256_set1_epi32(0xffff));

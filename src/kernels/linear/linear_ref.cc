@@ -25,7 +25,8 @@ std::vector<double> NormRef(const double* x, int64_t cols, const Norm& norm) {
 }
 
 // W norm(x) + bias of one token, over all parts.
-std::vector<double> MultiplyRef(const WeightRows* parts, int num_parts, const float* bias, const float* x, const Norm& norm) {
+std::vector<double> MultiplyRef(const WeightRows* parts, int num_parts, const float* bias, const float* x,
+                                const Norm& norm) {
   const int64_t cols = parts[0].cols;
   const std::vector<double> wide(x, x + cols);
   const std::vector<double> input = NormRef(wide.data(), cols, norm);
@@ -51,12 +52,18 @@ std::vector<double> MultiplyRef(const WeightRows* parts, int num_parts, const fl
 
 double ActivateRef(ActivationKind kind, double x) {
   switch (kind) {
-    case ActivationKind::kNone: return x;
-    case ActivationKind::kSilu: return x / (1.0 + std::exp(-x));
-    case ActivationKind::kGeluTanh: return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
-    case ActivationKind::kGeluErf: return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
-    case ActivationKind::kSwigluOai: return x / (1.0 + std::exp(-1.702 * x));
-    case ActivationKind::kRelu2: return x > 0.0 ? x * x : x * 0.0;
+    case ActivationKind::kNone:
+      return x;
+    case ActivationKind::kSilu:
+      return x / (1.0 + std::exp(-x));
+    case ActivationKind::kGeluTanh:
+      return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
+    case ActivationKind::kGeluErf:
+      return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
+    case ActivationKind::kSwigluOai:
+      return x / (1.0 + std::exp(-1.702 * x));
+    case ActivationKind::kRelu2:
+      return x > 0.0 ? x * x : x * 0.0;
   }
   CHECK(false, "unknown activation");
 }

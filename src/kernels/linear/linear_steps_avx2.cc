@@ -72,7 +72,8 @@ void StoreInt8(const __m256 v[4], const Encoding& encoding, std::byte* dst) {
   __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
   sums = _mm256_hadd_epi32(sums, sums);
   sums = _mm256_hadd_epi32(sums, sums);
-  int32_t sum[2] = {_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)), _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1))};
+  int32_t sum[2] = {_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)),
+                    _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1))};
   if (encoding.sum == BlockSum::kOffset || encoding.sum == BlockSum::kFloat) sum[0] += sum[1];
   for (int h = 0; h < 2; ++h) {
     if (encoding.sum == BlockSum::kFloat || encoding.sum == BlockSum::kFloatHalves) {
@@ -88,7 +89,8 @@ void StoreBf16(const __m256 v[4], std::byte* dst) {
   for (int i = 0; i < 4; ++i) {
     const __m256i bits = _mm256_castps_si256(v[i]);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff)), 16);
+    const __m256i rounded =
+        _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff)), 16);
     const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v[i], v[i], _CMP_UNORD_Q));
     const __m256i words = _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0), nan);
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0x08);
@@ -122,8 +124,12 @@ void PrepareRow(const PrepareArgs& args) {
     }
     std::byte* dst = args.dst + block * args.dst_stride;
     switch (args.encoding.type) {
-      case ActivationType::kInt8: StoreInt8(v, args.encoding, dst); break;
-      case ActivationType::kBf16: StoreBf16(v, dst); break;
+      case ActivationType::kInt8:
+        StoreInt8(v, args.encoding, dst);
+        break;
+      case ActivationType::kBf16:
+        StoreBf16(v, dst);
+        break;
       case ActivationType::kF32:
         for (int i = 0; i < 4; ++i) _mm256_storeu_ps(reinterpret_cast<float*>(dst) + i * 8, v[i]);
         break;
@@ -131,11 +137,12 @@ void PrepareRow(const PrepareArgs& args) {
   }
 }
 
-// exp(x) to about 1 ulp: 2^n * p(r), r in [-ln2 / 2, ln2 / 2], p the degree-6 minimax polynomial of Cephes' expf. Below -87 it stays at
-// 2^-126, which is nothing in what it is used for.
+// exp(x) to about 1 ulp: 2^n * p(r), r in [-ln2 / 2, ln2 / 2], p the degree-6 minimax polynomial of Cephes' expf. Below
+// -87 it stays at 2^-126, which is nothing in what it is used for.
 inline __m256 Exp(__m256 x) {
   x = _mm256_min_ps(_mm256_set1_ps(88.3f), _mm256_max_ps(_mm256_set1_ps(-87.0f), x));  // keeps NaN, the second operand
-  const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m256 n =
+      _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), x);
   r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
   __m256 p = _mm256_set1_ps(1.9875691500e-4f);
@@ -171,19 +178,24 @@ inline __m256 Erf(__m256 x) {
 
 inline __m256 Activate(ActivationKind kind, __m256 x) {
   switch (kind) {
-    case ActivationKind::kNone: return x;
-    case ActivationKind::kSilu: return TimesSigmoid(x, x);
+    case ActivationKind::kNone:
+      return x;
+    case ActivationKind::kSilu:
+      return TimesSigmoid(x, x);
     case ActivationKind::kGeluTanh: {  // x (1 + tanh(u)) / 2 = x sigmoid(2 u)
       constexpr float kTwice = 2.0f * 0.7978845608f;
-      const __m256 inner = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(kTwice * 0.044715f), _mm256_set1_ps(kTwice));
+      const __m256 inner =
+          _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(kTwice * 0.044715f), _mm256_set1_ps(kTwice));
       return TimesSigmoid(x, _mm256_mul_ps(x, inner));
     }
     case ActivationKind::kGeluErf: {
       const __m256 erf = Erf(_mm256_mul_ps(x, _mm256_set1_ps(0.7071067812f)));
       return _mm256_mul_ps(_mm256_mul_ps(x, _mm256_set1_ps(0.5f)), _mm256_add_ps(_mm256_set1_ps(1.0f), erf));
     }
-    case ActivationKind::kSwigluOai: return TimesSigmoid(x, _mm256_mul_ps(x, _mm256_set1_ps(1.702f)));
-    case ActivationKind::kRelu2: return _mm256_mul_ps(x, _mm256_max_ps(_mm256_setzero_ps(), x));
+    case ActivationKind::kSwigluOai:
+      return TimesSigmoid(x, _mm256_mul_ps(x, _mm256_set1_ps(1.702f)));
+    case ActivationKind::kRelu2:
+      return _mm256_mul_ps(x, _mm256_max_ps(_mm256_setzero_ps(), x));
   }
   return x;
 }

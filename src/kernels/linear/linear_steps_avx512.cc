@@ -7,7 +7,9 @@ namespace millrace::kernels {
 namespace {
 
 inline __mmask16 MaskOf(int64_t count) {
-  return count >= 16 ? static_cast<__mmask16>(0xffff) : count <= 0 ? __mmask16{0} : static_cast<__mmask16>((1u << count) - 1);
+  return count >= 16  ? static_cast<__mmask16>(0xffff)
+         : count <= 0 ? __mmask16{0}
+                      : static_cast<__mmask16>((1u << count) - 1);
 }
 
 // Four accumulators, added pairwise: an order that depends on cols alone. kSquares: sum of (x - mean)^2, else of x.
@@ -91,7 +93,9 @@ void PrepareRow(const PrepareArgs& args) {
     }
     std::byte* dst = args.dst + block * args.dst_stride;
     switch (args.encoding.type) {
-      case ActivationType::kInt8: StoreInt8(v, args.encoding, dst); break;
+      case ActivationType::kInt8:
+        StoreInt8(v, args.encoding, dst);
+        break;
       case ActivationType::kBf16:
         _mm512_store_si512(dst, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(v[1], v[0])));
         break;
@@ -142,19 +146,24 @@ inline __m512 Erf(__m512 x) {
 
 inline __m512 Activate(ActivationKind kind, __m512 x) {
   switch (kind) {
-    case ActivationKind::kNone: return x;
-    case ActivationKind::kSilu: return TimesSigmoid(x, x);
+    case ActivationKind::kNone:
+      return x;
+    case ActivationKind::kSilu:
+      return TimesSigmoid(x, x);
     case ActivationKind::kGeluTanh: {  // x (1 + tanh(u)) / 2 = x sigmoid(2 u)
       const __m512 square = _mm512_mul_ps(x, x);
-      const __m512 inner = _mm512_fmadd_ps(square, _mm512_set1_ps(2.0f * 0.7978845608f * 0.044715f), _mm512_set1_ps(2.0f * 0.7978845608f));
+      const __m512 inner = _mm512_fmadd_ps(square, _mm512_set1_ps(2.0f * 0.7978845608f * 0.044715f),
+                                           _mm512_set1_ps(2.0f * 0.7978845608f));
       return TimesSigmoid(x, _mm512_mul_ps(x, inner));
     }
     case ActivationKind::kGeluErf: {
       const __m512 erf = Erf(_mm512_mul_ps(x, _mm512_set1_ps(0.7071067812f)));
       return _mm512_mul_ps(_mm512_mul_ps(x, _mm512_set1_ps(0.5f)), _mm512_add_ps(_mm512_set1_ps(1.0f), erf));
     }
-    case ActivationKind::kSwigluOai: return TimesSigmoid(x, _mm512_mul_ps(x, _mm512_set1_ps(1.702f)));
-    case ActivationKind::kRelu2: return _mm512_mul_ps(x, _mm512_max_ps(_mm512_setzero_ps(), x));
+    case ActivationKind::kSwigluOai:
+      return TimesSigmoid(x, _mm512_mul_ps(x, _mm512_set1_ps(1.702f)));
+    case ActivationKind::kRelu2:
+      return _mm512_mul_ps(x, _mm512_max_ps(_mm512_setzero_ps(), x));
   }
   return x;
 }

@@ -15,8 +15,8 @@
 namespace millrace::kernels {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kF8E4M3, DType::kQ4_0,   DType::kQ4_1,
-                            DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2_K,   DType::kQ3_K,   DType::kQ4_K,
+constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16,   DType::kF8E4M3, DType::kQ4_0, DType::kQ4_1,
+                            DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,   DType::kQ2_K,   DType::kQ3_K, DType::kQ4_K,
                             DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
 
 std::vector<float> RandomVector(size_t size, uint32_t seed, float sigma = 1.0f) {
@@ -59,7 +59,8 @@ struct FreeMatrix {
 };
 using Matrix = std::unique_ptr<PackedMatrix, FreeMatrix>;
 
-Matrix Pack(Isa isa, Context& context, const std::vector<WeightRows>& parts, const float* bias = nullptr, bool gated = false) {
+Matrix Pack(Isa isa, Context& context, const std::vector<WeightRows>& parts, const float* bias = nullptr,
+            bool gated = false) {
   ErrorText error;
   Matrix matrix(PackMatrixCpu(isa, &context.op, parts.data(), static_cast<int>(parts.size()), bias, gated, &error));
   EXPECT_NE(matrix, nullptr) << error.text;
@@ -76,7 +77,8 @@ LinearArgs Args(const std::vector<float>& x, int64_t cols, int64_t tokens, std::
   return args;
 }
 
-std::vector<float> RunLinear(Context& context, const PackedMatrix* matrix, const std::vector<float>& x, int64_t tokens) {
+std::vector<float> RunLinear(Context& context, const PackedMatrix* matrix, const std::vector<float>& x,
+                             int64_t tokens) {
   std::vector<float> out(static_cast<size_t>(tokens * PackedRows(matrix)), 7.0f);
   LinearArgs args = Args(x, PackedCols(matrix), tokens, out, PackedRows(matrix));
   args.matrix = matrix;
@@ -84,7 +86,8 @@ std::vector<float> RunLinear(Context& context, const PackedMatrix* matrix, const
   return out;
 }
 
-// How far x[t] may be from what a product sees, as a bound on |W dx|: half a step of its 32-block for int8, 2^-9 for bf16.
+// How far x[t] may be from what a product sees, as a bound on |W dx|: half a step of its 32-block for int8, 2^-9 for
+// bf16.
 float EncodingError(const WeightRows& weight, ActivationType type, const float* x, const float* w) {
   float bound = 0.0f;
   for (int64_t first = 0; first < weight.cols; first += 32) {
@@ -209,9 +212,11 @@ TEST_P(LinearTest, ANonFiniteActivationReachesItsRowAndNoOther) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LinearTest,
-                         testing::Combine(testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512), testing::ValuesIn(kTypes)),
+                         testing::Combine(testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512),
+                                          testing::ValuesIn(kTypes)),
                          [](const auto& info) {
-                           return std::string(IsaName(std::get<0>(info.param))) + "_" + DTypeName(std::get<1>(info.param));
+                           return std::string(IsaName(std::get<0>(info.param))) + "_" +
+                                  DTypeName(std::get<1>(info.param));
                          });
 
 class LinearStepTest : public testing::TestWithParam<Isa> {
@@ -245,7 +250,8 @@ TEST_P(LinearStepTest, FusesNormsBiasScaleAndAddition) {
   const std::vector<float> bias = RandomVector(kRows, 5);
   const Matrix matrix = Pack(GetParam(), context, parts, bias.data());
   const std::vector<float> x = RandomVector(kTokens * kCols, 6, 3.0f);
-  const std::vector<float> weight = RandomVector(kCols, 7), offset = RandomVector(kCols, 8), post = RandomVector(kRows, 9);
+  const std::vector<float> weight = RandomVector(kCols, 7), offset = RandomVector(kCols, 8),
+                           post = RandomVector(kRows, 9);
   const std::vector<float> start = RandomVector(kTokens * kRows, 10);
   for (const NormKind pre : {NormKind::kNone, NormKind::kRms, NormKind::kLayer}) {
     for (const bool has_post : {false, true}) {
@@ -306,7 +312,8 @@ TEST_P(LinearStepTest, GatheredRowsPackAsMappedOnes) {
   gathered.context = &weight;
   gathered.gather = [](const void* from, int64_t first, int64_t count, std::byte* dst) {
     const int64_t row_bytes = RowBytes(DType::kQ5_K, 512);
-    std::memcpy(dst, static_cast<const Weight*>(from)->bytes.data() + first * row_bytes, static_cast<size_t>(count * row_bytes));
+    std::memcpy(dst, static_cast<const Weight*>(from)->bytes.data() + first * row_bytes,
+                static_cast<size_t>(count * row_bytes));
   };
   const Matrix a = Pack(GetParam(), context, {weight.rows, weight.rows});
   const Matrix b = Pack(GetParam(), context, {gathered, gathered});

@@ -1,4 +1,5 @@
-// From stored rows to panels (panel_format.h). Codes move as dwords of four values, so that packing keeps up with the disk.
+// From stored rows to panels (panel_format.h). Codes move as dwords of four values, so that packing keeps up with the
+// disk.
 #include <cstring>
 
 #include "base/check.h"
@@ -25,7 +26,9 @@ void StoreHalf(std::byte* header, int plane, int row, uint16_t value) {
 }
 
 // Bits 0..3 of n, one to a byte.
-uint32_t SpreadBits(uint32_t n) { return ((n & 15u) * 0x00204081u) & kBits; }
+uint32_t SpreadBits(uint32_t n) {
+  return ((n & 15u) * 0x00204081u) & kBits;
+}
 
 void NibbleQuads(const uint8_t* qs, uint32_t quad[8]) {
   for (int j = 0; j < 4; ++j) {
@@ -40,8 +43,9 @@ void AddFifthBits(const uint8_t* qh, uint32_t quad[8]) {
   for (int j = 0; j < 8; ++j) quad[j] |= SpreadBits(bits >> (4 * j)) << 4;
 }
 
-// Codes(block, b, quad): the codes of the b-th 32 values of a stored block. Header(block, row, b, header): the scales of the whole block,
-// its first 32 values being block b of the chunk. Scales(block, b, row, scales): the bytes before the codes of its b-th 32 values.
+// Codes(block, b, quad): the codes of the b-th 32 values of a stored block. Header(block, row, b, header): the scales
+// of the whole block, its first 32 values being block b of the chunk. Scales(block, b, row, scales): the bytes before
+// the codes of its b-th 32 values.
 struct NoBlockScales {
   template <typename Block>
   static void Scales(const Block&, int, int, std::byte*) {}
@@ -127,9 +131,7 @@ struct FormatQ3_K {
       quad[j] = low | ((Dword(block.hmask, j) >> b) & kBits) << 2;
     }
   }
-  static void Header(const Block& block, int row, int, std::byte* header) {
-    StoreHalf(header, 0, row, block.d);
-  }
+  static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
   static void Scales(const Block& block, int b, int row, std::byte* scales) {
     for (int h = 0; h < 2; ++h) {
       scales[h * kPanelRows + row] = static_cast<std::byte>(UnpackScaleQ3(block.scales, 2 * b + h) - 32);
@@ -152,7 +154,9 @@ struct FormatQ4_K {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.dmin);
   }
-  static void Scales(const Block& block, int b, int row, std::byte* scales) { StoreScaleMin(block.scales, b, row, scales); }
+  static void Scales(const Block& block, int b, int row, std::byte* scales) {
+    StoreScaleMin(block.scales, b, row, scales);
+  }
 };
 
 struct FormatQ5_K {
@@ -167,7 +171,9 @@ struct FormatQ5_K {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.dmin);
   }
-  static void Scales(const Block& block, int b, int row, std::byte* scales) { StoreScaleMin(block.scales, b, row, scales); }
+  static void Scales(const Block& block, int b, int row, std::byte* scales) {
+    StoreScaleMin(block.scales, b, row, scales);
+  }
 };
 
 struct FormatQ6_K {
@@ -179,9 +185,7 @@ struct FormatQ6_K {
       quad[j] = low | ((Dword(block.qh + b / 4 * 32, j) >> (b % 4 * 2)) & kPairs) << 4;
     }
   }
-  static void Header(const Block& block, int row, int, std::byte* header) {
-    StoreHalf(header, 0, row, block.d);
-  }
+  static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
   static void Scales(const Block& block, int b, int row, std::byte* scales) {
     for (int h = 0; h < 2; ++h) scales[h * kPanelRows + row] = static_cast<std::byte>(block.scales[2 * b + h]);
   }
@@ -281,25 +285,43 @@ void PackPlain(const std::byte* const rows[kPanelRows], int64_t row_bytes, std::
 void PackPanel(const PanelFormat& format, const std::byte* const rows[kPanelRows], int64_t cols, std::byte* dst) {
   const auto in_order = [](int size) { return [size](int row) { return row * size; }; };
   switch (format.dtype) {
-    case DType::kF32: return PackPlain<uint32_t>(rows, cols * 4, dst, in_order(4));
-    case DType::kF16: return PackPlain<uint16_t>(rows, cols * 2, dst, in_order(2));
-    case DType::kBF16: return PackPlain<uint32_t>(rows, cols * 2, dst, in_order(4));
+    case DType::kF32:
+      return PackPlain<uint32_t>(rows, cols * 4, dst, in_order(4));
+    case DType::kF16:
+      return PackPlain<uint16_t>(rows, cols * 2, dst, in_order(2));
+    case DType::kBF16:
+      return PackPlain<uint32_t>(rows, cols * 2, dst, in_order(4));
     case DType::kF8E4M3:
-      return PackPlain<uint16_t>(rows, cols, dst, [](int row) { return row % 16 / 4 * 16 + row / 16 * 8 + row % 4 * 2; });
-    case DType::kQ4_0: return PackQuantised<FormatQ4_0, 4, 0>(format, rows, cols, dst);
-    case DType::kQ4_1: return PackQuantised<FormatQ4_1, 4, 0>(format, rows, cols, dst);
-    case DType::kQ5_0: return PackQuantised<FormatQ5_0, 4, 1>(format, rows, cols, dst);
-    case DType::kQ5_1: return PackQuantised<FormatQ5_1, 4, 1>(format, rows, cols, dst);
-    case DType::kQ8_0: return PackQuantised<FormatQ8_0, 8, 0>(format, rows, cols, dst);
-    case DType::kQ2_K: return PackQuantised<FormatQ2_K, 2, 0>(format, rows, cols, dst);
-    case DType::kQ3_K: return PackQuantised<FormatQ3_K, 2, 1>(format, rows, cols, dst);
-    case DType::kQ4_K: return PackQuantised<FormatQ4_K, 4, 0>(format, rows, cols, dst);
-    case DType::kQ5_K: return PackQuantised<FormatQ5_K, 4, 1>(format, rows, cols, dst);
-    case DType::kQ6_K: return PackQuantised<FormatQ6_K, 4, 2>(format, rows, cols, dst);
-    case DType::kIQ4_NL: return PackQuantised<FormatIQ4_NL, 4, 0>(format, rows, cols, dst);
-    case DType::kIQ4_XS: return PackQuantised<FormatIQ4_XS, 4, 0>(format, rows, cols, dst);
-    case DType::kMXFP4: return PackQuantised<FormatMXFP4, 4, 0>(format, rows, cols, dst);
-    default: CHECK(false, "{} is not a weight type", DTypeName(format.dtype));
+      return PackPlain<uint16_t>(rows, cols, dst,
+                                 [](int row) { return row % 16 / 4 * 16 + row / 16 * 8 + row % 4 * 2; });
+    case DType::kQ4_0:
+      return PackQuantised<FormatQ4_0, 4, 0>(format, rows, cols, dst);
+    case DType::kQ4_1:
+      return PackQuantised<FormatQ4_1, 4, 0>(format, rows, cols, dst);
+    case DType::kQ5_0:
+      return PackQuantised<FormatQ5_0, 4, 1>(format, rows, cols, dst);
+    case DType::kQ5_1:
+      return PackQuantised<FormatQ5_1, 4, 1>(format, rows, cols, dst);
+    case DType::kQ8_0:
+      return PackQuantised<FormatQ8_0, 8, 0>(format, rows, cols, dst);
+    case DType::kQ2_K:
+      return PackQuantised<FormatQ2_K, 2, 0>(format, rows, cols, dst);
+    case DType::kQ3_K:
+      return PackQuantised<FormatQ3_K, 2, 1>(format, rows, cols, dst);
+    case DType::kQ4_K:
+      return PackQuantised<FormatQ4_K, 4, 0>(format, rows, cols, dst);
+    case DType::kQ5_K:
+      return PackQuantised<FormatQ5_K, 4, 1>(format, rows, cols, dst);
+    case DType::kQ6_K:
+      return PackQuantised<FormatQ6_K, 4, 2>(format, rows, cols, dst);
+    case DType::kIQ4_NL:
+      return PackQuantised<FormatIQ4_NL, 4, 0>(format, rows, cols, dst);
+    case DType::kIQ4_XS:
+      return PackQuantised<FormatIQ4_XS, 4, 0>(format, rows, cols, dst);
+    case DType::kMXFP4:
+      return PackQuantised<FormatMXFP4, 4, 0>(format, rows, cols, dst);
+    default:
+      CHECK(false, "{} is not a weight type", DTypeName(format.dtype));
   }
 }
 

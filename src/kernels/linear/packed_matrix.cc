@@ -61,7 +61,8 @@ std::string CheckParts(const WeightRows* parts, int num_parts, bool gated) {
   if (num_parts < 1) return "a matrix needs at least one part";
   for (int p = 0; p < num_parts; ++p) {
     const WeightRows& part = parts[p];
-    if (FindPanelFormat(part.dtype) == nullptr) return fmt::format("{} is not a type of weights", DTypeName(part.dtype));
+    if (FindPanelFormat(part.dtype) == nullptr)
+      return fmt::format("{} is not a type of weights", DTypeName(part.dtype));
     if (part.rows < 1 || part.cols < 1) return fmt::format("a weight of shape [{}, {}] is empty", part.rows, part.cols);
     if (part.cols != parts[0].cols) return fmt::format("parts have {} and {} columns", parts[0].cols, part.cols);
     const int64_t block = GetDTypeInfo(part.dtype).block_elems;
@@ -70,7 +71,8 @@ std::string CheckParts(const WeightRows* parts, int num_parts, bool gated) {
     }
     if ((part.data == nullptr) == (part.gather == nullptr)) return "a weight needs either data or gather";
   }
-  if (gated && (num_parts != 2 || parts[0].rows != parts[1].rows)) return "gate and up must be two parts of equal shape";
+  if (gated && (num_parts != 2 || parts[0].rows != parts[1].rows))
+    return "gate and up must be two parts of equal shape";
   return {};
 }
 
@@ -116,11 +118,13 @@ int CountEncodings(const std::vector<SegmentPlan>& plans) {
 
 }  // namespace
 
-PackedMatrix* PackMatrixCpu(Isa isa, OpContext* context, const WeightRows* parts, int num_parts, const float* bias, bool gated,
-                            ErrorText* error) {
-  if (const std::string problem = CheckParts(parts, num_parts, gated); !problem.empty()) return Refuse(error, "{}", problem);
+PackedMatrix* PackMatrixCpu(Isa isa, OpContext* context, const WeightRows* parts, int num_parts, const float* bias,
+                            bool gated, ErrorText* error) {
+  if (const std::string problem = CheckParts(parts, num_parts, gated); !problem.empty())
+    return Refuse(error, "{}", problem);
   std::vector<SegmentPlan> plans = PlanSegments(isa, parts, num_parts, gated);
-  if (CountEncodings(plans) > kMaxEncodings) return Refuse(error, "a matrix can mix at most {} kinds of types", kMaxEncodings);
+  if (CountEncodings(plans) > kMaxEncodings)
+    return Refuse(error, "a matrix can mix at most {} kinds of types", kMaxEncodings);
 
   int64_t total_bytes = 0;
   for (const SegmentPlan& plan : plans) total_bytes += plan.segment.num_panels * plan.segment.panel_bytes;
@@ -158,10 +162,18 @@ PackedMatrix* PackMatrixCpu(Isa isa, OpContext* context, const WeightRows* parts
   return matrix.release();
 }
 
-void FreeMatrixCpu(PackedMatrix* matrix) { delete matrix; }
+void FreeMatrixCpu(PackedMatrix* matrix) {
+  delete matrix;
+}
 
-int64_t PackedBytesCpu(const PackedMatrix* matrix) { return matrix->buffer.size(); }
-int64_t PackedRows(const PackedMatrix* matrix) { return matrix->rows; }
-int64_t PackedCols(const PackedMatrix* matrix) { return matrix->cols; }
+int64_t PackedBytesCpu(const PackedMatrix* matrix) {
+  return matrix->buffer.size();
+}
+int64_t PackedRows(const PackedMatrix* matrix) {
+  return matrix->rows;
+}
+int64_t PackedCols(const PackedMatrix* matrix) {
+  return matrix->cols;
+}
 
 }  // namespace millrace::kernels

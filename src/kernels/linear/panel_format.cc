@@ -14,14 +14,22 @@ constexpr int kHalfRow = kPanelRows * 2;  // bytes of a binary16 per row
 
 constexpr int HeaderBytes(Scales scales) {
   switch (scales) {
-    case Scales::kNone: return 0;
-    case Scales::kHalf: return kHalfRow;
-    case Scales::kHalfMin: return 2 * kHalfRow;
-    case Scales::kMx: return 2 * kPanelRows;
-    case Scales::kSuper: return kHalfRow + 8 * kPanelRows;
-    case Scales::kSuperHalves: return kHalfRow;
-    case Scales::kSuperMin: return 2 * kHalfRow;
-    case Scales::kSuperNibbleMin: return 2 * kHalfRow;
+    case Scales::kNone:
+      return 0;
+    case Scales::kHalf:
+      return kHalfRow;
+    case Scales::kHalfMin:
+      return 2 * kHalfRow;
+    case Scales::kMx:
+      return 2 * kPanelRows;
+    case Scales::kSuper:
+      return kHalfRow + 8 * kPanelRows;
+    case Scales::kSuperHalves:
+      return kHalfRow;
+    case Scales::kSuperMin:
+      return 2 * kHalfRow;
+    case Scales::kSuperNibbleMin:
+      return 2 * kHalfRow;
   }
   return 0;
 }
@@ -86,34 +94,48 @@ int Code(const PanelFormat& format, const std::byte* body, int row, int k) {
   const auto byte_at = [&](int plane) { return static_cast<int>(body[plane * 128 + row * 4 + k % 4]); };
   int code = 0;
   switch (format.low_bits) {
-    case 8: code = byte_at(quad); break;
-    case 4: code = (byte_at(quad % 4) >> (quad / 4 * 4)) & 15; break;
-    case 2: code = (byte_at(quad / 4) >> (quad % 4 * 2)) & 3; break;
+    case 8:
+      code = byte_at(quad);
+      break;
+    case 4:
+      code = (byte_at(quad % 4) >> (quad / 4 * 4)) & 15;
+      break;
+    case 2:
+      code = (byte_at(quad / 4) >> (quad % 4 * 2)) & 3;
+      break;
   }
-  const int high = format.low_bits;  // planes of 128 bytes hold a bit of all 32 values each, so the count of low planes is low_bits
+  const int high =
+      format.low_bits;  // planes of 128 bytes hold a bit of all 32 values each, so the count of low planes is low_bits
   if (format.high_bits == 1) code |= ((byte_at(high) >> quad) & 1) << format.low_bits;
   if (format.high_bits == 2) code |= ((byte_at(high + quad / 4) >> (quad % 4 * 2)) & 3) << format.low_bits;
   return code;
 }
 
 // Scale and min of one row and half. `scales` are the bytes before the block's codes.
-void UnpackScale(const PanelFormat& format, const std::byte* header, const std::byte* scales, int block, int half, int row,
-                 float* scale, float* min) {
+void UnpackScale(const PanelFormat& format, const std::byte* header, const std::byte* scales, int block, int half,
+                 int row, float* scale, float* min) {
   const auto f16 = [&](int plane) { return F16ToF32(Load<uint16_t>(header + plane * kHalfRow + row * 2)); };
   const auto byte_at = [&](int plane) { return static_cast<uint8_t>(scales[plane * kPanelRows + row]); };
   *min = 0.0f;
   switch (format.scales) {
-    case Scales::kNone: break;
-    case Scales::kHalf: *scale = f16(0); break;
+    case Scales::kNone:
+      break;
+    case Scales::kHalf:
+      *scale = f16(0);
+      break;
     case Scales::kHalfMin:
       *scale = f16(0);
       *min = -f16(1);
       break;
-    case Scales::kMx: *scale = MxScaleHalf(static_cast<uint8_t>(header[block * kPanelRows + row])); break;
+    case Scales::kMx:
+      *scale = MxScaleHalf(static_cast<uint8_t>(header[block * kPanelRows + row]));
+      break;
     case Scales::kSuper:
       *scale = f16(0) * static_cast<float>(static_cast<int8_t>(header[kHalfRow + block * kPanelRows + row]));
       break;
-    case Scales::kSuperHalves: *scale = f16(0) * static_cast<float>(static_cast<int8_t>(byte_at(half))); break;
+    case Scales::kSuperHalves:
+      *scale = f16(0) * static_cast<float>(static_cast<int8_t>(byte_at(half)));
+      break;
     case Scales::kSuperMin:
       *scale = f16(0) * static_cast<float>(byte_at(0));
       *min = f16(1) * static_cast<float>(byte_at(1));
@@ -127,9 +149,12 @@ void UnpackScale(const PanelFormat& format, const std::byte* header, const std::
 
 float PlainValue(DType dtype, const std::byte* body, int row, int k) {
   switch (dtype) {
-    case DType::kF32: return Load<float>(body + (k * kPanelRows + row) * 4);
-    case DType::kF16: return F16ToF32(Load<uint16_t>(body + (k * kPanelRows + row) * 2));
-    case DType::kBF16: return Bf16ToF32(Load<uint16_t>(body + (k / 2 * kPanelRows + row) * 4 + k % 2 * 2));
+    case DType::kF32:
+      return Load<float>(body + (k * kPanelRows + row) * 4);
+    case DType::kF16:
+      return F16ToF32(Load<uint16_t>(body + (k * kPanelRows + row) * 2));
+    case DType::kBF16:
+      return Bf16ToF32(Load<uint16_t>(body + (k / 2 * kPanelRows + row) * 4 + k % 2 * 2));
     default: {
       const int index = k / 2 * 64 + row % 16 / 4 * 16 + row / 16 * 8 + row % 4 * 2 + k % 2;
       return F8E4M3ToF32(static_cast<uint8_t>(body[index]));
