@@ -26,7 +26,7 @@ class Budget {
   [[nodiscard]] bool Charge(size_t bytes) {
     used_bytes_ += bytes;
     if (used_bytes_ > limits_.max_bytes) exceeded_ = true;
-    if ((++calls_ & 255) == 0 && std::chrono::steady_clock::now() > deadline_) exceeded_ = true;
+    if ((++calls_ & 15) == 0 && std::chrono::steady_clock::now() > deadline_) exceeded_ = true;
     return !exceeded_;
   }
   bool exceeded() const { return exceeded_; }

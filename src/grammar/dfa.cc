@@ -10,6 +10,9 @@
 namespace millrace::grammar {
 namespace {
 
+// Minimising a long chain takes as many rounds as it has states; beyond this an automaton stays correct, only larger.
+constexpr uint64_t kMaxRefinementSteps = 10'000'000;
+
 uint64_t PairKey(uint32_t a, uint32_t b) { return (uint64_t{a} << 32) | b; }
 
 // The coarsest partition that refines both.
@@ -211,12 +214,11 @@ Dfa TrimAndMinimize(Dfa dfa, std::vector<uint16_t>* labels) {
   }
   dfa = Rebuild(dfa, block, labels);
   const uint32_t n = dfa.num_states(), k = dfa.alphabet.num_classes;
-  // Moore's rounds cost n * k each; an automaton too long for that stays correct, only larger.
-  if (uint64_t{n} * k > 400'000) return dfa;
   block.assign(dfa.accepting.begin(), dfa.accepting.end());
   for (uint32_t s = 0; labels != nullptr && s < n; ++s) block[s] *= 1u + (*labels)[s];
   uint32_t num_blocks = 0;
-  for (int round = 0; round < 512; ++round) {
+  const uint64_t max_rounds = std::max<uint64_t>(8, kMaxRefinementSteps / (uint64_t{n} * k + 1));
+  for (uint64_t round = 0; round < max_rounds; ++round) {
     const uint32_t refined = RefineBlocks(dfa, block);
     if (refined == num_blocks) return Rebuild(dfa, block, labels);
     num_blocks = refined;

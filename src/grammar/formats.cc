@@ -123,6 +123,12 @@ Result<DfaPtr> FormatCache::Language(std::string_view name) {
   auto dfa = name == "hostname" ? HostName(budget)
              : name == "email"  ? Email(budget)
                                 : CompileRegex(RegexOf(name), RegexMode::kFullMatch, budget);
+  // Year 0 exists in RFC 3339 but in few libraries that read dates.
+  if (dfa.ok() && (name == "date" || name == "date-time")) {
+    auto year_zero = CompileRegex("0000-[^\\n]*", RegexMode::kFullMatch, budget);
+    if (!year_zero.ok()) return year_zero;
+    dfa = SubtractDfa(**dfa, **year_zero, budget);
+  }
   if (dfa.ok()) known_.emplace(name, *dfa);
   return dfa;
 }

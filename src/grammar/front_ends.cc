@@ -3,6 +3,9 @@
 #include "grammar/ebnf.h"
 #include "grammar/grammar.h"
 #include "grammar/regex.h"
+#include "grammar/schema_compiler.h"
+#include "grammar/sql_grammar.h"
+#include "grammar/structural_tag.h"
 
 namespace millrace::grammar {
 namespace {
@@ -14,25 +17,64 @@ Status CheckSize(std::string_view what, size_t size) {
   return Unsupported("{} of {} bytes, expected at most {}", what, size, kMaxGrammarBytes);
 }
 
-Result<GrammarPtr> FromAutomaton(DfaPtr dfa, VocabularyPtr vocabulary, const CompileOptions& options, Budget& budget) {
+Result<uint32_t> AddAutomaton(DfaPtr dfa, ProgramBuilder& builder) {
   if (dfa->empty()) return InvalidArgument("the grammar matches nothing");
-  ProgramBuilder builder(options.json, budget);
   const uint32_t rule = builder.AddRule();
   const uint32_t end = builder.AddState(true);
   if (dfa->accepting[0]) builder.AddEdge(builder.StartOf(rule), EdgeKind::kEpsilon, 0, end);
   builder.AddEdge(builder.StartOf(rule), EdgeKind::kTerminal, builder.AddTerminal({.dfa = std::move(dfa)}), end);
-  builder.program().root_rule = rule;
+  return rule;
+}
+
+Result<GrammarPtr> Finish(uint32_t root, ProgramBuilder& builder, VocabularyPtr vocabulary) {
+  if (builder.budget().exceeded()) return builder.budget().Error();
+  builder.program().root_rule = root;
   return GrammarPtr(std::make_shared<const CompiledGrammar>(builder.Finish(), std::move(vocabulary)));
 }
 
 }  // namespace
 
-Result<GrammarPtr> CompileRegexGrammar(std::string_view pattern, VocabularyPtr vocabulary,
-                                       const CompileOptions& options) {
-  RETURN_IF_ERROR(CheckSize("a regular expression", pattern.size()));
+Result<uint32_t> AddGrammar(GrammarKind kind, std::string_view text, const GrammarVocabulary& vocabulary,
+                            ProgramBuilder& builder) {
+  RETURN_IF_ERROR(CheckSize("a grammar", text.size()));
+  Budget& budget = builder.budget();
+  switch (kind) {
+    case GrammarKind::kJsonSchema:
+      return AddJsonSchema(text, vocabulary, builder);
+    case GrammarKind::kRegex: {
+      ASSIGN_OR_RETURN(DfaPtr dfa, CompileRegex(text, RegexMode::kFullMatch, budget));
+      return AddAutomaton(std::move(dfa), builder);
+    }
+    case GrammarKind::kEbnf: {
+      ASSIGN_OR_RETURN(RuleSet rules, ParseEbnf(text, budget));
+      return AddRuleSet(std::move(rules), builder);
+    }
+  }
+  return Internal("unknown kind of grammar");
+}
+
+Result<GrammarPtr> CompileGrammar(GrammarKind kind, std::string_view text, VocabularyPtr vocabulary,
+                                  const CompileOptions& options) {
   Budget budget(options.limits);
-  ASSIGN_OR_RETURN(DfaPtr dfa, CompileRegex(pattern, RegexMode::kFullMatch, budget));
-  return FromAutomaton(std::move(dfa), std::move(vocabulary), options, budget);
+  ProgramBuilder builder(options.json, budget);
+  ASSIGN_OR_RETURN(const uint32_t root, AddGrammar(kind, text, *vocabulary, builder));
+  return Finish(root, builder, std::move(vocabulary));
+}
+
+Result<GrammarPtr> CompileJsonSchema(std::string_view schema, VocabularyPtr vocabulary, const CompileOptions& options) {
+  return CompileGrammar(GrammarKind::kJsonSchema, schema, std::move(vocabulary), options);
+}
+Result<GrammarPtr> CompileJsonObject(VocabularyPtr vocabulary, const CompileOptions& options) {
+  return CompileGrammar(GrammarKind::kJsonSchema, R"({"type":"object"})", std::move(vocabulary), options);
+}
+Result<GrammarPtr> CompileRegexGrammar(std::string_view pattern, VocabularyPtr vocabulary, const CompileOptions& options) {
+  return CompileGrammar(GrammarKind::kRegex, pattern, std::move(vocabulary), options);
+}
+Result<GrammarPtr> CompileEbnf(std::string_view grammar, VocabularyPtr vocabulary, const CompileOptions& options) {
+  return CompileGrammar(GrammarKind::kEbnf, grammar, std::move(vocabulary), options);
+}
+Result<GrammarPtr> CompileSql(VocabularyPtr vocabulary, const CompileOptions& options) {
+  return CompileGrammar(GrammarKind::kEbnf, SqlGrammar(), std::move(vocabulary), options);
 }
 
 Result<GrammarPtr> CompileChoice(std::span<const std::string> choices, VocabularyPtr vocabulary,
@@ -47,16 +89,16 @@ Result<GrammarPtr> CompileChoice(std::span<const std::string> choices, Vocabular
     texts.push_back(std::move(text));
   }
   ASSIGN_OR_RETURN(DfaPtr dfa, StringSetDfa(texts, budget));
-  return FromAutomaton(std::move(dfa), std::move(vocabulary), options, budget);
+  ProgramBuilder builder(options.json, budget);
+  ASSIGN_OR_RETURN(const uint32_t root, AddAutomaton(std::move(dfa), builder));
+  return Finish(root, builder, std::move(vocabulary));
 }
 
-Result<GrammarPtr> CompileEbnf(std::string_view grammar, VocabularyPtr vocabulary, const CompileOptions& options) {
-  RETURN_IF_ERROR(CheckSize("a grammar", grammar.size()));
+Result<GrammarPtr> CompileStructuralTags(const StructuralTags& tags, VocabularyPtr vocabulary, const CompileOptions& options) {
   Budget budget(options.limits);
-  ASSIGN_OR_RETURN(RuleSet rules, ParseEbnf(grammar, budget));
   ProgramBuilder builder(options.json, budget);
-  RETURN_IF_ERROR(AddRuleSet(std::move(rules), builder));
-  return GrammarPtr(std::make_shared<const CompiledGrammar>(builder.Finish(), std::move(vocabulary)));
+  ASSIGN_OR_RETURN(const uint32_t root, AddStructuralTags(tags, *vocabulary, builder));
+  return Finish(root, builder, std::move(vocabulary));
 }
 
 }  // namespace millrace::grammar

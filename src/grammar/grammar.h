@@ -43,12 +43,34 @@ using VocabularyPtr = std::shared_ptr<const GrammarVocabulary>;
 
 // Front ends. kInvalidArgument: the input is malformed. kUnsupported: it asks for something that is not enforced (the
 // message names the keyword and its JSON pointer) or exceeds a bound.
+enum class GrammarKind { kJsonSchema, kRegex, kEbnf };
+Result<GrammarPtr> CompileGrammar(GrammarKind kind, std::string_view text, VocabularyPtr vocabulary,
+                                  const CompileOptions& = {});
 Result<GrammarPtr> CompileJsonSchema(std::string_view schema_json, VocabularyPtr vocabulary, const CompileOptions& = {});
 // Any JSON object.
 Result<GrammarPtr> CompileJsonObject(VocabularyPtr vocabulary, const CompileOptions& = {});
 Result<GrammarPtr> CompileRegexGrammar(std::string_view pattern, VocabularyPtr vocabulary, const CompileOptions& = {});
 Result<GrammarPtr> CompileChoice(std::span<const std::string> choices, VocabularyPtr vocabulary,
                                  const CompileOptions& = {});
+// The SQL subset that ships with the engine: SELECT, INSERT, UPDATE, DELETE.
+Result<GrammarPtr> CompileSql(VocabularyPtr vocabulary, const CompileOptions& = {});
+
+// Free text in which a trigger starts a tag: begin, content, end. begin starts with one of the triggers (or is a control
+// token, which then is its own trigger; end may be one too).
+struct StructuralTag {
+  std::string begin;
+  GrammarKind kind = GrammarKind::kJsonSchema;
+  std::string content;
+  std::string end;
+};
+struct StructuralTags {
+  std::vector<StructuralTag> tags;
+  std::vector<std::string> triggers;
+  bool at_least_one = false;      // the text may not end before a tag
+  bool stop_after_first = false;  // nothing may follow a tag
+  bool free_text = true;          // false: only tags, one after the other
+};
+Result<GrammarPtr> CompileStructuralTags(const StructuralTags& tags, VocabularyPtr vocabulary, const CompileOptions& = {});
 // GBNF (rules written ::=) or Lark (rules written with a colon); told apart by looking.
 Result<GrammarPtr> CompileEbnf(std::string_view grammar, VocabularyPtr vocabulary, const CompileOptions& = {});
 

@@ -50,19 +50,6 @@ nlohmann::json RunLine(const nlohmann::json& request, const VocabularyPtr& vocab
 
 }  // namespace
 
-Result<GrammarPtr> CompileGrammar(GrammarKind kind, std::string_view text, VocabularyPtr vocabulary,
-                                  const CompileOptions& options) {
-  switch (kind) {
-    case GrammarKind::kJsonSchema:
-      return CompileJsonSchema(text, std::move(vocabulary), options);
-    case GrammarKind::kRegex:
-      return CompileRegexGrammar(text, std::move(vocabulary), options);
-    case GrammarKind::kEbnf:
-      return CompileEbnf(text, std::move(vocabulary), options);
-  }
-  return Internal("unknown kind of grammar");
-}
-
 bool AcceptsText(const GrammarPtr& grammar, std::string_view text) {
   GrammarMatcher matcher(grammar, 0);
   for (size_t i = 0; i < text.size(); i += 64) {

@@ -10,11 +10,6 @@
 
 namespace millrace::grammar {
 
-enum class GrammarKind { kJsonSchema, kRegex, kEbnf };
-
-Result<GrammarPtr> CompileGrammar(GrammarKind kind, std::string_view text, VocabularyPtr vocabulary,
-                                  const CompileOptions& options = {});
-
 // True when the whole text is in the language, read token by token as Tokenizer::Encode would not have to: byte by byte.
 bool AcceptsText(const GrammarPtr& grammar, std::string_view text);
 

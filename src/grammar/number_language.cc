@@ -121,6 +121,7 @@ Decimal Negate(Decimal d) {
 
 Result<NumberLanguage> AnyNumber(Budget& budget) { return FromRegex(kWithExponent, true, budget); }
 Result<NumberLanguage> IntegerNumbers(Budget& budget) { return FromRegex(kInteger, false, budget); }
+Result<NumberLanguage> PlainIntegers(Budget& budget) { return FromRegex("-?(0|[1-9][0-9]*)", false, budget); }
 
 Result<NumberLanguage> BoundedNumbers(NumberBound bound, const Decimal& limit, Budget& budget) {
   const bool or_equal = bound == NumberBound::kAtLeast || bound == NumberBound::kAtMost;

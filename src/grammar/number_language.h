@@ -17,6 +17,8 @@ enum class NumberBound { kAtLeast, kMoreThan, kAtMost, kLessThan };
 
 Result<NumberLanguage> AnyNumber(Budget& budget);
 Result<NumberLanguage> IntegerNumbers(Budget& budget);
+// Integers that are written as such: draft 4 doesn't take 1.0 for one.
+Result<NumberLanguage> PlainIntegers(Budget& budget);
 Result<NumberLanguage> BoundedNumbers(NumberBound bound, const Decimal& limit, Budget& budget);
 Result<NumberLanguage> MultiplesOf(const Decimal& step, Budget& budget);
 Result<NumberLanguage> OneNumber(const Decimal& value, Budget& budget);

@@ -57,8 +57,8 @@ class ProgramBuilder {
   std::map<std::u32string, uint32_t> literals_;
 };
 
-// Adds every rule of the set; the program's root becomes its root. Regular parts become automata; rules that can match
+// Adds every rule of the set and returns its root. Regular parts become automata; rules that can match
 // nothing are pruned; left recursion is fine. kInvalidArgument when the root matches nothing at all.
-Status AddRuleSet(RuleSet rules, ProgramBuilder& builder);
+Result<uint32_t> AddRuleSet(RuleSet rules, ProgramBuilder& builder);
 
 }  // namespace millrace::grammar

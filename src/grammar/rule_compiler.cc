@@ -19,7 +19,7 @@ class RuleCompiler {
   RuleCompiler(RuleSet rules, ProgramBuilder& builder)
       : rules_(std::move(rules)), pool_(rules_.pool), builder_(builder) {}
 
-  Status Run() {
+  Result<uint32_t> Run() {
     productive_ = Fixpoint([this](const Expr& e, const auto& known) { return IsProductive(e, known); });
     if (!productive_[rules_.rules[rules_.root]]) {
       return InvalidArgument("the grammar matches nothing: its root rule can't be completed");
@@ -34,8 +34,8 @@ class RuleCompiler {
       RETURN_IF_ERROR(Emit(rules_.rules[i], builder_.StartOf(rule_ids_[i]), end, 0));
     }
     if (builder_.program().repeats.size() > repeats_before) builder_.AddRepeatFrame();
-    builder_.program().root_rule = rule_ids_[rules_.root];
-    return builder_.budget().exceeded() ? builder_.budget().Error() : OkStatus();
+    if (builder_.budget().exceeded()) return builder_.budget().Error();
+    return rule_ids_[rules_.root];
   }
 
  private:
@@ -244,6 +244,6 @@ class RuleCompiler {
 
 }  // namespace
 
-Status AddRuleSet(RuleSet rules, ProgramBuilder& builder) { return RuleCompiler(std::move(rules), builder).Run(); }
+Result<uint32_t> AddRuleSet(RuleSet rules, ProgramBuilder& builder) { return RuleCompiler(std::move(rules), builder).Run(); }
 
 }  // namespace millrace::grammar

@@ -281,24 +281,11 @@ Status SchemaCompiler::EmitStringSet(const SchemaValue& item, const ArrayDraft& 
   return OkStatus();
 }
 
-Result<GrammarPtr> CompileJsonSchema(std::string_view schema_json, VocabularyPtr vocabulary, const CompileOptions& options) {
-  constexpr size_t kMaxSchemaBytes = size_t{8} << 20;
-  if (schema_json.size() > kMaxSchemaBytes) {
-    return Unsupported("a schema of {} bytes, expected at most {}", schema_json.size(), kMaxSchemaBytes);
-  }
-  Budget budget(options.limits);
-  ASSIGN_OR_RETURN(SchemaDocument doc, ParseSchema(schema_json, vocabulary->formats(), budget));
-  SchemaValues values(doc, budget);
+Result<uint32_t> AddJsonSchema(std::string_view schema, const GrammarVocabulary& vocabulary, ProgramBuilder& builder) {
+  ASSIGN_OR_RETURN(SchemaDocument doc, ParseSchema(schema, vocabulary.formats(), builder.budget()));
+  SchemaValues values(doc, builder.budget());
   RETURN_IF_ERROR(values.Expand());
-  ProgramBuilder builder(options.json, budget);
-  ASSIGN_OR_RETURN(const uint32_t root, SchemaCompiler(values, builder).Run());
-  builder.program().root_rule = root;
-  if (budget.exceeded()) return budget.Error();
-  return GrammarPtr(std::make_shared<const CompiledGrammar>(builder.Finish(), std::move(vocabulary)));
-}
-
-Result<GrammarPtr> CompileJsonObject(VocabularyPtr vocabulary, const CompileOptions& options) {
-  return CompileJsonSchema(R"({"type":"object"})", std::move(vocabulary), options);
+  return SchemaCompiler(values, builder).Run();
 }
 
 }  // namespace millrace::grammar

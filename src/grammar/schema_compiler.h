@@ -8,6 +8,7 @@
 
 #include "grammar/program_builder.h"
 #include "grammar/schema_values.h"
+#include "grammar/vocabulary.h"
 
 namespace millrace::grammar {
 
@@ -42,5 +43,8 @@ class SchemaCompiler {
   std::map<const Dfa*, uint32_t> string_terminals_, number_terminals_;
   std::map<uint8_t, uint32_t> words_terminals_;
 };
+
+// Adds a schema to a program; returns its rule.
+Result<uint32_t> AddJsonSchema(std::string_view schema, const GrammarVocabulary& vocabulary, ProgramBuilder& builder);
 
 }  // namespace millrace::grammar

@@ -109,7 +109,7 @@ class SchemaParser {
     return OkStatus();
   }
 
-  static Status ParseTypes(const SchemaPlace& place, SchemaNode& node) {
+  Status ParseTypes(const SchemaPlace& place, SchemaNode& node) {
     const JsonValue* type = place.value->Find("type");
     if (type == nullptr) return OkStatus();
     std::vector<const JsonValue*> names;
@@ -130,6 +130,7 @@ class SchemaParser {
       number |= name->text == "number" || name->text == "any";
     }
     node.integer_only = !number;
+    node.plain_integers = draft_ == 4;
     return OkStatus();
   }
 

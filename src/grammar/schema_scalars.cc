@@ -120,7 +120,9 @@ Result<NumberLanguage> SchemaScalars::OwnNumbers(const SchemaNode& node) {
   };
   auto key_of = [](const Decimal& d) { return fmt::format("{}{}e{}", d.negative ? "-" : "", d.digits, d.exponent); };
   if (node.integer_only) {
-    ASSIGN_OR_RETURN(NumberLanguage integers, cached("integer", [&] { return IntegerNumbers(budget_); }));
+    ASSIGN_OR_RETURN(NumberLanguage integers, cached(node.plain_integers ? "plain" : "integer", [&] {
+      return node.plain_integers ? PlainIntegers(budget_) : IntegerNumbers(budget_);
+    }));
     ASSIGN_OR_RETURN(out, And(out, integers));
   }
   for (const NumberLimit& limit : node.number_limits) {

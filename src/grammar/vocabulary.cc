@@ -34,4 +34,9 @@ std::string_view GrammarVocabulary::BytesOf(TokenId id) const {
   return tokenizer_.TokenBytes(id);
 }
 
+std::optional<TokenId> GrammarVocabulary::FindControl(std::string_view text) const {
+  const auto id = tokenizer_.FindToken(text);
+  return id && tokenizer_.Kind(*id) == TokenKind::kControl ? id : std::nullopt;
+}
+
 }  // namespace millrace::grammar

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "grammar/formats.h"
@@ -25,6 +26,8 @@ class GrammarVocabulary {
   bool IsEnd(TokenId id) const;
   // Empty for control and unused tokens.
   std::string_view BytesOf(TokenId id) const;
+  // The control token spelled like this.
+  std::optional<TokenId> FindControl(std::string_view text) const;
   uint32_t max_token_bytes() const { return max_token_bytes_; }
   // Masks of terminals that many grammars share (plain JSON strings).
   MaskCache& shared_masks() const { return shared_masks_; }
