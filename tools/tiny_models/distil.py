@@ -6,6 +6,7 @@ Contexts are training rows; a share of the steps uses replies that the target wr
 the cross-entropy against the target's distribution at temperature 1. Resumes like train.py."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,8 @@ def main() -> None:
     parser.add_argument("--recipe", choices=RECIPES, default="cpu")
     parser.add_argument("--target", default="target", help="the checkpoint of WORK to learn from")
     parser.add_argument("--own-rows", type=int, default=2048, help="replies that the target writes itself")
+    parser.add_argument("--stable-steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--decay-steps", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -114,6 +117,11 @@ def main() -> None:
     run = DraftRun(arguments.work, recipe, device, target, arguments.own_rows)
     if run.path.exists():
         run.load(run.path)
+    run.schedule = replace(
+        run.schedule,
+        stable_steps=arguments.stable_steps or run.schedule.stable_steps,
+        decay_steps=arguments.decay_steps or run.schedule.decay_steps,
+    )
     stable = run.schedule.stable_steps
     train(run, stable + run.schedule.decay_steps, stable, keep_every=0)
 

@@ -31,11 +31,22 @@ CHECKPOINT_EVERY = 50
 VALIDATE_EVERY = 200
 
 
+def existing_shards(work: Path, num_shards: int) -> list[Path]:
+    """Shards 0, 1, ... up to num_shards or the first that is missing; a message and the end where there is none."""
+    paths = [work / f"shard_{number:03d}.npz" for number in range(num_shards)]
+    missing = next((number for number, path in enumerate(paths) if not path.exists()), num_shards)
+    if missing == 0:
+        raise SystemExit(f"{paths[0]} does not exist: write it with data.py --shards 0:{num_shards}")
+    if missing < num_shards:
+        print(f"the recipe wants {num_shards} shards, {missing} exist: their rows will be seen again sooner", flush=True)
+    return paths[:missing]
+
+
 class Batches:
     """Rows by step number, from shards that are read in turn."""
 
     def __init__(self, work: Path, batch_tokens: int, num_shards: int):
-        self._paths = [work / f"shard_{number:03d}.npz" for number in range(num_shards)]
+        self._paths = existing_shards(work, num_shards)
         self._batch_tokens = batch_tokens
         self._rows: dict[str, tuple[int, np.ndarray, np.ndarray]] = {}
 
