@@ -39,10 +39,10 @@ inline typename V::I HighBit(const std::byte* planes, int plane, int j, int grou
   return V::And(j < kTo ? V::ShiftLeft(bits, kTo - j) : V::ShiftRight(bits, j - kTo), V::SetBytes(1 << kTo));
 }
 
-// Bits 2 (j % 4) and 2 (j % 4) + 1 of each byte of plane first + j / 4, moved to bits kTo and kTo + 1.
+// Bits 2 (j % 4) and 2 (j % 4) + 1 of each byte of plane 0 (j < 4) or `second`, moved to bits kTo and kTo + 1.
 template <typename V, int kTo>
-inline typename V::I BitPair(const std::byte* planes, int first, int j, int group) {
-  const typename V::I bits = LoadPlane<V>(planes, first + j / 4, group);
+inline typename V::I BitPair(const std::byte* planes, int second, int j, int group) {
+  const typename V::I bits = LoadPlane<V>(planes, j / 4 * second, group);
   const int from = j % 4 * 2;
   return V::And(from < kTo ? V::ShiftLeft(bits, kTo - from) : V::ShiftRight(bits, from - kTo), V::SetBytes(3 << kTo));
 }
@@ -54,11 +54,12 @@ struct Codes {
   static constexpr int kCodeBytes = 128 * kBits;
   static constexpr bool kSigned = false;
   static typename V::I Quad(const std::byte* planes, int j, int group) {
-    if constexpr (kBits == 2) return BitPair<V, 0>(planes, 0, j, group);
-    if constexpr (kBits == 3) return V::Or(BitPair<V, 0>(planes, 0, j, group), HighBit<V, 2>(planes, 2, j, group));
+    const std::byte* low = planes + 128;  // where there are high planes
+    if constexpr (kBits == 2) return BitPair<V, 0>(planes, 1, j, group);
+    if constexpr (kBits == 3) return V::Or(BitPair<V, 0>(low, 1, j, group), HighBit<V, 2>(planes, 0, j, group));
     if constexpr (kBits == 4) return Nibbles<V>(planes, j, group);
-    if constexpr (kBits == 5) return V::Or(Nibbles<V>(planes, j, group), HighBit<V, 4>(planes, 4, j, group));
-    if constexpr (kBits == 6) return V::Or(Nibbles<V>(planes, j, group), BitPair<V, 4>(planes, 4, j, group));
+    if constexpr (kBits == 5) return V::Or(Nibbles<V>(low, j, group), HighBit<V, 4>(planes, 0, j, group));
+    if constexpr (kBits == 6) return V::Or(Nibbles<V>(low, j, group), BitPair<V, 4>(planes, 5, j, group));
   }
 };
 

@@ -205,27 +205,28 @@ struct FormatIQ4_XS : NoBlockScales {
 // Writes the codes of one row and block into the planes of its body. `first` is the row's dword in plane 0.
 template <int kLowBits, int kHighBits>
 void StoreQuads(const uint32_t quad[8], std::byte* first) {
+  constexpr int kLow = kHighBits > 0 ? 1 : 0;  // the first low plane
   const auto store = [&](int plane, uint32_t value) { std::memcpy(first + plane * 128, &value, 4); };
   if constexpr (kLowBits == 8) {
     for (int j = 0; j < 8; ++j) store(j, quad[j]);
   } else if constexpr (kLowBits == 4) {
-    for (int j = 0; j < 4; ++j) store(j, (quad[j] & kNibbles) | (quad[j + 4] & kNibbles) << 4);
+    for (int j = 0; j < 4; ++j) store(kLow + j, (quad[j] & kNibbles) | (quad[j + 4] & kNibbles) << 4);
   } else {
     for (int h = 0; h < 2; ++h) {
       uint32_t plane = 0;
       for (int i = 0; i < 4; ++i) plane |= (quad[4 * h + i] & kPairs) << (2 * i);
-      store(h, plane);
+      store(kLow + h, plane);
     }
   }
   if constexpr (kHighBits == 1) {
     uint32_t plane = 0;
     for (int j = 0; j < 8; ++j) plane |= ((quad[j] >> kLowBits) & kBits) << j;
-    store(kLowBits, plane);
+    store(0, plane);
   } else if constexpr (kHighBits == 2) {
     for (int h = 0; h < 2; ++h) {
       uint32_t plane = 0;
       for (int i = 0; i < 4; ++i) plane |= ((quad[4 * h + i] >> kLowBits) & kPairs) << (2 * i);
-      store(kLowBits + h, plane);
+      store(h * (1 + kLowBits), plane);
     }
   }
 }

@@ -92,22 +92,23 @@ T Load(const std::byte* p) {
 int Code(const PanelFormat& format, const std::byte* body, int row, int k) {
   const int quad = k / 4;
   const auto byte_at = [&](int plane) { return static_cast<int>(body[plane * 128 + row * 4 + k % 4]); };
+  const int low = format.high_bits > 0 ? 1 : 0;  // the first low plane
   int code = 0;
   switch (format.low_bits) {
     case 8:
       code = byte_at(quad);
       break;
     case 4:
-      code = (byte_at(quad % 4) >> (quad / 4 * 4)) & 15;
+      code = (byte_at(low + quad % 4) >> (quad / 4 * 4)) & 15;
       break;
     case 2:
-      code = (byte_at(quad / 4) >> (quad % 4 * 2)) & 3;
+      code = (byte_at(low + quad / 4) >> (quad % 4 * 2)) & 3;
       break;
   }
-  const int high =
-      format.low_bits;  // planes of 128 bytes hold a bit of all 32 values each, so the count of low planes is low_bits
-  if (format.high_bits == 1) code |= ((byte_at(high) >> quad) & 1) << format.low_bits;
-  if (format.high_bits == 2) code |= ((byte_at(high + quad / 4) >> (quad % 4 * 2)) & 3) << format.low_bits;
+  // A plane holds one bit of each of the block's values, so there are low_bits low planes.
+  const int high = quad < 4 ? 0 : 1 + format.low_bits;
+  if (format.high_bits == 1) code |= ((byte_at(0) >> quad) & 1) << format.low_bits;
+  if (format.high_bits == 2) code |= ((byte_at(high) >> (quad % 4 * 2)) & 3) << format.low_bits;
   return code;
 }
 

@@ -6,19 +6,40 @@
 //
 // Body of a quantised block: planes of 128 bytes, a dword per row. "Quad j" (0..7) of a row is its values 4 j .. 4 j +
 // 3, a byte each.
-//   8 low bits: plane j is quad j.           4 low bits: plane j has quad j in the low and quad j + 4 in the high
-//   nibbles. 2 low bits: plane h has quad 4 h + i in bits [2 i, 2 i + 2) of its bytes. 1 high bit: one plane, bit j is
-//   quad j's. 2 high bits: two planes, as 2 low bits.  High planes follow low planes.
+//
+//   8 low bits: plane j is quad j.
+//
+//   4 low bits: plane j has quad j in the low and quad j + 4 in the high nibbles.
+//
+//   2 low bits: plane h has quad 4 h + i in bits [2 i, 2 i + 2) of its bytes.
+//
+//   1 high bit: one plane before the low planes, bit j is quad j's.
+//
+//   2 high bits: as 2 low bits, one plane before and one after the low planes. First use is then in ascending order,
+//   which is what the hardware's prefetch follows.
+//
 // A code is low | high << low_bits; the weight is scale * value - min, value = code - offset, or table[code] when there
 // is a table.
 //
 // Header of a chunk, by Scales (d, m: binary16 for 32 rows each):
-//   kHalf: d.   kHalfMin: d, m (weight = d * code + m).   kMx: a scale byte per row, for each of 2 blocks.
-//   kSuper: d, then for each of 8 blocks a signed byte per row.   kSuperHalves: d.   kSuperMin, kSuperNibbleMin: d,
-//   dmin.
+//
+//   kHalf: d.
+//
+//   kHalfMin: d, m (weight = d * code + m).
+//
+//   kMx: a scale byte per row, for each of 2 blocks.
+//
+//   kSuper: d, then for each of 8 blocks a signed byte per row.
+//
+//   kSuperHalves: d. kSuperMin, kSuperNibbleMin: d, dmin.
+//
 // The last three start each block's body with 64 bytes of scales, so that memory is read in one ascending stream (a
 // second slow stream through a larger header cost half of the bandwidth at one token):
-//   kSuperHalves: a signed byte per row for each half.   kSuperMin: the scale bytes, then the min bytes of the rows.
+//
+//   kSuperHalves: a signed byte per row for each half.
+//
+//   kSuperMin: the scale bytes, then the min bytes of the rows.
+//
 //   kSuperNibbleMin: a byte per row for each half, scale in the low and min in the high nibble.
 //
 // Body of a block of the plain types (no header): F32 and F16 [32 k][32 rows]; BF16 [16 pairs of k][32 rows][2];
