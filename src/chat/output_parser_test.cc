@@ -100,108 +100,109 @@ struct Case {
   Parsed expected;
 };
 
+const Case kNamedFormats[] = {
+    {"hermes",
+     "Let me look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": [1, \"</tool_call>\"]}}\n</tool_call>",
+     {"Let me look.", "", {R"x(f({"a": [1, "</tool_call>"]}))x"}}},
+    {"hermes",
+     "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n<tool_call>{\"name\":\"g\"}</tool_call>",
+     {"", "", {"f({})", "g({})"}}},
+    {"hermes",
+     R"(<tool_call>{"arguments": {"a": 1}, "id": "x1", "name": "f"}</tool_call> done)",
+     {"done", "", {R"(x1:f({"a": 1}))"}}},
+    {"hermes",
+     R"(<tool_call>{"name": "f", "arguments": "{\"a\": \"\u00e9\\n\"}"}</tool_call>)",
+     {"", "", {"f({\"a\": \"é\\n\"})"}}},
+    {"hermes", "a <tool_call> is a tag, <tool_c too", {"a <tool_call> is a tag, <tool_c too", "", {}}},
+    {"hermes", R"(<tool_call>{"name": "f", "arguments": {"a": 1</tool_call>ok)", {"ok", "", {R"(f({"a": 1))"}}},
+    {"hermes", R"(<tool_call>{"name": "f", "argu)", {R"(<tool_call>{"name": "f", "argu)", "", {}}},
+    {"qwen3_coder",
+     "Hm.\n\n<tool_call>\n<function=f>\n<parameter=city>\n\nBern\n\n</parameter>\n<parameter=days>\n3\n</parameter>\n"
+     "<parameter=note>\n42\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=g>\n</function>\n</"
+     "tool_call>",
+     {"Hm.", "", {R"(f({"city": "\nBern\n", "days": 3, "note": "42"}))", "g({})"}}},
+    {"qwen3_coder",
+     "<function=f>\n<parameter=days>\n3\n</parameter>\n</function>\n</tool_call>\n",
+     {"", "", {R"(f({"days": 3}))"}}},
+    {"qwen3_coder", "<tool_call>\n{\"name\": 1}</tool_call>", {"<tool_call>\n{\"name\": 1}</tool_call>", "", {}}},
+    {"seed_oss",
+     "<seed:tool_call>\n<function=f>\n<parameter=city>a \"b\"</parameter>\n<parameter=tags>['x', None]"
+     "</parameter>\n</function>\n</seed:tool_call>",
+     {"", "", {R"(f({"city": "a \"b\"", "tags": ["x", null]}))"}}},
+    {"llama3_json", R"({"name": "f", "parameters": {"a": 1}})", {"", "", {R"(f({"a": 1}))"}}},
+    {"llama3_json",
+     R"(<|python_tag|>{"name": "f", "parameters": {}}; {"name": "g", "parameters": {"b": 2}})",
+     {"", "", {"f({})", R"(g({"b": 2}))"}}},
+    {"llama3_json", R"({"name": "Bob", "age": 3})", {R"({"name": "Bob", "age": 3})", "", {}}},
+    {"llama3_json", R"(JSON: {"name": "f", "parameters": {}})", {R"(JSON: {"name": "f", "parameters": {}})", "", {}}},
+    {"pythonic",
+     "[f(city='Bern', n=3, ok=True), g(), h(x={'a': (1, None)})]",
+     {"", "", {R"(f({"city": "Bern", "n": 3, "ok": true}))", "g({})", R"(h({"x": {"a": [1, null]}}))"}}},
+    {"pythonic",
+     "<|python_tag|>brave_search.call(query=\"a, b)\")",
+     {"", "", {R"x(brave_search({"query": "a, b)"}))x"}}},
+    {"pythonic", "[see (1)] for more", {"[see (1)] for more", "", {}}},
+    {"lfm2",
+     "Hm. <|tool_call_start|>[f(a='x'), g()]<|tool_call_end|>ok",
+     {"Hm.ok", "", {R"(f({"a": "x"}))", "g({})"}}},
+    {"cohere",
+     R"(<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "f", "parameters": {"a": 1}}]<|END_ACTION|>)",
+     {"", "", {R"(f({"a": 1}))"}}},
+    {"mistral",
+     "ok[TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{\"a\": 1}[TOOL_CALLS]g[ARGS]{}",
+     {"ok", "", {R"(abcdefghi:f({"a": 1}))", "g({})"}}},
+    {"mistral_json",
+     R"([TOOL_CALLS] [{"name": "f", "arguments": {"a": 1}, "id": "x"}, {"name": "g", "arguments": {}}])",
+     {"", "", {R"(f({"a": 1}))", "g({})"}}},
+    {"deepseek_v3",
+     "x<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"a\": "
+     "1}\n```<｜tool▁call▁end｜>\n"
+     "<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+     {"x", "", {R"(f({"a": 1}))", "g({})"}}},
+    {"deepseek_v31",
+     "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": "
+     "1}<｜tool▁call▁end｜><｜tool▁call▁begin｜>g<｜tool▁sep｜>"
+     "{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+     {"", "", {R"(f({"a": 1}))", "g({})"}}},
+    {"glm45",
+     "Sure.\n<tool_call>f\n<arg_key>city</arg_key>\n<arg_value>Bern</arg_value>\n<arg_key>days</"
+     "arg_key>\n<arg_value>3"
+     "</arg_value>\n</tool_call>\n<tool_call>g\n</tool_call>",
+     {"Sure.", "", {R"(f({"city": "Bern", "days": 3}))", "g({})"}}},
+    {"kimi_k2",
+     "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"a\": "
+     "1}<|tool_call_end|>"
+     "<|tool_call_begin|>functions.g:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
+     {"", "", {R"(functions.f:0:f({"a": 1}))", "functions.g:1:g({})"}}},
+    {"minimax_m2",
+     "\n<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"city\">Bern</parameter>\n<parameter "
+     "name=\"days\">3"
+     "</parameter>\n</invoke>\n<invoke name=\"g\">\n</invoke>\n</minimax:tool_call>",
+     {"", "", {R"(f({"city": "Bern", "days": 3}))", "g({})"}}},
+    {"harmony",
+     "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.f "
+     "<|constrain|>json"
+     "<|message|>{\"a\": 1}<|call|>",
+     {"", "Hm.", {R"(f({"a": 1}))"}}},
+    {"harmony", " to=functions.f<|channel|>commentary json<|message|>{\"a\": 1}", {"", "", {R"(f({"a": 1}))"}}},
+    {"harmony",
+     "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Hi <b>!<|return|>",
+     {"Hi <b>!", "a", {}}},
+    {"harmony", "plain answer", {"plain answer", "", {}}},
+    {"granite", R"(<|tool_call|>[{"name": "f", "arguments": {"a": 1}}])", {"", "", {R"(f({"a": 1}))"}}},
+    {"functionary",
+     R"(<function=f>{"a": 1}</function><function=g>{}</function>)",
+     {"", "", {R"(f({"a": 1}))", "g({})"}}},
+    {"functionary_v32", "all\nHello\n>>>f\n{\"a\": 1}>>>g\n{}", {"Hello", "", {R"(f({"a": 1}))", "g({})"}}},
+    {"none", "a <tool_call> b\n", {"a <tool_call> b\n", "", {}}},
+};
+
 TEST(OutputParser, ReadsEveryNamedFormat) {
-  const Case cases[] = {
-      {"hermes",
-       "Let me look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": [1, \"</tool_call>\"]}}\n</tool_call>",
-       {"Let me look.", "", {R"x(f({"a": [1, "</tool_call>"]}))x"}}},
-      {"hermes",
-       "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n<tool_call>{\"name\":\"g\"}</tool_call>",
-       {"", "", {"f({})", "g({})"}}},
-      {"hermes",
-       R"(<tool_call>{"arguments": {"a": 1}, "id": "x1", "name": "f"}</tool_call> done)",
-       {"done", "", {R"(x1:f({"a": 1}))"}}},
-      {"hermes",
-       R"(<tool_call>{"name": "f", "arguments": "{\"a\": \"\u00e9\\n\"}"}</tool_call>)",
-       {"", "", {"f({\"a\": \"é\\n\"})"}}},
-      {"hermes", "a <tool_call> is a tag, <tool_c too", {"a <tool_call> is a tag, <tool_c too", "", {}}},
-      {"hermes", R"(<tool_call>{"name": "f", "arguments": {"a": 1</tool_call>ok)", {"ok", "", {R"(f({"a": 1))"}}},
-      {"hermes", R"(<tool_call>{"name": "f", "argu)", {R"(<tool_call>{"name": "f", "argu)", "", {}}},
-      {"qwen3_coder",
-       "Hm.\n\n<tool_call>\n<function=f>\n<parameter=city>\n\nBern\n\n</parameter>\n<parameter=days>\n3\n</parameter>\n"
-       "<parameter=note>\n42\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=g>\n</function>\n</"
-       "tool_call>",
-       {"Hm.", "", {R"(f({"city": "\nBern\n", "days": 3, "note": "42"}))", "g({})"}}},
-      {"qwen3_coder",
-       "<function=f>\n<parameter=days>\n3\n</parameter>\n</function>\n</tool_call>\n",
-       {"", "", {R"(f({"days": 3}))"}}},
-      {"qwen3_coder", "<tool_call>\n{\"name\": 1}</tool_call>", {"<tool_call>\n{\"name\": 1}</tool_call>", "", {}}},
-      {"seed_oss",
-       "<seed:tool_call>\n<function=f>\n<parameter=city>a \"b\"</parameter>\n<parameter=tags>['x', None]"
-       "</parameter>\n</function>\n</seed:tool_call>",
-       {"", "", {R"(f({"city": "a \"b\"", "tags": ["x", null]}))"}}},
-      {"llama3_json", R"({"name": "f", "parameters": {"a": 1}})", {"", "", {R"(f({"a": 1}))"}}},
-      {"llama3_json",
-       R"(<|python_tag|>{"name": "f", "parameters": {}}; {"name": "g", "parameters": {"b": 2}})",
-       {"", "", {"f({})", R"(g({"b": 2}))"}}},
-      {"llama3_json", R"({"name": "Bob", "age": 3})", {R"({"name": "Bob", "age": 3})", "", {}}},
-      {"llama3_json", R"(JSON: {"name": "f", "parameters": {}})", {R"(JSON: {"name": "f", "parameters": {}})", "", {}}},
-      {"pythonic",
-       "[f(city='Bern', n=3, ok=True), g(), h(x={'a': (1, None)})]",
-       {"", "", {R"(f({"city": "Bern", "n": 3, "ok": true}))", "g({})", R"(h({"x": {"a": [1, null]}}))"}}},
-      {"pythonic",
-       "<|python_tag|>brave_search.call(query=\"a, b)\")",
-       {"", "", {R"x(brave_search({"query": "a, b)"}))x"}}},
-      {"pythonic", "[see (1)] for more", {"[see (1)] for more", "", {}}},
-      {"lfm2",
-       "Hm. <|tool_call_start|>[f(a='x'), g()]<|tool_call_end|>ok",
-       {"Hm.ok", "", {R"(f({"a": "x"}))", "g({})"}}},
-      {"cohere",
-       R"(<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "f", "parameters": {"a": 1}}]<|END_ACTION|>)",
-       {"", "", {R"(f({"a": 1}))"}}},
-      {"mistral",
-       "ok[TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{\"a\": 1}[TOOL_CALLS]g[ARGS]{}",
-       {"ok", "", {R"(abcdefghi:f({"a": 1}))", "g({})"}}},
-      {"mistral_json",
-       R"([TOOL_CALLS] [{"name": "f", "arguments": {"a": 1}, "id": "x"}, {"name": "g", "arguments": {}}])",
-       {"", "", {R"(f({"a": 1}))", "g({})"}}},
-      {"deepseek_v3",
-       "x<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"a\": "
-       "1}\n```<｜tool▁call▁end｜>\n"
-       "<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
-       {"x", "", {R"(f({"a": 1}))", "g({})"}}},
-      {"deepseek_v31",
-       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": "
-       "1}<｜tool▁call▁end｜><｜tool▁call▁begin｜>g<｜tool▁sep｜>"
-       "{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
-       {"", "", {R"(f({"a": 1}))", "g({})"}}},
-      {"glm45",
-       "Sure.\n<tool_call>f\n<arg_key>city</arg_key>\n<arg_value>Bern</arg_value>\n<arg_key>days</"
-       "arg_key>\n<arg_value>3"
-       "</arg_value>\n</tool_call>\n<tool_call>g\n</tool_call>",
-       {"Sure.", "", {R"(f({"city": "Bern", "days": 3}))", "g({})"}}},
-      {"kimi_k2",
-       "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"a\": "
-       "1}<|tool_call_end|>"
-       "<|tool_call_begin|>functions.g:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
-       {"", "", {R"(functions.f:0:f({"a": 1}))", "functions.g:1:g({})"}}},
-      {"minimax_m2",
-       "\n<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"city\">Bern</parameter>\n<parameter "
-       "name=\"days\">3"
-       "</parameter>\n</invoke>\n<invoke name=\"g\">\n</invoke>\n</minimax:tool_call>",
-       {"", "", {R"(f({"city": "Bern", "days": 3}))", "g({})"}}},
-      {"harmony",
-       "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.f "
-       "<|constrain|>json"
-       "<|message|>{\"a\": 1}<|call|>",
-       {"", "Hm.", {R"(f({"a": 1}))"}}},
-      {"harmony", " to=functions.f<|channel|>commentary json<|message|>{\"a\": 1}", {"", "", {R"(f({"a": 1}))"}}},
-      {"harmony",
-       "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Hi <b>!<|return|>",
-       {"Hi <b>!", "a", {}}},
-      {"harmony", "plain answer", {"plain answer", "", {}}},
-      {"granite", R"(<|tool_call|>[{"name": "f", "arguments": {"a": 1}}])", {"", "", {R"(f({"a": 1}))"}}},
-      {"functionary",
-       R"(<function=f>{"a": 1}</function><function=g>{}</function>)",
-       {"", "", {R"(f({"a": 1}))", "g({})"}}},
-      {"functionary_v32", "all\nHello\n>>>f\n{\"a\": 1}>>>g\n{}", {"Hello", "", {R"(f({"a": 1}))", "g({})"}}},
-      {"none", "a <tool_call> b\n", {"a <tool_call> b\n", "", {}}},
-  };
   OutputParserOptions options;
   options.tools = Json::parse(R"([{"type": "function", "function": {"name": "f", "parameters": {"properties": {
       "city": {"type": "string"}, "days": {"type": "integer"}, "note": {"type": ["string", "null"]},
       "tags": {"type": "array"}}}}}])");
-  for (const Case& c : cases) {
+  for (const Case& c : kNamedFormats) {
     EXPECT_EQ(Parse(Format(c.tools), c.text, options), c.expected) << c.tools << "\n" << c.text;
   }
 }
