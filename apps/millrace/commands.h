@@ -19,6 +19,7 @@ void AddRenderCommand(CLI::App& app, int* exit_code);
 void AddBenchCommand(CLI::App& app, int* exit_code);
 void AddSynthCommand(CLI::App& app, int* exit_code);
 void AddEvalCommand(CLI::App& app, int* exit_code);
+void AddServeCommand(CLI::App& app, int* exit_code);
 
 void AddGrammarCommand(CLI::App& app, int* exit_code);
 // Added last: completes what the app has by then.

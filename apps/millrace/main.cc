@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   millrace::AddSynthCommand(app, &exit_code);
   millrace::AddEvalCommand(app, &exit_code);
   millrace::AddGrammarCommand(app, &exit_code);
+  millrace::AddServeCommand(app, &exit_code);
   millrace::AddCompletionCommand(app, &exit_code);
   try {
     app.parse(argc, argv);

@@ -53,6 +53,7 @@ struct SamplingParams {
   std::vector<TokenId> stop_token_ids;
   bool ignore_eos = false;
   bool include_stop_str_in_output = false;
+  bool skip_special_tokens = true;  // false: control tokens are part of the text, for parsers of markers; the end token never is
 
   int logprobs = -1;         // -1: none; 0: the sampled token's; k: and the k best
   int prompt_logprobs = -1;  // likewise for every prompt token

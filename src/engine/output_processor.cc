@@ -38,7 +38,7 @@ void OutputProcessor::Start(std::shared_ptr<const Request> request) {
   const int choices = sampling.use_beam_search ? sampling.n : std::max(sampling.n, sampling.best_of);
   if (choices > sampling.n) entry.held.resize(static_cast<size_t>(choices));
   for (int i = 0; i < choices; ++i) {
-    entry.choices.push_back({std::make_unique<StreamingDetokenizer>(tokenizer_), "", false});
+    entry.choices.push_back({std::make_unique<StreamingDetokenizer>(tokenizer_, request->sampling.skip_special_tokens), "", false});
   }
   const RequestId id = request->id;
   entry.request = std::move(request);

@@ -1,0 +1,114 @@
+#include <pthread.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/file.h"
+#include "chat/template.h"
+#include "commands.h"
+#include "server/fields.h"
+#include "server/server.h"
+
+namespace millrace {
+namespace {
+
+struct ServeOptions {
+  EngineOptions engine;
+  std::string kv_cache_dtype = "bf16";
+  ServerOptions server;
+  std::string template_file;
+  double drain_seconds = 30.0, watchdog_seconds = 120.0;
+  int max_queued = 1024;
+};
+
+bool IsLoopback(const std::string& host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+
+// The signals are blocked in every thread and taken here, so that no handler runs anywhere.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+void PrintStart(const Engine& engine, const ServeOptions& options, int port) {
+  const std::string& host = options.server.http.host;
+  const std::string shown = host == "0.0.0.0" || host == "::" ? "localhost" : (host.find(':') == std::string::npos ? host : "[" + host + "]");
+  std::fprintf(stderr, "%s: context %d, %d KV blocks, up to %d sequences at once\n", engine.checkpoint().info().name.c_str(),
+               engine.max_model_len(), static_cast<int>(engine.memory_plan().num_blocks), options.engine.max_num_seqs);
+  if (!IsLoopback(host) && options.server.access.api_keys.empty()) {
+    std::fprintf(stderr, "anyone who reaches %s may use this server: --api-key asks for a key\n", host.c_str());
+  }
+  std::fprintf(stderr, "listening on http://%s:%d  (OpenAI API under /v1)\n", shown.c_str(), port);
+}
+
+Status Serve(ServeOptions options) {
+  RETURN_IF_ERROR(FinishEngineOptions(options.kv_cache_dtype, &options.engine));
+  if (!options.template_file.empty()) {
+    ASSIGN_OR_RETURN(options.server.service.chat_template, ReadFile(options.template_file, ChatTemplate::kMaxSourceBytes));
+  }
+  if (const char* key = std::getenv("MILLRACE_API_KEY"); key != nullptr && *key != '\0') options.server.access.api_keys.emplace_back(key);
+  options.server.access.loopback = IsLoopback(options.server.http.host);
+  options.server.service.max_open_sequences = options.engine.max_num_seqs + options.max_queued;
+  options.server.service.stall_timeout_us = static_cast<int64_t>(options.watchdog_seconds * 1e6);
+  options.server.version = MILLRACE_VERSION;
+  const sigset_t signals = BlockSignals();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Open(options.engine));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(*engine, options.server));
+  PrintStart(*engine, options, server->port());
+  int signal = 0;
+  sigwait(&signals, &signal);
+  std::fprintf(stderr, "finishing %d open sequences within %.0f s; a second signal ends at once\n", server->open_sequences(), options.drain_seconds);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // the default action of the second one ends the process
+  const bool complete = server->Stop(static_cast<int64_t>(options.drain_seconds * 1e6));
+  return complete ? OkStatus() : DeadlineExceeded("some requests were cut off after {} s (--drain-seconds)", options.drain_seconds);
+}
+
+void AddLimits(CLI::App& command, ServeOptions* options) {
+  HttpServerOptions& http = options->server.http;
+  command.add_option("--max-queued", options->max_queued, "sequences that may wait; beyond, 429")->check(CLI::Range(1, 4000))->capture_default_str();
+  command.add_option("--max-connections", http.max_connections, "open connections")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command.add_option("--max-body-bytes", http.max_body_bytes, "of a request")->transform(CLI::AsSizeValue(false))->capture_default_str();
+  command.add_option("--drain-seconds", options->drain_seconds, "for open requests after SIGTERM")->check(CLI::Range(0.0, 3600.0))->capture_default_str();
+  command.add_option("--watchdog-seconds", options->watchdog_seconds, "without a step, with requests open, until /health says so")
+      ->check(CLI::Range(1.0, 86400.0))
+      ->capture_default_str();
+  command.add_option("--http-threads", http.num_threads, "for connections")->check(CLI::Range(1, 64))->capture_default_str();
+  command.add_option("--workers", options->server.num_workers, "threads for templates and tokenizing")->check(CLI::Range(1, 64))->capture_default_str();
+}
+
+}  // namespace
+
+void AddServeCommand(CLI::App& app, int* exit_code) {
+  auto options = std::make_shared<ServeOptions>();
+  CLI::App* command = app.add_subcommand("serve", "Serve a model to many users: OpenAI-compatible HTTP API");
+  AddEngineOptions(*command, &options->engine, &options->kv_cache_dtype);
+  ServerOptions& server = options->server;
+  command->add_option("--host", server.http.host, "address to listen on")->capture_default_str();
+  command->add_option("--port", server.http.port, "0 takes any free port")->check(CLI::Range(0, 65535))->capture_default_str();
+  command->add_option("--api-key", server.access.api_keys, "a key that clients must send (may be repeated; also MILLRACE_API_KEY)");
+  command->add_option("--cors-origin", server.access.cors_origins, "an origin whose pages may call (may be repeated)");
+  command->add_option("--served-model-name", server.service.served_model_name, "name of the model in the API");
+  command->add_option("--chat-template", options->template_file, "a Jinja file instead of the model's own template");
+  command->add_option("--tool-call-parser", server.service.tool_call_parser, "format of tool calls; auto learns it from the template")->capture_default_str();
+  command->add_option("--reasoning-parser", server.service.reasoning_parser, "format of reasoning; auto learns it from the template")->capture_default_str();
+  command->add_option("--mode", options->engine.mode, "low-latency, balanced or high-throughput");
+  command->add_option("--scheduling-policy", options->engine.scheduling_policy, "fcfs, priority, lpm, round-robin or fair");
+  command->add_option("--swap-space-bytes", options->engine.swap_space_bytes, "host memory for preempted sequences")->transform(CLI::AsSizeValue(false));
+  command->add_flag("--strict-fields", server.service.strict_fields, "refuse request fields that are unknown or have no effect");
+  command->add_flag("--ui,!--no-ui", server.ui, "the web page at /");
+  AddLimits(*command, options.get());
+  command->callback([=] { *exit_code = ReportStatus(Serve(*options)); });
+
+  CLI::App* api = app.add_subcommand("print-api", "Print docs/api.md")->group("");
+  api->callback([=] {
+    std::printf("%s", DescribeFields().c_str());
+    *exit_code = 0;
+  });
+}
+
+}  // namespace millrace

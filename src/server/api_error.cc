@@ -1,0 +1,67 @@
+#include "server/api_error.h"
+
+#include "server/fields.h"
+
+namespace millrace {
+
+ApiError ToApiError(const Status& status) {
+  ApiError error;
+  error.message = status.message();
+  switch (status.code()) {
+    case StatusCode::kNotFound: error.status = 404; break;
+    case StatusCode::kResourceExhausted: return Overloaded(status.message());
+    case StatusCode::kDeadlineExceeded:
+      error.status = 504;
+      error.type = "timeout_error";
+      break;
+    case StatusCode::kUnavailable:
+      error.status = 503;
+      error.type = "service_unavailable_error";
+      error.retry_after_s = 1;
+      break;
+    case StatusCode::kDataLoss:
+    case StatusCode::kCancelled:
+    case StatusCode::kInternal:
+      error.status = 500;
+      error.type = "server_error";
+      break;
+    default: break;
+  }
+  const std::string word = error.message.substr(0, error.message.find_first_of(" [.:"));
+  if (IsFieldName(word)) error.param = word;
+  return error;
+}
+
+ApiError Overloaded(std::string message) {
+  return {.status = 429, .message = std::move(message), .type = "rate_limit_error", .code = "overloaded", .retry_after_s = 1};
+}
+
+Json ErrorJson(const ApiError& error) {
+  const auto or_null = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
+  return {{"error",
+           {{"message", error.message}, {"type", error.type}, {"param", or_null(error.param)}, {"code", or_null(error.code)}}}};
+}
+
+HttpResponse ErrorResponse(const ApiError& error) {
+  HttpResponse response{.status = error.status, .body = DumpJson(ErrorJson(error))};
+  if (error.retry_after_s > 0) response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_s));
+  return response;
+}
+
+Json AnthropicErrorJson(const ApiError& error) {
+  std::string type = "invalid_request_error";
+  if (error.status == 401) type = "authentication_error";
+  if (error.status == 404) type = "not_found_error";
+  if (error.status == 413) type = "request_too_large";
+  if (error.status == 429) type = "rate_limit_error";
+  if (error.status >= 500) type = error.status == 503 ? "overloaded_error" : "api_error";
+  return {{"type", "error"}, {"error", {{"type", type}, {"message", error.message}}}};
+}
+
+HttpResponse AnthropicErrorResponse(const ApiError& error) {
+  HttpResponse response = ErrorResponse(error);
+  response.body = DumpJson(AnthropicErrorJson(error));
+  return response;
+}
+
+}  // namespace millrace

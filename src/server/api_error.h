@@ -1,0 +1,32 @@
+// Errors as clients see them, in OpenAI's shape: {"error": {"message", "type", "param", "code"}}.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "server/http/exchange.h"
+#include "server/json.h"
+
+namespace millrace {
+
+struct ApiError {
+  int status = 400;
+  std::string message;
+  std::string type = "invalid_request_error";
+  std::string param;  // "" is null
+  std::string code;   // "" is null
+  int retry_after_s = 0;
+};
+
+// The HTTP status and type that a status code stands for (base/status.h). The first word of the message is the param when it is
+// the name of a request field: that is how every message about a field begins.
+ApiError ToApiError(const Status& status);
+ApiError Overloaded(std::string message);
+
+Json ErrorJson(const ApiError& error);
+HttpResponse ErrorResponse(const ApiError& error);
+// Anthropic's shape: {"type": "error", "error": {"type", "message"}}.
+Json AnthropicErrorJson(const ApiError& error);
+HttpResponse AnthropicErrorResponse(const ApiError& error);
+
+}  // namespace millrace

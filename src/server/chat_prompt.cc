@@ -1,0 +1,104 @@
+#include "server/chat_prompt.h"
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+// Tokens at the end of a prompt in which the opening of a reasoning block is looked for.
+constexpr size_t kTailTokens = 32;
+
+Result<Json> JoinContent(const Json& content, size_t index) {
+  if (content.is_string() || content.is_null()) return content;
+  if (!content.is_array()) return InvalidArgument("messages[{}].content is neither a string nor a list of parts", index);
+  std::string text;
+  for (const Json& part : content) {
+    if (!part.is_object()) return InvalidArgument("messages[{}].content has a part that is not an object", index);
+    const std::string type = part.value("type", "");
+    if (type != "text" && type != "input_text" && type != "output_text" && type != "refusal") {
+      return Unsupported("messages[{}].content has a part of type {}, expected text: this model reads text only", index, type);
+    }
+    const char* const key = type == "refusal" ? "refusal" : "text";
+    if (!part.contains(key) || !part[key].is_string()) {
+      return InvalidArgument("messages[{}].content has a part of type {} without a text", index, type);
+    }
+    text += part[key].get_ref<const std::string&>();
+  }
+  return Json(std::move(text));
+}
+
+// Templates want the arguments of a call as an object; OpenAI sends them as a string.
+Status ParseArguments(Json& message, size_t index) {
+  if (!message.contains("tool_calls") || message["tool_calls"].is_null()) return OkStatus();
+  if (!message["tool_calls"].is_array()) return InvalidArgument("messages[{}].tool_calls is not a list", index);
+  for (Json& call : message["tool_calls"]) {
+    if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) {
+      return InvalidArgument("messages[{}].tool_calls has an entry without a function", index);
+    }
+    Json& function = call["function"];
+    if (!function.contains("arguments") || !function["arguments"].is_string()) continue;
+    Result<Json> parsed = ParseJson(function["arguments"].get_ref<const std::string&>());
+    if (parsed.ok() && parsed->is_object()) function["arguments"] = *std::move(parsed);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<Json> NormalizeMessage(const Service& service, const Json& message, size_t index) {
+  if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
+    return InvalidArgument("messages[{}] is not an object with a role", index);
+  }
+  Json normal = message;
+  const std::string role = message["role"];
+  if (role == "developer" && !service.template_knows_developer) normal["role"] = "system";
+  RETURN_IF_ERROR(ParseArguments(normal, index));
+  const bool has_calls = normal.contains("tool_calls") && !normal["tool_calls"].is_null();
+  ASSIGN_OR_RETURN(Json content, JoinContent(message.contains("content") ? message["content"] : Json(), index));
+  if (content.is_null() && !has_calls && role != "assistant") return InvalidArgument("messages[{}] has no content", index);
+  normal["content"] = content.is_null() && !has_calls ? Json("") : std::move(content);
+  return normal;
+}
+
+Result<RenderInput> ReadConversation(const Service& service, const Fields& fields) {
+  RenderInput input;
+  size_t index = 0;
+  for (const Json& message : fields.Get("messages")) {
+    ASSIGN_OR_RETURN(Json normal, NormalizeMessage(service, message, index++));
+    input.messages.push_back(std::move(normal));
+  }
+  if (input.messages.empty()) return InvalidArgument("messages is missing or empty");
+  if (fields.Has("tools") && !fields.Get("tools").empty()) input.tools = fields.Get("tools");
+  input.documents = fields.Get("documents");
+  input.variables = fields.Get("chat_template_kwargs");
+  if (fields.Has("reasoning_effort")) {
+    if (input.variables.is_null()) input.variables = Json::object();
+    input.variables["reasoning_effort"] = fields.String("reasoning_effort");
+  }
+  input.add_generation_prompt = fields.Bool("add_generation_prompt", true);
+  return input;
+}
+
+Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& input) {
+  ChatPrompt prompt;
+  ASSIGN_OR_RETURN(prompt.token_ids, service.builder.Build(input));
+  if (!service.format.reasoning.begin.empty()) {
+    const std::span<const TokenId> ids(prompt.token_ids);
+    const std::string tail = service.engine.tokenizer().Decode(ids.last(std::min(ids.size(), kTailTokens)), false);
+    prompt.opens_reasoning = PromptOpensReasoning(service.format.reasoning, tail);
+  }
+  return prompt;
+}
+
+Result<bool> WantsTools(const Json& tools, const Json& tool_choice) {
+  const bool has_tools = tools.is_array() && !tools.empty();
+  if (tool_choice.is_null()) return has_tools;
+  const std::string choice = tool_choice.is_string() ? tool_choice.get<std::string>()
+                                                     : (tool_choice.is_object() ? tool_choice.value("type", "") : std::string());
+  if (choice == "none") return false;
+  if (choice == "auto") return has_tools;
+  return Unsupported("tool_choice is {}, expected auto or none: forcing a call needs constrained decoding, which is not connected yet",
+                     DumpJson(tool_choice).substr(0, 80));
+}
+
+}  // namespace millrace

@@ -1,0 +1,46 @@
+#include "server/choice_parser.h"
+
+#include "chat/output_parser.h"
+
+namespace millrace {
+
+ChoiceParser::ChoiceParser(const OutputFormat& format, const ChoiceParserOptions& options)
+    : parallel_calls_(options.parallel_calls) {
+  OutputParserOptions parser;
+  parser.starts_in_reasoning = options.opens_reasoning;
+  parser.parse_tools = options.parse_tools;
+  if (options.parse_tools) parser.tools = options.tools;
+  parser_ = std::make_unique<OutputParser>(format, std::move(parser));
+}
+
+ChoiceParser::~ChoiceParser() = default;
+
+int ChoiceParser::num_calls() const { return parser_->num_calls(); }
+
+std::vector<OutputDelta> ChoiceParser::Push(const std::string& text, bool last) {
+  std::vector<OutputDelta> deltas = parser_->Push(text);
+  if (last) {
+    for (OutputDelta& delta : parser_->Finish()) AppendDelta(std::move(delta), deltas);
+  }
+  if (!parallel_calls_) {
+    std::erase_if(deltas, [](const OutputDelta& delta) {
+      return delta.index > 0 && (delta.kind == OutputDelta::Kind::kCallStart || delta.kind == OutputDelta::Kind::kCallArguments);
+    });
+  }
+  return deltas;
+}
+
+void ChoiceText::Add(const OutputDelta& delta) {
+  switch (delta.kind) {
+    case OutputDelta::Kind::kContent: content += delta.text; break;
+    case OutputDelta::Kind::kReasoning: reasoning += delta.text; break;
+    case OutputDelta::Kind::kCallStart: calls.push_back({delta.id, delta.name, ""}); break;
+    case OutputDelta::Kind::kCallArguments: calls.at(static_cast<size_t>(delta.index)).arguments += delta.text; break;
+  }
+}
+
+std::string CallId(const OutputDelta& start, const std::string& request_id, int choice) {
+  return start.id.empty() ? fmt::format("call_{}_{}_{}", request_id, choice, start.index) : start.id;
+}
+
+}  // namespace millrace

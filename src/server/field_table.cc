@@ -1,0 +1,186 @@
+#include "server/fields.h"
+
+#include <array>
+
+namespace millrace {
+namespace {
+
+using enum FieldType;
+using enum FieldEffect;
+
+constexpr double kMany = 1 << 30;
+constexpr double kBody = 32 << 20;
+constexpr double kSeed = 9.0e15;
+constexpr uint32_t kGenerate = kChat | kCompletions | kResponses;
+constexpr uint32_t kSample = kGenerate | kMessages;
+constexpr uint32_t kOpenAi = kChat | kCompletions;
+constexpr const char* kGrammar = "constrained decoding is not connected to the server yet";
+
+constexpr FieldSpec kTable[] = {
+    // What to answer.
+    {"model", kString, 0, 512, "the served model", kSample | kEmbeddings | kTokenize | kDetokenize | kApplyTemplate, kUsed,
+     "Name of the model, as `/v1/models` lists it. Another name is a 404."},
+    {"messages", kArray, 1, 4096, "", kChat | kMessages | kApplyTemplate, kUsed,
+     "The conversation: objects with `role` and `content` (a string, or a list of text parts)."},
+    {"messages", kArray, 1, 4096, "", kTokenize, kUsed, "A conversation to render and tokenize, instead of `prompt`."},
+    {"prompt", kAny, 0, 0, "", kCompletions | kTokenize, kUsed,
+     "A string, a list of strings, a list of token ids or a list of such lists (at most 256 prompts)."},
+    {"input", kAny, 0, 0, "", kResponses, kUsed, "A string, or a list of message and function-call items."},
+    {"input", kAny, 0, 0, "", kEmbeddings, kUsed, "What to embed."},
+    {"instructions", kString, 0, kBody, "", kResponses, kUsed, "System message put before the input."},
+    {"previous_response_id", kString, 0, 128, "", kResponses, kUsed, "Continues a stored response."},
+    {"store", kBool, 0, 0, "true", kResponses, kUsed, "Keep the response for `previous_response_id` and GET, in bounded memory."},
+    {"system", kAny, 0, 0, "", kMessages, kUsed, "System prompt: a string or a list of text blocks."},
+    {"suffix", kString, 0, kBody, "", kCompletions, kUsed,
+     "Text that follows the completion: fill-in-the-middle, for models with the tokens for it."},
+    {"echo", kBool, 0, 0, "false", kCompletions, kUsed, "Put the prompt before the completion, with its logprobs when these are wanted."},
+    {"tools", kArray, 0, 512, "", kChat | kMessages | kResponses | kApplyTemplate, kUsed, "Functions that the model may call."},
+    {"tool_choice", kAny, 0, 0, "auto", kChat | kMessages | kResponses, kUsed, "`auto` or `none`."},
+    {"parallel_tool_calls", kBool, 0, 0, "true", kChat | kResponses, kUsed, "false keeps the first call alone."},
+    {"documents", kArray, 0, 1024, "", kChat | kApplyTemplate, kUsed, "Documents for the chat template."},
+    {"chat_template_kwargs", kObject, 0, 64, "", kChat | kApplyTemplate | kTokenize, kUsed, "Variables for the chat template."},
+    {"add_generation_prompt", kBool, 0, 0, "true", kChat | kApplyTemplate | kTokenize, kUsed, "End the prompt with the opening of the answer."},
+    {"reasoning_effort", kString, 0, 32, "", kChat, kUsed, "Template variable of the same name."},
+    {"reasoning", kObject, 0, 16, "", kResponses, kUsed, "`effort` becomes the template variable reasoning_effort."},
+    {"thinking", kObject, 0, 16, "", kMessages, kUsed, "`type: enabled` sets the template variable enable_thinking."},
+    {"tokens", kInts, 0, 4 << 20, "", kDetokenize, kUsed, "Token ids."},
+    {"add_special_tokens", kBool, 0, 0, "true", kCompletions | kTokenize, kUsed, "Put BOS and the like where the tokenizer says so."},
+    {"return_token_strs", kBool, 0, 0, "false", kTokenize, kUsed, "Also return how the vocabulary spells each token."},
+    // How much of it.
+    {"max_tokens", kInt, 1, kMany, "up to the model's length", kChat | kMessages, kUsed, "Tokens to generate at most."},
+    {"max_tokens", kInt, 0, kMany, "16", kCompletions, kUsed, "Tokens to generate at most; 0 only with `echo`."},
+    {"max_completion_tokens", kInt, 1, kMany, "up to the model's length", kChat, kUsed, "Newer name of `max_tokens`."},
+    {"max_output_tokens", kInt, 1, kMany, "up to the model's length", kResponses, kUsed, "Tokens to generate at most."},
+    {"min_tokens", kInt, 0, kMany, "0", kGenerate, kUsed, "End tokens are impossible before this many."},
+    {"n", kInt, 1, 128, "1", kOpenAi, kUsed, "Answers per prompt."},
+    {"best_of", kInt, 1, 128, "n", kCompletions, kUsed, "Sequences run per prompt; the n most likely are returned."},
+    {"use_beam_search", kBool, 0, 0, "false", kOpenAi, kUsed, "Beam search of width n; needs temperature 0 or 1."},
+    {"length_penalty", kNumber, -10, 10, "1", kOpenAi, kUsed, "Beam search divides scores by length to this power."},
+    {"early_stopping", kBool, 0, 0, "false", kOpenAi, kUsed, "Beam search ends with the first n finished beams."},
+    {"stop", kStrings, 0, 16, "", kGenerate, kUsed, "Texts that end the answer; at most 1024 bytes each."},
+    {"stop_sequences", kStrings, 0, 16, "", kMessages, kUsed, "Texts that end the answer."},
+    {"stop_token_ids", kInts, 0, 256, "", kGenerate, kUsed, "Tokens that end the answer."},
+    {"include_stop_str_in_output", kBool, 0, 0, "false", kGenerate, kUsed, "Keep the stop text in the answer."},
+    {"ignore_eos", kBool, 0, 0, "false", kGenerate, kUsed, "Go on after an end token."},
+    {"timeout", kNumber, 0.001, 86400, "none", kSample, kUsed, "Seconds after which the answer ends where it is."},
+    {"priority", kInt, -1000000, 1000000, "0", kGenerate, kUsed, "Lower runs first, under --scheduling-policy priority."},
+    {"cache_salt", kString, 0, 1024, "", kGenerate, kUsed, "Cached prefixes are shared only among requests with the same salt."},
+    // How tokens are drawn.
+    {"temperature", kNumber, 0, 100, "the model's, or 1", kSample, kUsed, "0 is greedy."},
+    {"top_p", kNumber, 1e-9, 1, "the model's, or 1", kSample, kUsed, "Keep the most likely tokens of this total probability."},
+    {"top_k", kInt, -1, kMany, "the model's, or 0", kSample, kUsed, "Keep the k most likely tokens; 0 or -1 keeps all."},
+    {"min_p", kNumber, 0, 1, "the model's, or 0", kGenerate, kUsed, "Keep tokens this likely relative to the best."},
+    {"typical_p", kNumber, 1e-9, 1, "1", kGenerate, kUsed, "Locally typical sampling."},
+    {"repetition_penalty", kNumber, 0.001, 100, "the model's, or 1", kGenerate, kUsed, "Divides the logits of tokens seen before."},
+    {"repeat_last_n", kInt, -1, kMany, "-1", kGenerate, kUsed, "Tokens that the penalties look back on; -1 is all."},
+    {"frequency_penalty", kNumber, -2, 2, "0", kGenerate, kUsed, "Per earlier appearance of a token."},
+    {"presence_penalty", kNumber, -2, 2, "0", kGenerate, kUsed, "For a token that appeared."},
+    {"dry_multiplier", kNumber, 0, 100, "0", kGenerate, kUsed, "DRY: strength of the penalty on repeated phrases; 0 is off."},
+    {"dry_base", kNumber, 1, 100, "1.75", kGenerate, kUsed, "DRY: growth per token."},
+    {"dry_allowed_length", kInt, 1, kMany, "2", kGenerate, kUsed, "DRY: longest repetition without a penalty."},
+    {"dry_penalty_last_n", kInt, -1, kMany, "-1", kGenerate, kUsed, "DRY: tokens looked back on; -1 is all."},
+    {"dry_sequence_breakers", kStrings, 0, 64, "\\n : \" *", kGenerate, kUsed, "DRY: texts across which nothing repeats."},
+    {"xtc_probability", kNumber, 0, 1, "0", kGenerate, kUsed, "XTC: how often top choices are excluded."},
+    {"xtc_threshold", kNumber, 0, 1, "0.1", kGenerate, kUsed, "XTC: probability from which a token is a top choice."},
+    {"mirostat", kInt, 0, 2, "0", kGenerate, kUsed, "Mirostat 1 or 2; 0 is off."},
+    {"mirostat_tau", kNumber, 0, 100, "5", kGenerate, kUsed, "Mirostat: target surprise."},
+    {"mirostat_eta", kNumber, 0, 1, "0.1", kGenerate, kUsed, "Mirostat: learning rate."},
+    {"seed", kInt, -kSeed, kSeed, "random", kGenerate, kUsed, "Same seed, same request: same answer, whatever the load."},
+    {"logit_bias", kObject, 0, 1024, "", kGenerate, kUsed, "Token id (as a string) to a number from -100 to 100."},
+    {"allowed_token_ids", kInts, 0, 1 << 20, "", kGenerate, kUsed, "Only these tokens are drawn."},
+    {"bad_words", kStrings, 0, 1024, "", kGenerate, kUsed, "Texts that are never completed."},
+    // What is reported.
+    {"stream", kBool, 0, 0, "false", kSample, kUsed, "Answer with server-sent events."},
+    {"stream_options", kObject, 0, 16, "", kOpenAi, kUsed, "`include_usage`: a last event with the usage."},
+    {"logprobs", kBool, 0, 0, "false", kChat, kUsed, "Report the logprob of each token."},
+    {"logprobs", kInt, 0, 20, "none", kCompletions, kUsed, "Report the logprob of each token and of this many most likely ones."},
+    {"top_logprobs", kInt, 0, 20, "0", kChat | kResponses, kUsed, "Most likely tokens reported with each."},
+    {"prompt_logprobs", kInt, 0, 20, "none", kOpenAi, kUsed, "The same for the tokens of the prompt."},
+    {"return_token_ids", kBool, 0, 0, "false", kOpenAi, kUsed, "Also return the token ids of prompt and answer."},
+    {"metadata", kObject, 0, 16, "", kResponses, kUsed, "Returned as it is."},
+    // Accepted without effect.
+    {"user", kAny, 0, 0, "", kGenerate | kEmbeddings, kIgnored, "Not used."},
+    {"metadata", kAny, 0, 0, "", kChat | kMessages, kIgnored, "Not used."},
+    {"store", kAny, 0, 0, "", kChat, kIgnored, "Not used."},
+    {"service_tier", kAny, 0, 0, "", kSample, kIgnored, "Not used."},
+    {"prompt_cache_key", kAny, 0, 0, "", kGenerate, kIgnored, "Equal prefixes are found without it."},
+    {"prompt_cache_retention", kAny, 0, 0, "", kGenerate, kIgnored, "Not used."},
+    {"safety_identifier", kAny, 0, 0, "", kGenerate, kIgnored, "Not used."},
+    {"verbosity", kAny, 0, 0, "", kChat, kIgnored, "Not used."},
+    {"prediction", kAny, 0, 0, "", kChat, kIgnored, "Predicted outputs give no gain here."},
+    {"cache_control", kAny, 0, 0, "", kMessages, kIgnored, "Prefixes are cached without it."},
+    {"include", kAny, 0, 0, "", kResponses, kIgnored, "Not used."},
+    {"truncation", kAny, 0, 0, "", kResponses, kIgnored, "Nothing is truncated."},
+    {"max_tool_calls", kAny, 0, 0, "", kResponses, kIgnored, "There are no built-in tools."},
+    {"encoding_format", kAny, 0, 0, "", kEmbeddings, kIgnored, "Not used."},
+    {"dimensions", kAny, 0, 0, "", kEmbeddings, kIgnored, "Not used."},
+    {"skip_special_tokens", kAny, 0, 0, "", kOpenAi, kIgnored, "Special tokens are never part of the text."},
+    {"spaces_between_special_tokens", kAny, 0, 0, "", kOpenAi, kIgnored, "Not used."},
+    {"request_id", kAny, 0, 0, "", kOpenAi, kIgnored, "Send an X-Request-Id header."},
+    // Refused.
+    {"response_format", kAny, 0, 0, "text", kOpenAi, kUsed, "`{\"type\": \"text\"}`; other types are refused until the grammar engine is connected."},
+    {"text", kObject, 0, 16, "", kResponses, kUsed, "`format: {\"type\": \"text\"}`; other formats are refused."},
+    {"guided_json", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
+    {"guided_regex", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
+    {"guided_choice", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
+    {"guided_grammar", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
+    {"structured_outputs", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
+    {"grammar", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
+    {"json_schema", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
+    {"functions", kAny, 0, 0, "", kChat, kRefused, "use tools"},
+    {"function_call", kAny, 0, 0, "", kChat, kRefused, "use tool_choice"},
+    {"audio", kAny, 0, 0, "", kChat, kRefused, "this server generates text"},
+    {"modalities", kAny, 0, 0, "", kChat, kRefused, "this server generates text"},
+    {"web_search_options", kAny, 0, 0, "", kChat, kRefused, "this server has no web access"},
+    {"background", kAny, 0, 0, "", kResponses, kRefused, "responses are made while the client waits"},
+    {"conversation", kAny, 0, 0, "", kResponses, kRefused, "use previous_response_id"},
+    {"continue_final_message", kAny, 0, 0, "", kChat, kRefused, "send the text to /v1/completions after /apply-template"},
+    {"chat_template", kAny, 0, 0, "", kChat, kRefused, "templates come from the model or --chat-template"},
+    {"prompt_embeds", kAny, 0, 0, "", kCompletions, kRefused, "tensors are not accepted from clients"},
+};
+
+struct Section {
+  Endpoint endpoint;
+  const char* title;
+};
+constexpr Section kSections[] = {
+    {kChat, "POST /v1/chat/completions"}, {kCompletions, "POST /v1/completions"}, {kMessages, "POST /v1/messages"},
+    {kResponses, "POST /v1/responses"},   {kTokenize, "POST /tokenize"},          {kDetokenize, "POST /detokenize"},
+    {kApplyTemplate, "POST /apply-template"},
+};
+
+std::string Bounds(const FieldSpec& spec) {
+  switch (spec.type) {
+    case kInt:
+    case kNumber: return fmt::format("{} to {}", spec.min, spec.max);
+    case kString: return fmt::format("{} bytes at most", spec.max);
+    case kStrings:
+    case kInts:
+    case kArray:
+    case kObject: return fmt::format("{} to {} entries", spec.min, spec.max);
+    default: return "";
+  }
+}
+
+}  // namespace
+
+std::span<const FieldSpec> FieldTable() { return kTable; }
+
+std::string DescribeFields() {
+  std::string page =
+      "# Request fields\n\n"
+      "Made by `millrace print-api` from the table in `src/server/field_table.cc`, which also checks every request.\n"
+      "A field that is null counts as absent. An unknown field, or one without effect, is named in the `X-Millrace-Warnings`\n"
+      "header, and is an error with `--strict-fields`.\n";
+  for (const Section& section : kSections) {
+    page += fmt::format("\n## {}\n\n| field | type | bounds | default | meaning |\n|---|---|---|---|---|\n", section.title);
+    for (const FieldSpec& spec : FieldTable()) {
+      if ((spec.endpoints & section.endpoint) == 0) continue;
+      const char* prefix = spec.effect == kRefused ? "Refused: " : (spec.effect == kIgnored ? "No effect. " : "");
+      page += fmt::format("| `{}` | {} | {} | {} | {}{} |\n", spec.name, FieldTypeName(spec.type), Bounds(spec), spec.fallback, prefix, spec.doc);
+    }
+  }
+  return page;
+}
+
+}  // namespace millrace

@@ -1,0 +1,86 @@
+// The request fields of every endpoint, as one table: it drives parsing, bounds, the unknown-field warning, docs/api.md and
+// the boundary tests.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "base/token.h"
+#include "server/json.h"
+
+namespace millrace {
+
+enum Endpoint : uint32_t {
+  kChat = 1,
+  kCompletions = 2,
+  kMessages = 4,
+  kResponses = 8,
+  kTokenize = 16,
+  kDetokenize = 32,
+  kApplyTemplate = 64,
+  kEmbeddings = 128,
+};
+
+enum class FieldType : uint8_t {
+  kBool,
+  kInt,      // min and max bound the value
+  kNumber,   // likewise
+  kString,   // min and max bound the bytes
+  kStrings,  // a string or a list of strings; min and max bound the number of strings
+  kInts,     // a list of integers of 32 bits; min and max bound their number
+  kArray,    // min and max bound the number of elements
+  kObject,   // min and max bound the number of members
+  kAny,      // checked by its endpoint
+};
+
+enum class FieldEffect : uint8_t {
+  kUsed,
+  kIgnored,  // accepted without effect: named in the warning header, refused by --strict-fields
+  kRefused,  // any value but null is a 400
+};
+
+struct FieldSpec {
+  const char* name;
+  FieldType type;
+  double min, max;
+  const char* fallback;  // as documented; "" when there is none
+  uint32_t endpoints;
+  FieldEffect effect;
+  const char* doc;
+};
+
+std::span<const FieldSpec> FieldTable();
+const FieldSpec* FindField(Endpoint endpoint, std::string_view name);
+bool IsFieldName(std::string_view name);  // of any endpoint
+const char* FieldTypeName(FieldType type);
+// The table as a page of documentation.
+std::string DescribeFields();
+
+// A parsed body whose fields have the types and bounds of the table. Null counts as absent.
+class Fields {
+ public:
+  // The message of an error begins with the field's name and has its value and the limit. strict: ignored and unknown fields are errors.
+  static Result<Fields> Parse(Endpoint endpoint, std::string_view body, bool strict);
+
+  bool Has(const char* name) const { return !Get(name).is_null(); }
+  const Json& Get(const char* name) const;
+  bool Bool(const char* name, bool fallback) const;
+  int64_t Int(const char* name, int64_t fallback) const;
+  double Number(const char* name, double fallback) const;
+  std::string String(const char* name) const;
+  std::vector<std::string> Strings(const char* name) const;
+  std::vector<TokenId> Ids(const char* name) const;
+
+  // "unknown field foo; field user has no effect", or "".
+  const std::string& warnings() const { return warnings_; }
+
+ private:
+  Json body_;
+  std::string warnings_;
+};
+
+}  // namespace millrace

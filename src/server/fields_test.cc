@@ -1,0 +1,110 @@
+// The field table against itself: every bound it documents is the bound that is enforced, and nothing crashes beyond.
+#include "server/fields.h"
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "server/api_error.h"
+
+namespace millrace {
+namespace {
+
+constexpr Endpoint kEndpoints[] = {kChat, kCompletions, kMessages, kResponses, kTokenize, kDetokenize, kApplyTemplate, kEmbeddings};
+
+Status ParseOne(Endpoint endpoint, const char* name, const Json& value, bool strict = false) {
+  return Fields::Parse(endpoint, DumpJson(Json{{name, value}}), strict).status();
+}
+
+void ExpectRefused(Endpoint endpoint, const FieldSpec& spec, const Json& value) {
+  const Status status = ParseOne(endpoint, spec.name, value);
+  ASSERT_FALSE(status.ok()) << spec.name << " = " << DumpJson(value).substr(0, 80);
+  const ApiError error = ToApiError(status);
+  EXPECT_EQ(error.status, 400) << spec.name;
+  EXPECT_EQ(error.param, spec.name) << error.message;
+}
+
+void ExpectAccepted(Endpoint endpoint, const FieldSpec& spec, const Json& value) {
+  const Status status = ParseOne(endpoint, spec.name, value);
+  EXPECT_TRUE(status.ok()) << spec.name << " = " << DumpJson(value).substr(0, 80) << ": " << status.message();
+}
+
+TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
+  int num_checked = 0;
+  for (const Endpoint endpoint : kEndpoints) {
+    for (const FieldSpec& spec : FieldTable()) {
+      if ((spec.endpoints & endpoint) == 0 || spec.effect != FieldEffect::kUsed) continue;
+      ExpectAccepted(endpoint, spec, nullptr);
+      if (spec.type == FieldType::kAny) continue;
+      ++num_checked;
+      ExpectRefused(endpoint, spec, spec.type == FieldType::kObject ? Json("text") : Json{{"an", "object"}});
+      switch (spec.type) {
+        case FieldType::kInt:
+          ExpectAccepted(endpoint, spec, static_cast<int64_t>(spec.min));
+          ExpectAccepted(endpoint, spec, static_cast<int64_t>(spec.max));
+          ExpectRefused(endpoint, spec, static_cast<int64_t>(spec.min) - 1);
+          ExpectRefused(endpoint, spec, static_cast<int64_t>(spec.max) + 1);
+          ExpectRefused(endpoint, spec, spec.max + 0.5 < 1e9 ? Json(spec.min + 0.5) : Json(0.5));
+          ExpectRefused(endpoint, spec, UINT64_MAX);
+          ExpectRefused(endpoint, spec, 1e300);
+          break;
+        case FieldType::kNumber:
+          ExpectAccepted(endpoint, spec, spec.min);
+          ExpectAccepted(endpoint, spec, spec.max);
+          ExpectRefused(endpoint, spec, spec.min - 1e-3 - std::abs(spec.min) * 1e-9);
+          ExpectRefused(endpoint, spec, spec.max * (1 + 1e-9) + 1e-9);
+          break;
+        case FieldType::kStrings:
+        case FieldType::kInts:
+        case FieldType::kArray:
+          if (spec.max <= 4096) {
+            const Json item = spec.type == FieldType::kStrings ? Json("a") : (spec.type == FieldType::kInts ? Json(1) : Json::object());
+            ExpectAccepted(endpoint, spec, Json(std::vector<Json>(static_cast<size_t>(spec.max), item)));
+            ExpectRefused(endpoint, spec, Json(std::vector<Json>(static_cast<size_t>(spec.max) + 1, item)));
+          }
+          if (spec.type != FieldType::kArray) ExpectRefused(endpoint, spec, Json::array({Json::object()}));
+          break;
+        case FieldType::kString:
+          ExpectRefused(endpoint, spec, 7);
+          if (spec.max <= 4096) ExpectRefused(endpoint, spec, std::string(static_cast<size_t>(spec.max) + 1, 'x'));
+          break;
+        default: break;
+      }
+    }
+  }
+  EXPECT_GT(num_checked, 100);
+}
+
+TEST(Fields, UnknownAndIgnoredFieldsAreNamed) {
+  const Result<Fields> fields = Fields::Parse(kChat, R"({"foo": 1, "user": "me", "temperature": 0})", false);
+  ASSERT_TRUE(fields.ok());
+  EXPECT_EQ(fields->warnings(), "unknown field foo; field user has no effect");
+  EXPECT_FALSE(Fields::Parse(kChat, R"({"foo": 1})", true).ok());
+  EXPECT_FALSE(Fields::Parse(kChat, R"({"user": "me"})", true).ok());
+  EXPECT_EQ(ToApiError(ParseOne(kCompletions, "guided_json", Json::object())).param, "guided_json");
+  EXPECT_TRUE(ParseOne(kCompletions, "guided_json", nullptr, true).ok());
+}
+
+TEST(Json, BombsAreRefusedBeforeTheyAreParsed) {
+  EXPECT_TRUE(ParseJson(std::string(64, '[') + std::string(64, ']')).ok());
+  EXPECT_EQ(ParseJson(std::string(65, '[') + std::string(65, ']')).status().code(), StatusCode::kOutOfRange);
+  EXPECT_FALSE(ParseJson(std::string(10'000'000, '[')).ok());
+  std::string members = "{";
+  for (int i = 0; i < 3000; ++i) members += fmt::format("\"{}\":1,", i);
+  members.back() = '}';
+  EXPECT_EQ(ParseJson(members).status().code(), StatusCode::kOutOfRange);
+  EXPECT_EQ(ParseJson("[" + std::string(5 << 20, ',') + "]").status().code(), StatusCode::kOutOfRange);
+  for (const char* bad : {"", "{", "{\"a\":}", "[1,]", "\"\\ud800\"", "1e999", "\"\xff\"", "nul", "{\"a\" 1}", "\\", "\"\\"}) {
+    EXPECT_FALSE(ParseJson(bad).ok()) << bad;
+  }
+}
+
+TEST(Json, InvalidUtf8BecomesReplacementCharacters) { EXPECT_EQ(ValidUtf8("a\xff" "b"), "a\xEF\xBF\xBD" "b"); }
+
+TEST(Docs, TheApiPageIsWhatTheTableSays) {
+  const Result<std::string> page = ReadFile(std::string(MILLRACE_SOURCE_DIR) + "/docs/api.md", 1 << 20);
+  ASSERT_TRUE(page.ok());
+  EXPECT_EQ(*page, DescribeFields()) << "run: millrace print-api > docs/api.md";
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,133 @@
+#include "server/generation.h"
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+double Seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+Status CheckPrompts(const Service& service, const GenerationSpec& spec) {
+  for (const std::vector<TokenId>& prompt : spec.prompts) {
+    if (prompt.empty()) return InvalidArgument("prompt has no tokens");
+  }
+  return ValidateSamplingParams(spec.sampling, service.engine.checkpoint().config().vocab_size);
+}
+
+// The error of a prompt that does not fit, as OpenAI names it; status 200 when all fit.
+ApiError CheckLengths(const Service& service, const GenerationSpec& spec) {
+  const auto limit = static_cast<size_t>(service.engine.max_model_len());
+  for (const std::vector<TokenId>& prompt : spec.prompts) {
+    if (prompt.size() < limit) continue;
+    return {.message = fmt::format("the prompt has {} tokens, the model's context is {} and one token must be generated (--max-model-len)",
+                                   prompt.size(), limit),
+            .code = "context_length_exceeded"};
+  }
+  return {.status = 200};
+}
+
+}  // namespace
+
+Generation::Generation(Service& service, int num_sequences, size_t num_prompts, std::unique_ptr<ReplyWriter> writer)
+    : service_(service), num_sequences_(num_sequences), writer_(std::move(writer)), num_open_(num_prompts), cached_(num_prompts) {}
+
+void Generation::Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec, std::unique_ptr<ReplyWriter> writer) {
+  if (const Status status = CheckPrompts(service, spec); !status.ok()) return writer->OnError(ToApiError(status));
+  if (const ApiError error = CheckLengths(service, spec); error.status != 200) return writer->OnError(error);
+  const int num_sequences = static_cast<int>(spec.prompts.size()) * std::max(spec.sampling.n, spec.sampling.best_of);
+  if (!service.Reserve(num_sequences)) {
+    return writer->OnError(Overloaded(fmt::format("{} sequences are open and {} more were asked for, the limit is {} (--max-queued)",
+                                                  service.open_sequences(), num_sequences, service.options.max_open_sequences)));
+  }
+  const auto generation = std::make_shared<Generation>(service, num_sequences, spec.prompts.size(), std::move(writer));
+  // Weak: the exchange must not keep what keeps the exchange.
+  exchange->OnClose([weak = std::weak_ptr<Generation>(generation)] {
+    if (const std::shared_ptr<Generation> self = weak.lock()) self->OnClientGone();
+  });
+  generation->Submit(std::move(spec));
+}
+
+void Generation::Submit(GenerationSpec spec) {
+  for (size_t i = 0; i < spec.prompts.size(); ++i) {
+    Request request;
+    request.prompt_token_ids = std::move(spec.prompts[i]);
+    request.sampling = spec.sampling;
+    request.priority = spec.priority;
+    request.deadline_us = spec.timeout_us > 0 ? service_.engine.NowUs() + spec.timeout_us : 0;
+    request.cache_salt = spec.cache_salt;
+    request.tenant = spec.tenant;
+    const int num_prompt_tokens = static_cast<int>(request.prompt_token_ids.size());
+    // The lock keeps outputs away until the id is known.
+    std::lock_guard lock(mutex_);
+    if (ended_) return;
+    const Result<RequestId> id =
+        service_.engine.Submit(std::move(request), [self = shared_from_this(), prompt = static_cast<int>(i)](RequestOutput output) {
+          self->OnOutput(prompt, std::move(output));
+        });
+    if (!id.ok()) return FailLocked(ToApiError(id.status()));
+    ids_.push_back(*id);
+    usage_.prompt_tokens += num_prompt_tokens;
+    service_.metrics.RequestStarted(num_prompt_tokens, spec.sampling.n, spec.sampling.max_tokens);
+  }
+}
+
+void Generation::ObserveLocked(const RequestOutput& output) {
+  if (output.tokens.empty()) return;
+  const Clock::time_point now = Clock::now();
+  const int count = static_cast<int>(output.tokens.size());
+  if (usage_.completion_tokens == 0) {
+    first_token_ = now;
+    service_.metrics.FirstToken(Seconds(now - start_));
+  } else if (num_sequences_ == 1) {  // with several sequences the outputs of others lie between
+    service_.metrics.NextTokens(Seconds(now - last_token_), count);
+  }
+  last_token_ = now;
+  usage_.completion_tokens += count;
+}
+
+void Generation::OnOutput(int prompt, RequestOutput output) {
+  std::lock_guard lock(mutex_);
+  if (ended_) return;
+  ObserveLocked(output);
+  int& cached = cached_[static_cast<size_t>(prompt)];
+  usage_.cached_tokens += std::max(0, output.num_cached_tokens - cached);
+  cached = std::max(cached, output.num_cached_tokens);
+  if (output.finish_reason != FinishReason::kNone) service_.metrics.ChoiceFinished(output.finish_reason);
+  if (output.finish_reason == FinishReason::kError) {
+    return FailLocked({.status = 500, .message = "the generation failed: " + output.error, .type = "server_error"});
+  }
+  if (output.finish_reason == FinishReason::kTimeout && usage_.completion_tokens == 0) {
+    return FailLocked({.status = 504, .message = "timeout passed before the first token", .type = "timeout_error", .param = "timeout"});
+  }
+  writer_->OnOutput(prompt, output);
+  if (!output.request_finished || --num_open_ > 0) return;
+  const double after_first = Seconds(last_token_ - first_token_);
+  const auto rest = static_cast<double>(usage_.completion_tokens - 1);
+  service_.metrics.RequestFinished(Seconds(Clock::now() - start_), rest > 0 ? after_first / rest : -1.0, usage_.completion_tokens,
+                                   static_cast<int>(usage_.cached_tokens));
+  writer_->OnFinished(usage_);
+  num_open_ = 0;
+  ids_.clear();
+  EndLocked();
+}
+
+void Generation::OnClientGone() {
+  std::lock_guard lock(mutex_);
+  if (ended_) return;
+  service_.metrics.ChoiceFinished(FinishReason::kAbort);
+  EndLocked();
+}
+
+void Generation::FailLocked(const ApiError& error) {
+  writer_->OnError(error);
+  EndLocked();
+}
+
+void Generation::EndLocked() {
+  ended_ = true;
+  for (const RequestId id : ids_) service_.engine.Abort(id);
+  writer_.reset();
+  service_.Release(num_sequences_);
+}
+
+}  // namespace millrace

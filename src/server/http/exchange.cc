@@ -1,0 +1,172 @@
+#include "server/http/exchange.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace millrace {
+
+std::string_view StatusText(int status) {
+  switch (status) {
+    case 200: return "OK";
+    case 204: return "No Content";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 413: return "Content Too Large";
+    case 415: return "Unsupported Media Type";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    default: return "";
+  }
+}
+
+std::string_view HttpRequest::Header(std::string_view lower_case_name) const {
+  for (const auto& [name, value] : headers) {
+    if (name == lower_case_name) return value;
+  }
+  return {};
+}
+
+Exchange::Exchange(HttpRequest request, size_t max_buffered_bytes, std::function<void()> wake)
+    : request_(std::move(request)),
+      max_buffered_bytes_(max_buffered_bytes),
+      wake_(std::move(wake)),
+      keep_alive_(request_.keep_alive) {}
+
+void Exchange::AddHeader(std::string name, std::string value) {
+  std::lock_guard lock(mutex_);
+  headers_.emplace_back(std::move(name), std::move(value));
+}
+
+std::string Exchange::HeadLocked(int status, std::string_view content_type) const {
+  std::string head = fmt::format("HTTP/1.1 {} {}\r\nX-Request-Id: {}\r\nConnection: {}\r\n", status, StatusText(status),
+                                 request_.id, keep_alive_ ? "keep-alive" : "close");
+  if (!content_type.empty()) fmt::format_to(std::back_inserter(head), "Content-Type: {}\r\n", content_type);
+  for (const auto& [name, value] : headers_) fmt::format_to(std::back_inserter(head), "{}: {}\r\n", name, value);
+  return head;
+}
+
+bool Exchange::Send(HttpResponse response) {
+  {
+    std::lock_guard lock(mutex_);
+    if (started_ || closed_) return false;
+    started_ = finished_ = true;
+    if (on_reply_) on_reply_(response.status);
+    for (auto& header : response.headers) headers_.push_back(std::move(header));
+    buffered_ = HeadLocked(response.status, response.content_type);
+    fmt::format_to(std::back_inserter(buffered_), "Content-Length: {}\r\n\r\n", response.body.size());
+    if (request_.method != "HEAD") buffered_ += response.body;
+    on_close_ = nullptr;
+  }
+  wake_();
+  return true;
+}
+
+void Exchange::OnReply(std::function<void(int status)> callback) {
+  std::lock_guard lock(mutex_);
+  on_reply_ = std::move(callback);
+}
+
+void Exchange::ExpectStream() {
+  std::lock_guard lock(mutex_);
+  streams_ = true;
+}
+
+void Exchange::StartStreamLocked() {
+  if (started_) return;
+  started_ = true;
+  if (on_reply_) on_reply_(200);
+  if (!request_.http_1_1) keep_alive_ = false;
+  buffered_ = HeadLocked(200, "text/event-stream; charset=utf-8") + "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  buffered_ += request_.http_1_1 ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
+}
+
+void Exchange::AppendChunkLocked(std::string_view bytes) {
+  if (request_.http_1_1) {
+    fmt::format_to(std::back_inserter(buffered_), "{:x}\r\n{}\r\n", bytes.size(), bytes);
+  } else {
+    buffered_ += bytes;
+  }
+  overflow_ = buffered_.size() > max_buffered_bytes_;
+}
+
+void Exchange::Write(std::string_view events) {
+  if (events.empty()) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || finished_ || overflow_) return;
+    StartStreamLocked();
+    AppendChunkLocked(events);
+  }
+  wake_();
+}
+
+void Exchange::Heartbeat() {
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || finished_ || overflow_ || !streams_ || !buffered_.empty()) return;
+    StartStreamLocked();
+    AppendChunkLocked(": ping\n\n");
+  }
+  wake_();
+}
+
+void Exchange::Finish() {
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || finished_) return;
+    StartStreamLocked();
+    finished_ = true;
+    if (request_.http_1_1) buffered_ += "0\r\n\r\n";
+    on_close_ = nullptr;
+  }
+  wake_();
+}
+
+void Exchange::OnClose(std::function<void()> callback) {
+  {
+    std::lock_guard lock(mutex_);
+    if (finished_) return;
+    if (!closed_) {
+      on_close_ = std::move(callback);
+      return;
+    }
+  }
+  callback();
+}
+
+bool Exchange::finished() {
+  std::lock_guard lock(mutex_);
+  return finished_;
+}
+
+Exchange::Taken Exchange::Take() {
+  std::lock_guard lock(mutex_);
+  Taken taken;
+  taken.bytes.swap(buffered_);
+  taken.finished = finished_;
+  taken.overflow = overflow_;
+  return taken;
+}
+
+void Exchange::Close() {
+  std::function<void()> callback;
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_) return;
+    closed_ = true;
+    buffered_.clear();
+    callback = std::exchange(on_close_, nullptr);
+  }
+  if (callback) callback();
+}
+
+}  // namespace millrace

@@ -1,0 +1,84 @@
+// Session: one connection. Internal to http/; the only header with Beast in it.
+#pragma once
+
+#include <array>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "server/http/http_server.h"
+
+namespace millrace {
+
+// What all sessions of a server share; outlives them.
+struct SessionContext {
+  const HttpServerOptions& options;
+  HttpHandler& handler;
+  HttpServerStats& stats;
+  std::atomic<int64_t> pending_body_bytes{0};
+  std::atomic<uint64_t> next_request{1};
+  uint64_t request_id_seed = 0;
+};
+
+// Invariants:
+// 1. All members are touched on the socket's strand alone.
+// 2. At most one read and one write are under way. While an exchange is open the read is the one that sees the client leave;
+//    what it reads are the next requests' first bytes, at most kMaxReadAhead of them.
+// 3. One timer runs: the deadline of the phase.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  static constexpr size_t kMaxReadAhead = size_t{32} << 10;
+
+  Session(boost::asio::ip::tcp::socket socket, SessionContext& context);
+  ~Session();
+  void Start();
+  // From any thread.
+  void Close();
+
+ private:
+  enum class Phase : uint8_t { kIdle, kHeader, kBody, kExchange, kLinger, kClosed };
+  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  using ErrorCode = boost::system::error_code;
+
+  void Enter(Phase phase, std::chrono::milliseconds timeout);
+  void OnTimer(uint64_t timer);
+  void NextRequest();
+  void ReadHeader();
+  void OnHeader(ErrorCode error);
+  void ReadBody();
+  void OnBody(ErrorCode error);
+  void Refuse(int status, const std::string& message);
+  HttpRequest TakeHead();
+  void OpenExchange(HttpRequest request);
+  void Watch();
+  void OnWatch(ErrorCode error, size_t bytes);
+  void Flush();
+  void OnWritten(ErrorCode error, bool finished);
+  void Linger();
+  void Shut();
+  void ReleaseBody();
+
+  boost::asio::ip::tcp::socket socket_;
+  SessionContext& context_;
+  boost::asio::steady_timer timer_;
+  uint64_t timer_number_ = 0;
+  boost::beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  HttpRequest head_;
+  std::optional<HttpResponse> refusal_;  // of the request whose body is being read
+  std::shared_ptr<Exchange> exchange_;
+  std::string writing_;
+  std::array<char, 1024> discarded_;
+  Phase phase_ = Phase::kIdle;
+  bool reading_ = false, is_writing_ = false, head_unread_ = false;
+  int64_t reserved_body_bytes_ = 0;
+  std::chrono::steady_clock::time_point write_start_, last_write_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,48 @@
+#include "server/reply.h"
+
+#include "server/api.h"
+
+namespace millrace {
+
+std::string SseData(const Json& event) { return "data: " + DumpJson(event) + "\n\n"; }
+
+std::string SseEvent(std::string_view name, const Json& event) { return fmt::format("event: {}\ndata: {}\n\n", name, DumpJson(event)); }
+
+Json UsageJson(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
+}
+
+const char* FinishName(FinishReason reason) { return reason == FinishReason::kTimeout ? "length" : FinishReasonName(reason); }
+
+void SendError(Exchange& exchange, const ApiError& error) {
+  if (exchange.Send(ErrorResponse(error))) return;
+  exchange.Write(SseData(ErrorJson(error)));
+  exchange.Write(kSseDone);
+  exchange.Finish();
+}
+
+void AddWarnings(Exchange& exchange, const Fields& fields) {
+  if (!fields.warnings().empty()) exchange.AddHeader("X-Millrace-Warnings", fields.warnings());
+}
+
+Status CheckResponseFormat(const char* field, const Json& format) {
+  if (format.is_null()) return OkStatus();
+  const std::string type = format.is_object() && format.contains("type") && format["type"].is_string() ? format["type"].get<std::string>() : "";
+  if (type == "text") return OkStatus();
+  return Unsupported("{} is {}, expected {{\"type\": \"text\"}}: constrained decoding is not connected to the server yet", field,
+                     DumpJson(format).substr(0, 80));
+}
+
+Result<bool> ReadIncludeUsage(const Fields& fields) {
+  const Json& options = fields.Get("stream_options");
+  if (options.is_null() || !options.contains("include_usage")) return false;
+  if (!options["include_usage"].is_boolean()) return InvalidArgument("stream_options.include_usage is not true or false");
+  return options["include_usage"].get<bool>();
+}
+
+std::string ReplyId(const char* prefix, const HttpRequest& request) { return prefix + request.id; }
+
+}  // namespace millrace

@@ -1,0 +1,36 @@
+// What the replies of several endpoints have in common.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "server/api_error.h"
+#include "server/fields.h"
+#include "server/generation.h"
+#include "server/http/exchange.h"
+#include "server/json.h"
+
+namespace millrace {
+
+inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
+std::string SseData(const Json& event);
+// With the name of the event, as Anthropic and /v1/responses send it.
+std::string SseEvent(std::string_view name, const Json& event);
+
+// {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details": {"cached_tokens"}}.
+Json UsageJson(const Usage& usage);
+
+// OpenAI knows "stop" and "length"; a timeout cuts an answer off as a length does.
+const char* FinishName(FinishReason reason);
+
+// A reply with the error's status, or, in a stream under way, an event and the end.
+void SendError(Exchange& exchange, const ApiError& error);
+
+void AddWarnings(Exchange& exchange, const Fields& fields);
+
+// OK for null and {"type": "text"}: other formats need the grammar engine, which is not connected.
+Status CheckResponseFormat(const char* field, const Json& format);
+
+Result<bool> ReadIncludeUsage(const Fields& fields);
+
+}  // namespace millrace

@@ -1,0 +1,377 @@
+// The server in this process, on an ephemeral port, with a tiny model: replies, limits, hostile clients.
+#include "server/server.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "server/test_client.h"
+
+namespace millrace {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+struct Fixture {
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Server> server;
+  int port() const { return server->port(); }
+  TestReply Call(const std::string& method, const std::string& path, const std::string& body = "", const std::string& headers = "") const {
+    return TestConnection(port()).Call(method, path, body, headers);
+  }
+  TestReply Post(const std::string& path, const Json& body) const { return Call("POST", path, DumpJson(body)); }
+  // Waits until no sequence is open and its blocks are back.
+  bool BecomesIdle() const {
+    for (int i = 0; i < 1000 && server->open_sequences() > 0; ++i) std::this_thread::sleep_for(milliseconds(10));
+    return server->open_sequences() == 0 && engine->Drain(10'000'000);
+  }
+};
+
+Fixture StartServer(ServerOptions options = {}, int max_num_seqs = 8) {
+  Fixture fixture;
+  EngineOptions engine;
+  engine.model = "synth:tiny-llama:Q4_0";
+  engine.num_threads = 1;
+  engine.max_num_seqs = max_num_seqs;
+  engine.kv_cache_bytes = 16 << 20;
+  Result<std::unique_ptr<Engine>> opened = Engine::Open(engine);
+  CHECK(opened.ok(), "{}", opened.status().message());
+  fixture.engine = *std::move(opened);
+  options.http.port = 0;
+  options.service.served_model_name = "tiny";
+  Result<std::unique_ptr<Server>> server = Server::Start(*fixture.engine, options);
+  CHECK(server.ok(), "{}", server.status().message());
+  fixture.server = *std::move(server);
+  return fixture;
+}
+
+const Fixture& Shared() {
+  static const Fixture fixture = StartServer();
+  return fixture;
+}
+
+Json Chat(int max_tokens, bool stream = false) {
+  return {{"messages", Json::array({{{"role", "user"}, {"content", "hello"}}})},
+          {"max_tokens", max_tokens},
+          {"temperature", 0},
+          {"ignore_eos", true},
+          {"stream", stream}};
+}
+
+TEST(Server, ChatIsTheSameStreamedAndWhole) {
+  const TestReply whole = Shared().Post("/v1/chat/completions", Chat(20));
+  ASSERT_EQ(whole.status, 200) << whole.body;
+  const Json reply = whole.json();
+  EXPECT_EQ(reply["object"], "chat.completion");
+  EXPECT_EQ(reply["usage"]["completion_tokens"], 20);
+  EXPECT_EQ(reply["choices"][0]["finish_reason"], "length");
+
+  Json request = Chat(20, true);
+  request["stream_options"] = {{"include_usage", true}};
+  const TestReply streamed = Shared().Post("/v1/chat/completions", request);
+  ASSERT_EQ(streamed.status, 200);
+  EXPECT_NE(streamed.head.find("text/event-stream"), std::string::npos);
+  const std::vector<std::string> events = streamed.events();
+  ASSERT_GE(events.size(), 4u);
+  EXPECT_EQ(events.back(), "[DONE]");
+  EXPECT_EQ(Json::parse(events[events.size() - 2])["usage"]["completion_tokens"], 20);
+  EXPECT_EQ(Json::parse(events[events.size() - 3])["choices"][0]["finish_reason"], "length");
+  std::string text;
+  for (size_t i = 0; i + 2 < events.size(); ++i) {
+    const Json delta = Json::parse(events[i])["choices"][0]["delta"];
+    EXPECT_EQ(delta.contains("role"), i == 0);
+    if (delta.contains("content")) text += delta["content"].get<std::string>();
+  }
+  EXPECT_EQ(text, reply["choices"][0]["message"]["content"].get<std::string>());
+}
+
+TEST(Server, CompletionsEchoLogprobsAndSeveralPrompts) {
+  const Json request = {{"model", "tiny"}, {"prompt", {"one two", "three"}}, {"n", 2}, {"max_tokens", 5}, {"seed", 3}, {"echo", true}, {"logprobs", 2}};
+  const Json reply = Shared().Post("/v1/completions", request).json();
+  ASSERT_EQ(reply["choices"].size(), 4u) << reply.dump();
+  for (int i = 0; i < 4; ++i) {
+    const Json& choice = reply["choices"][static_cast<size_t>(i)];
+    EXPECT_EQ(choice["index"], i);
+    EXPECT_TRUE(choice["text"].get<std::string>().starts_with(i < 2 ? "one two" : "three"));
+    const Json& logprobs = choice["logprobs"];
+    EXPECT_EQ(logprobs["tokens"].size(), logprobs["token_logprobs"].size());
+    EXPECT_TRUE(logprobs["token_logprobs"][0].is_null());
+    EXPECT_LT(logprobs["token_logprobs"][1].get<double>(), 0.0);
+    EXPECT_LE(logprobs["top_logprobs"].back().size(), 2u);
+  }
+  EXPECT_EQ(reply["usage"]["completion_tokens"], 20);
+  // The same seed gives the same answer, whatever else was in the batch.
+  Json alone = request;
+  alone["prompt"] = "three";
+  EXPECT_EQ(Shared().Post("/v1/completions", alone).json()["choices"][1]["text"], reply["choices"][3]["text"]);
+  // Only the prompt, scored.
+  alone["max_tokens"] = 0;
+  const Json scored = Shared().Post("/v1/completions", alone).json();
+  EXPECT_EQ(scored["choices"][0]["text"], "three");
+  EXPECT_EQ(scored["usage"]["completion_tokens"], 0);
+}
+
+TEST(Server, StopStringsBestOfAndTokenIds) {
+  const Json base = {{"prompt", {1, 2, 3}}, {"max_tokens", 12}, {"temperature", 0}, {"ignore_eos", true}};
+  const std::string text = Shared().Post("/v1/completions", base).json()["choices"][0]["text"];
+  ASSERT_GT(text.size(), 6u);
+  size_t begin = 3;
+  while ((text[begin] & 0xC0) == 0x80) ++begin;
+  size_t end = begin + 1;
+  while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
+  Json stopped = base;
+  stopped["stop"] = text.substr(begin, end - begin);
+  const Json reply = Shared().Post("/v1/completions", stopped).json();
+  EXPECT_EQ(reply["choices"][0]["text"], text.substr(0, text.find(text.substr(begin, end - begin))));
+  EXPECT_EQ(reply["choices"][0]["finish_reason"], "stop");
+  Json best = base;
+  best["temperature"] = 1;
+  best["best_of"] = 4;
+  const Json chosen = Shared().Post("/v1/completions", best).json();
+  EXPECT_EQ(chosen["choices"].size(), 1u) << chosen.dump();
+  EXPECT_EQ(chosen["usage"]["completion_tokens"], 12);
+}
+
+TEST(Server, ErrorsNameTheField) {
+  struct Case {
+    const char* path;
+    const char* body;
+    int status;
+    const char* param;
+  };
+  const Case cases[] = {
+      {"/v1/chat/completions", "{}", 400, "messages"},
+      {"/v1/chat/completions", "[]", 400, ""},
+      {"/v1/chat/completions", "not json", 400, ""},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"n":129})", 400, "n"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})", 400, "messages"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_object"}})", 400, "response_format"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required"})", 400, "tool_choice"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"model":"other"})", 404, "model"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":2})", 400, "top_logprobs"},
+      {"/v1/completions", R"({"prompt":[99999999]})", 400, "prompt"},
+      {"/v1/completions", R"({"prompt":[-1]})", 400, "prompt"},
+      {"/v1/completions", R"({"prompt":[1e30]})", 400, "prompt"},
+      {"/v1/completions", R"({"prompt":[[1],"a",{}]})", 400, "prompt"},
+      {"/v1/completions", R"({"prompt":[]})", 400, "prompt"},
+      {"/v1/completions", R"({"prompt":[[]]})", 400, "prompt"},
+      {"/v1/completions", R"({"prompt":"a","max_tokens":0})", 400, "max_tokens"},
+      {"/v1/completions", R"({"prompt":"a","suffix":"b"})", 400, "suffix"},
+      {"/v1/completions", R"({"prompt":"a","logit_bias":{"x":1}})", 400, "logit_bias"},
+      {"/v1/completions", R"({"prompt":"a","logit_bias":{"1":1000}})", 400, "logit_bias"},
+      {"/v1/completions", R"({"prompt":"a","stop_token_ids":[99999999]})", 400, "stop_token_ids"},
+      {"/v1/embeddings", R"({"input":"a"})", 400, ""},
+      {"/detokenize", R"({"tokens":[-1]})", 400, "tokens"},
+      {"/nowhere", "{}", 404, ""},
+      {"/health", "{}", 405, ""},
+  };
+  for (const Case& c : cases) {
+    const TestReply reply = Shared().Call("POST", c.path, c.body);
+    EXPECT_EQ(reply.status, c.status) << c.path << " " << c.body << "\n" << reply.body;
+    const Json error = reply.json()["error"];
+    EXPECT_FALSE(error["message"].get<std::string>().empty());
+    EXPECT_EQ(error["param"].is_null() ? "" : error["param"].get<std::string>(), c.param) << c.body << "\n" << reply.body;
+  }
+  const TestReply warned = Shared().Call("POST", "/v1/completions", R"({"prompt":"a","max_tokens":1,"colour":1})");
+  EXPECT_EQ(warned.status, 200);
+  EXPECT_NE(warned.head.find("X-Millrace-Warnings: unknown field colour"), std::string::npos);
+  std::string tokens = "[1";
+  for (int i = 0; i < 4000; ++i) tokens += ",1";
+  EXPECT_EQ(Shared().Call("POST", "/v1/completions", "{\"prompt\":" + tokens + "]}").json()["error"]["code"], "context_length_exceeded");
+}
+
+TEST(Server, InfoEndpoints) {
+  for (const char* path : {"/health", "/ready", "/version", "/load", "/v1/models", "/v1/models/tiny"}) {
+    const TestReply reply = Shared().Call("GET", path);
+    EXPECT_EQ(reply.status, 200) << path;
+    EXPECT_TRUE(reply.json().is_object()) << path;
+  }
+  EXPECT_EQ(Shared().Call("GET", "/v1/models/none").status, 404);
+  const Json tokens = Shared().Post("/tokenize", {{"prompt", "hello"}, {"add_special_tokens", false}}).json();
+  EXPECT_EQ(Shared().Post("/detokenize", {{"tokens", tokens["tokens"]}}).json()["prompt"], "hello");
+  const Json rendered = Shared().Post("/apply-template", {{"messages", Json::array({{{"role", "user"}, {"content", "hey"}}})}}).json();
+  EXPECT_NE(rendered["prompt"].get<std::string>().find("hey"), std::string::npos);
+  const TestReply metrics = Shared().Call("GET", "/metrics");
+  for (const char* name : {"vllm:time_to_first_token_seconds_bucket", "vllm:kv_cache_usage_perc", "vllm:generation_tokens_total"}) {
+    EXPECT_NE(metrics.body.find(name), std::string::npos) << name;
+  }
+  const TestReply orca = Shared().Call("GET", "/version", "", "endpoint-load-metrics-format: JSON\r\n");
+  EXPECT_NE(orca.head.find("endpoint-load-metrics: JSON {\"named_metrics\""), std::string::npos);
+}
+
+TEST(Server, KeepAliveSplitPacketsAndPipelining) {
+  TestConnection connection(Shared().port());
+  EXPECT_EQ(connection.Call("GET", "/health").status, 200);
+  const std::string request = TestConnection::RequestText("POST", "/tokenize", R"({"prompt":"hello"})");
+  for (const char byte : request) ASSERT_TRUE(connection.Send(std::string(1, byte)));
+  EXPECT_EQ(connection.ReadReply().status, 200);
+  ASSERT_TRUE(connection.Send(request + request + request));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(connection.ReadReply().json()["count"], 4);
+  ASSERT_TRUE(connection.Send("POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"prompt\"\r\n9\r\n:\"hello\"}\r\n0\r\n\r\n"));
+  EXPECT_EQ(connection.ReadReply().json()["count"], 4);
+  ASSERT_TRUE(connection.Send("GET /health HTTP/1.0\r\n\r\n"));
+  EXPECT_NE(connection.ReadReply().head.find("Connection: close"), std::string::npos);
+  EXPECT_FALSE(connection.ReadSome());
+}
+
+TEST(Server, MalformedRequestsAreRefusedAndTheConnectionCloses) {
+  const std::string huge(20'000, 'a');
+  std::string many = "GET /health HTTP/1.1\r\nHost: localhost\r\n";
+  for (int i = 0; i < 200; ++i) many += fmt::format("X-{}: 1\r\n", i);
+  const std::pair<std::string, int> cases[] = {
+      {"\x16\x03\x01\x02\r\n\r\n", 400},
+      {"GET /health HTTP/9.9\r\n\r\n", 400},
+      {"GET  HTTP/1.1\r\n\r\n", 400},
+      {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde", 400},
+      {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n", 400},
+      {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
+      {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", 413},
+      {"GET /" + huge + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 431},
+      {"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + huge + "\r\n\r\n", 431},
+      {many + "\r\n", 431},
+  };
+  for (const auto& [bytes, status] : cases) {
+    TestConnection connection(Shared().port(), 10);
+    ASSERT_TRUE(connection.Send(bytes));
+    EXPECT_EQ(connection.ReadReply().status, status) << bytes.substr(0, 100);
+    EXPECT_FALSE(connection.ReadSome());
+  }
+  EXPECT_EQ(Shared().Call("GET", "/health").status, 200);
+}
+
+TEST(Server, DisconnectsFreeEverything) {
+  for (int i = 0; i < 60; ++i) {
+    TestConnection connection(Shared().port());
+    connection.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(1500, i % 2 == 0))));
+    if (i % 6 == 0) connection.ReadSome();
+    if (i % 3 == 1) std::this_thread::sleep_for(milliseconds(i % 7));
+  }
+  EXPECT_TRUE(Shared().BecomesIdle());
+  EXPECT_EQ(Shared().Post("/v1/chat/completions", Chat(3)).status, 200);
+  EXPECT_EQ(Shared().engine->stats().scheduler.kv.num_in_use, 0);
+}
+
+TEST(Server, ConcurrentStreamsGiveWhatEachGivesAlone) {
+  const auto text_of = [](int seed) {
+    const Json request = {{"prompt", "tell me"}, {"max_tokens", 30}, {"seed", seed}, {"ignore_eos", true}, {"stream", true}};
+    std::string text;
+    for (const std::string& event : Shared().Post("/v1/completions", request).events()) {
+      if (event != "[DONE]") text += Json::parse(event)["choices"][0]["text"].get<std::string>();
+    }
+    return text;
+  };
+  std::vector<std::string> alone(12), together(12);
+  for (int i = 0; i < 12; ++i) alone[static_cast<size_t>(i)] = text_of(i);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 12; ++i) threads.emplace_back([&, i] { together[static_cast<size_t>(i)] = text_of(i); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(alone, together);
+  EXPECT_NE(alone[0], alone[1]);
+}
+
+TEST(ServerLimits, KeysOriginsAndHosts) {
+  ServerOptions options;
+  options.access.api_keys = {"secret", "other"};
+  options.access.cors_origins = {"https://app.example"};
+  const Fixture fixture = StartServer(options);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models").status, 401);
+  EXPECT_EQ(fixture.Call("GET", "/metrics").status, 401);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "Authorization: Bearer secre\r\n").status, 401);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "Authorization: Bearer secret\r\n").status, 200);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "X-Api-Key: other\r\n").status, 200);
+  EXPECT_EQ(fixture.Call("GET", "/health").status, 200);
+  EXPECT_EQ(fixture.Call("GET", "/health", "", "Origin: https://evil.example\r\n").status, 403);
+  const TestReply preflight = fixture.Call("OPTIONS", "/v1/chat/completions", "", "Origin: https://app.example\r\n");
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_NE(preflight.head.find("Access-Control-Allow-Origin: https://app.example"), std::string::npos);
+  TestConnection rebound(fixture.port());
+  rebound.Send("GET /health HTTP/1.1\r\nHost: attacker.example\r\n\r\n");
+  EXPECT_EQ(rebound.ReadReply().status, 403);
+}
+
+TEST(ServerLimits, OverloadIsAnsweredAtOnce) {
+  ServerOptions options;
+  options.service.max_open_sequences = 2;
+  const Fixture fixture = StartServer(options, 1);
+  std::vector<TestConnection> busy;
+  for (int i = 0; i < 2; ++i) {
+    busy.emplace_back(fixture.port());
+    busy.back().Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(2000, true))));
+  }
+  while (fixture.server->open_sequences() < 2) std::this_thread::sleep_for(milliseconds(1));
+  const auto start = steady_clock::now();
+  const TestReply reply = fixture.Post("/v1/chat/completions", Chat(5));
+  EXPECT_LT(steady_clock::now() - start, milliseconds(500));
+  EXPECT_EQ(reply.status, 429);
+  EXPECT_NE(reply.head.find("Retry-After: "), std::string::npos);
+  EXPECT_EQ(reply.json()["error"]["code"], "overloaded");
+  EXPECT_EQ(fixture.Call("GET", "/ready").status, 503);
+  EXPECT_EQ(fixture.Call("GET", "/health").status, 200);
+  busy.clear();
+  EXPECT_TRUE(fixture.BecomesIdle());
+  EXPECT_EQ(fixture.Call("GET", "/ready").status, 200);
+}
+
+TEST(ServerLimits, SlowSendersAndIdleConnectionsHurtNobody) {
+  ServerOptions options;
+  options.http.header_timeout = milliseconds(300);
+  options.http.body_timeout = milliseconds(300);
+  options.http.idle_timeout = milliseconds(600);
+  const Fixture fixture = StartServer(options);
+  std::vector<TestConnection> slow;
+  for (int i = 0; i < 300; ++i) {
+    slow.emplace_back(fixture.port(), 10);
+    ASSERT_TRUE(slow.back().connected());
+    if (i % 3 == 0) slow.back().Send("GET /health HT");
+    if (i % 3 == 1) slow.back().Send("POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
+  }
+  EXPECT_EQ(fixture.Post("/v1/chat/completions", Chat(5)).status, 200);
+  for (TestConnection& connection : slow) EXPECT_FALSE(connection.ReadSome());
+  TestConnection idle(fixture.port(), 10);
+  EXPECT_EQ(idle.Call("GET", "/health").status, 200);
+  EXPECT_FALSE(idle.ReadSome());
+}
+
+TEST(ServerLimits, ConnectionsBeyondTheLimitAreClosed) {
+  ServerOptions options;
+  options.http.max_connections = 10;
+  const Fixture fixture = StartServer(options);
+  std::vector<TestConnection> open;
+  for (int i = 0; i < 10; ++i) {
+    open.emplace_back(fixture.port());
+    ASSERT_EQ(open.back().Call("GET", "/health").status, 200);
+  }
+  TestConnection extra(fixture.port(), 5);
+  EXPECT_FALSE(extra.ReadSome());
+  EXPECT_EQ(open[3].Call("GET", "/health").status, 200);
+}
+
+TEST(ServerLimits, DrainFinishesWhatIsUnderWay) {
+  Fixture fixture = StartServer();
+  TestConnection under_way(fixture.port());
+  under_way.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(200))));
+  while (fixture.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));
+  fixture.server->BeginDrain();
+  EXPECT_EQ(fixture.Post("/v1/chat/completions", Chat(5)).status, 503);
+  EXPECT_EQ(fixture.Call("GET", "/ready").status, 503);
+  EXPECT_EQ(fixture.Call("GET", "/health").status, 200);
+  EXPECT_TRUE(fixture.server->Stop(30'000'000));
+  const TestReply reply = under_way.ReadReply();
+  ASSERT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.json()["usage"]["completion_tokens"], 200);
+}
+
+TEST(ServerLimits, StopCutsOffWhatDoesNotEnd) {
+  Fixture fixture = StartServer();
+  TestConnection under_way(fixture.port());
+  under_way.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(2000, true))));
+  while (fixture.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_FALSE(fixture.server->Stop(1000));
+  EXPECT_TRUE(fixture.engine->Drain(1'000'000));
+}
+
+}  // namespace
+}  // namespace millrace
