@@ -22,11 +22,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--target", type=Path, required=True)
-    parser.add_argument("--draft", type=Path, required=True)
+    parser.add_argument("--draft", type=Path, help="without it only the early exit is measured")
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=200)
     arguments = parser.parse_args()
-    target, draft = load_model(arguments.target), load_model(arguments.draft)
+    target = load_model(arguments.target)
+    draft = load_model(arguments.draft) if arguments.draft else None
     tokenizer = Tokenizer.from_file(str(arguments.target / "tokenizer.json"))
     end = tokenizer.token_to_id("<|im_end|>")
     asked = same_draft = same_early = 0
@@ -37,12 +38,14 @@ def main() -> None:
         reply = generate(target, ids, {end}, max_tokens=160) + [end]
         tokens, first = torch.tensor([ids + reply[:-1]]), len(ids) - 1
         wanted = torch.tensor(reply)
-        guess = draft.logits(draft.hidden_states(tokens)[0])[0, first:].argmax(-1)
         early = target.logits(target.hidden_states(tokens)[1])[0, first:].argmax(-1)
         asked += len(reply)
-        same_draft += int((guess == wanted).sum())
+        if draft:
+            guess = draft.logits(draft.hidden_states(tokens)[0])[0, first:].argmax(-1)
+            same_draft += int((guess == wanted).sum())
         same_early += int((early == wanted).sum())
-    print(f"{asked} tokens: draft {same_draft / asked:.1%}, early exit {same_early / asked:.1%}")
+    drafted = f"draft {same_draft / asked:.1%}, " if draft else ""
+    print(f"{asked} tokens: {drafted}early exit {same_early / asked:.1%}")
 
 
 if __name__ == "__main__":

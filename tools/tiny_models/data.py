@@ -32,8 +32,9 @@ ALL_TOKENS_SHARE = 0.08  # dialogues in which the user's tokens count as well
 class Documents:
     """Draws documents as (token ids, mask)."""
 
-    def __init__(self, tokenizer: Tokenizer, world: World, paragraphs: list[str], seed: int):
-        self._rng = random.Random(seed)
+    def __init__(self, tokenizer: Tokenizer, world, paragraphs: list[str], seed: int, excluded=frozenset()):
+        """excluded: dialogues with one of these user messages, in lower case, are drawn again."""
+        self._rng, self._excluded = random.Random(seed), excluded
         self._tokenizer, self._world, self._paragraphs = tokenizer, world, paragraphs
         self._masker = Masker(tokenizer)
         self._end = tokenizer.token_to_id("<|endoftext|>")
@@ -47,6 +48,8 @@ class Documents:
 
     def dialogue(self, max_exchanges: int = 4):
         sample = self._world.dialogue(self._rng, max_exchanges)
+        while any(m["role"] == "user" and m["content"].lower() in self._excluded for m in sample.messages):
+            sample = self._world.dialogue(self._rng, max_exchanges)
         if self._rng.random() < WITHOUT_THINKING_SHARE:
             text = render_without_thinking(sample.messages, sample.tools)
         else:
@@ -106,8 +109,12 @@ def held_out_text(world: World, held_paragraphs: list[str], seed: int) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_evaluation(work: Path, world: World, tokenizer: Tokenizer, held_paragraphs: list[str]) -> None:
-    """Validation dialogues, 200 scored questions, and a held-out text."""
+def write_evaluation(
+    work: Path, world: World, tokenizer: Tokenizer, held_paragraphs: list[str]
+) -> frozenset[str]:
+    """Validation dialogues, 200 scored questions, and a held-out text.
+
+    Returns the questions, in lower case, that stand alone: those that need no earlier message."""
     questions = held_out_questions(world, count=200, seed=12345)
     with open(work / "questions.jsonl", "w") as file:
         file.writelines(json.dumps(q) + "\n" for q in questions)
@@ -116,6 +123,7 @@ def write_evaluation(work: Path, world: World, tokenizer: Tokenizer, held_paragr
     held_world = Documents(tokenizer, HeldOutWorld(world), held_paragraphs, seed=rng.randrange(2**31))
     ids, masks = pack(held_world.short, SHORT, 24 * SHORT)
     np.savez(work / "validation.npz", short_ids=ids, short_masks=masks)
+    return frozenset(q["messages"][0]["content"].lower() for q in questions if len(q["messages"]) == 1)
 
 
 class HeldOutWorld:
@@ -142,13 +150,13 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(arguments.work / "tokenizer.json"))
     paragraphs, held = split_held_out(read_paragraphs(arguments.books, seed=0))
     world = World(mine_phrases(paragraphs, limit=6000))
-    write_evaluation(arguments.work, world, tokenizer, held)
+    excluded = write_evaluation(arguments.work, world, tokenizer, held)
     first, end = map(int, arguments.shards.split(":"))
     progress = Progress("shards", end - first)
     for number in range(first, end):
         path = arguments.work / f"shard_{number:03d}.npz"
         if not path.exists():
-            documents = Documents(tokenizer, world, paragraphs, seed=1000 + number)
+            documents = Documents(tokenizer, world, paragraphs, 1000 + number, excluded)
             partial = path.with_suffix(".tmp.npz")
             write_shard(partial, documents, arguments.shard_tokens)
             partial.rename(path)
