@@ -19,7 +19,7 @@ class CallReader {
   virtual ~CallReader() = default;
   // Takes one byte after the trigger (section_begin, else call_begin, else the first byte of the call itself). kLast
   // and kBefore end the calls; kBad says that this is not a call, or no longer one.
-  virtual Step Feed(char c) = 0;
+  virtual JsonStep Feed(char c) = 0;
   // The generation ended inside: gives out what was held.
   virtual void Finish() {}
 };

@@ -24,7 +24,7 @@ class JsonCalls : public CallReader {
     matcher_.Set({&format.call_end});
   }
 
-  Step Feed(char c) override {
+  JsonStep Feed(char c) override {
     switch (state_) {
       case State::kStart:
         return FeedStart(c);
@@ -38,11 +38,11 @@ class JsonCalls : public CallReader {
  private:
   enum class State : uint8_t { kStart, kObject, kTail };
 
-  Step FeedStart(char c) {
-    if (IsBlank(c)) return Step::kMore;
+  JsonStep FeedStart(char c) {
+    if (IsBlank(c)) return JsonStep::kMore;
     if (c == '[' && !in_array_ && !reported_) {
       in_array_ = true;
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     if (c == ']' && in_array_) return EndArray();
     if (c != '{') return Broken(c);
@@ -51,40 +51,40 @@ class JsonCalls : public CallReader {
     return FeedObject(c);
   }
 
-  Step FeedObject(char c) {
-    const Step step = reader_->Feed(c);
+  JsonStep FeedObject(char c) {
+    const JsonStep step = reader_->Feed(c);
     reported_ = reported_ || reader_->reported();
-    if (step == Step::kBad) return Broken(c);
-    if (step == Step::kLast) state_ = State::kTail;
-    return Step::kMore;
+    if (step == JsonStep::kBad) return Broken(c);
+    if (step == JsonStep::kLast) state_ = State::kTail;
+    return JsonStep::kMore;
   }
 
-  Step EndArray() {
+  JsonStep EndArray() {
     in_array_ = false;
     state_ = State::kTail;
-    return format_.call_end.empty() ? Step::kLast : Step::kMore;
+    return format_.call_end.empty() ? JsonStep::kLast : JsonStep::kMore;
   }
 
   // After a call was reported, a closing marker can still be found; before, this is no call.
-  Step Broken(char c) {
-    if (!reported_ || format_.call_end.empty()) return Step::kBad;
+  JsonStep Broken(char c) {
+    if (!reported_ || format_.call_end.empty()) return JsonStep::kBad;
     in_array_ = false;
     state_ = State::kTail;
     return FeedTail(c);
   }
 
-  Step FeedTail(char c) {
+  JsonStep FeedTail(char c) {
     if (!format_.call_end.empty() && !in_array_) {
       std::string ignored;
-      return matcher_.Feed(c, ignored) != nullptr ? Step::kLast : Step::kMore;
+      return matcher_.Feed(c, ignored) != nullptr ? JsonStep::kLast : JsonStep::kMore;
     }
-    if (IsBlank(c)) return Step::kMore;
+    if (IsBlank(c)) return JsonStep::kMore;
     if (c == ']' && in_array_) return EndArray();
     if (c == ',' || (c == ';' && !in_array_)) {
       state_ = State::kStart;
-      return Step::kMore;
+      return JsonStep::kMore;
     }
-    return in_array_ ? Broken(c) : Step::kBefore;
+    return in_array_ ? Broken(c) : JsonStep::kBefore;
   }
 
   const ToolFormat& format_;
@@ -104,18 +104,18 @@ class NamedCalls : public CallReader {
     Enter(single_ ? State::kName : State::kBetween);
   }
 
-  Step Feed(char c) override {
+  JsonStep Feed(char c) override {
     if (state_ == State::kArguments) return FeedArguments(c);
     std::string passed;
     const std::string* marker = matcher_.Feed(c, passed);
     if (state_ == State::kName || state_ == State::kId) {
       std::string& target = state_ == State::kName ? name_ : id_;
       target += passed;
-      if (target.size() > kMaxCallNameBytes) return Step::kBad;
+      if (target.size() > kMaxCallNameBytes) return JsonStep::kBad;
     } else if (state_ == State::kBetween && !reported_ && !Trimmed(passed).empty()) {
-      return Step::kBad;
+      return JsonStep::kBad;
     }
-    return marker == nullptr ? Step::kMore : OnMarker(marker);
+    return marker == nullptr ? JsonStep::kMore : OnMarker(marker);
   }
 
  private:
@@ -145,29 +145,29 @@ class NamedCalls : public CallReader {
     }
   }
 
-  Step OnMarker(const std::string* marker) {
+  JsonStep OnMarker(const std::string* marker) {
     if (marker == &format_.call_begin) {
       Enter(State::kName);
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     if (marker == &format_.id_begin) {
       Enter(State::kId);
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     if (marker == &format_.args_begin) {
-      if (!format_.content_name.empty() && Trimmed(name_) == format_.content_name) return Step::kLast;
-      if (!Report()) return Step::kBad;
+      if (!format_.content_name.empty() && Trimmed(name_) == format_.content_name) return JsonStep::kLast;
+      if (!Report()) return JsonStep::kBad;
       Enter(State::kArguments);
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     // The end of a call or of the section; without arguments when it follows the name.
     if (state_ == State::kName || state_ == State::kId) {
-      if (!Report()) return Step::kBad;
+      if (!Report()) return JsonStep::kBad;
       sink_.OnArguments("{}");
     }
-    if (marker == &format_.section_end || single_) return Step::kLast;
+    if (marker == &format_.section_end || single_) return JsonStep::kLast;
     Enter(State::kBetween);
-    return Step::kMore;
+    return JsonStep::kMore;
   }
 
   bool Report() {
@@ -187,19 +187,19 @@ class NamedCalls : public CallReader {
     return true;
   }
 
-  Step FeedArguments(char c) {
-    const Step step = scanner_.Feed(c);
-    if (scanner_.started() && (step == Step::kMore || step == Step::kLast)) {
+  JsonStep FeedArguments(char c) {
+    const JsonStep step = scanner_.Feed(c);
+    if (scanner_.started() && (step == JsonStep::kMore || step == JsonStep::kLast)) {
       sent_any_ = true;
       sink_.OnArguments(std::string_view(&c, 1));
     }
-    if (step == Step::kMore) return step;
+    if (step == JsonStep::kMore) return step;
     if (!sent_any_) sink_.OnArguments("{}");
-    const bool replay = step != Step::kLast;
+    const bool replay = step != JsonStep::kLast;
     if (format_.call_end.empty() && (single_ || format_.section_end.empty()))
-      return replay ? Step::kBefore : Step::kLast;
+      return replay ? JsonStep::kBefore : JsonStep::kLast;
     Enter(State::kTail);
-    return replay ? Feed(c) : Step::kMore;
+    return replay ? Feed(c) : JsonStep::kMore;
   }
 
   const ToolFormat& format_;

@@ -15,7 +15,7 @@ bool IsScalarByte(char c) {
 
 }  // namespace
 
-Step JsonValueScanner::Feed(char c) {
+JsonStep JsonValueScanner::Feed(char c) {
   if (in_string_) {
     if (escaped_) {
       escaped_ = false;
@@ -23,32 +23,32 @@ Step JsonValueScanner::Feed(char c) {
       escaped_ = true;
     } else if (c == '"') {
       in_string_ = false;
-      return depth_ == 0 ? Step::kLast : Step::kMore;
+      return depth_ == 0 ? JsonStep::kLast : JsonStep::kMore;
     }
-    return Step::kMore;
+    return JsonStep::kMore;
   }
   const bool scalar = started_ && depth_ == 0;
-  if (scalar) return IsScalarByte(c) ? Step::kMore : Step::kBefore;
-  if (IsBlank(c)) return Step::kMore;
+  if (scalar) return IsScalarByte(c) ? JsonStep::kMore : JsonStep::kBefore;
+  if (IsBlank(c)) return JsonStep::kMore;
   const bool begins = !started_;
   started_ = true;
   switch (c) {
     case '"':
       in_string_ = true;
-      return Step::kMore;
+      return JsonStep::kMore;
     case '{':
     case '[':
       ++depth_;
-      return Step::kMore;
+      return JsonStep::kMore;
     case '}':
     case ']':
-      if (begins) return Step::kBad;
-      return --depth_ == 0 ? Step::kLast : Step::kMore;
+      if (begins) return JsonStep::kBad;
+      return --depth_ == 0 ? JsonStep::kLast : JsonStep::kMore;
     case ',':
     case ':':
-      return begins ? Step::kBad : Step::kMore;
+      return begins ? JsonStep::kBad : JsonStep::kMore;
     default:
-      return IsScalarByte(c) ? Step::kMore : Step::kBad;
+      return IsScalarByte(c) ? JsonStep::kMore : JsonStep::kBad;
   }
 }
 
@@ -57,17 +57,17 @@ void JsonStringDecoder::FlushSurrogate(std::string& out) {
   high_surrogate_ = 0;
 }
 
-Step JsonStringDecoder::Feed(char c, std::string& out) {
+JsonStep JsonStringDecoder::Feed(char c, std::string& out) {
   if (hex_left_ > 0) {
     const char lower = static_cast<char>(c | 0x20);
     const bool digit = c >= '0' && c <= '9';
-    if (!digit && !(lower >= 'a' && lower <= 'f')) return Step::kBad;
+    if (!digit && !(lower >= 'a' && lower <= 'f')) return JsonStep::kBad;
     code_ = code_ * 16 + static_cast<uint32_t>(digit ? c - '0' : lower - 'a' + 10);
-    if (--hex_left_ > 0) return Step::kMore;
+    if (--hex_left_ > 0) return JsonStep::kMore;
     if (code_ >= 0xDC00 && code_ < 0xE000 && high_surrogate_ != 0) {
       jinja::AppendUtf8(0x10000 + ((high_surrogate_ - 0xD800) << 10) + (code_ - 0xDC00), out);
       high_surrogate_ = 0;
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     FlushSurrogate(out);
     if (code_ >= 0xD800 && code_ < 0xDC00) {
@@ -75,31 +75,31 @@ Step JsonStringDecoder::Feed(char c, std::string& out) {
     } else {
       jinja::AppendUtf8(code_ >= 0xDC00 && code_ < 0xE000 ? 0xFFFD : code_, out);
     }
-    return Step::kMore;
+    return JsonStep::kMore;
   }
   if (escaped_) {
     escaped_ = false;
     if (c == 'u') {
       hex_left_ = 4;
       code_ = 0;
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     FlushSurrogate(out);
     static constexpr std::string_view kFrom = "nrtbf\"\\/";
     static constexpr std::string_view kTo = "\n\r\t\b\f\"\\/";
     const size_t known = kFrom.find(c);
-    if (known == std::string_view::npos) return Step::kBad;
+    if (known == std::string_view::npos) return JsonStep::kBad;
     out += kTo[known];
-    return Step::kMore;
+    return JsonStep::kMore;
   }
   if (c == '\\') {
     escaped_ = true;
-    return Step::kMore;
+    return JsonStep::kMore;
   }
   FlushSurrogate(out);
-  if (c == '"') return Step::kLast;
+  if (c == '"') return JsonStep::kLast;
   out += c;
-  return Step::kMore;
+  return JsonStep::kMore;
 }
 
 void JsonCallReader::Report() {
@@ -120,22 +120,22 @@ void JsonCallReader::Arguments(std::string_view bytes) {
   }
 }
 
-Step JsonCallReader::EndObject() {
+JsonStep JsonCallReader::EndObject() {
   if (--depth_ > 0) {
     state_ = State::kNext;
-    return Step::kMore;
+    return JsonStep::kMore;
   }
-  if (name_.empty() || (needs_arguments_ && !has_arguments_)) return Step::kBad;
+  if (name_.empty() || (needs_arguments_ && !has_arguments_)) return JsonStep::kBad;
   if (!has_arguments_) Arguments("{}");
   Report();
-  return Step::kLast;
+  return JsonStep::kLast;
 }
 
-Step JsonCallReader::BeginValue(char c) {
+JsonStep JsonCallReader::BeginValue(char c) {
   if (c == '{' && key_ == "function" && depth_ == 1) {
     ++depth_;
     state_ = State::kKeyOrEnd;
-    return Step::kMore;
+    return JsonStep::kMore;
   }
   const bool arguments = key_ == "arguments" || key_ == "parameters";
   const bool name = key_ == "name" || key_ == "tool_name" || (key_ == "function" && depth_ == 1);
@@ -144,78 +144,78 @@ Step JsonCallReader::BeginValue(char c) {
     decoder_ = JsonStringDecoder();
     if (name) name_.clear();
     state_ = arguments ? State::kDecode : State::kText;
-    return Step::kMore;
+    return JsonStep::kMore;
   }
-  if (key_ == "name") return Step::kBad;
+  if (key_ == "name") return JsonStep::kBad;
   scanner_ = JsonValueScanner();
   state_ = State::kRaw;
   return FeedRaw(c);
 }
 
-Step JsonCallReader::FeedRaw(char c) {
+JsonStep JsonCallReader::FeedRaw(char c) {
   const bool arguments = key_ == "arguments" || key_ == "parameters";
-  const Step step = scanner_.Feed(c);
-  if (step == Step::kBad) return step;
-  if (arguments && step != Step::kBefore) Arguments(std::string_view(&c, 1));
-  if (held_.size() > kMaxHeldBytes) return Step::kBad;
-  if (step != Step::kMore) state_ = State::kNext;
-  return step == Step::kBefore ? Feed(c) : Step::kMore;
+  const JsonStep step = scanner_.Feed(c);
+  if (step == JsonStep::kBad) return step;
+  if (arguments && step != JsonStep::kBefore) Arguments(std::string_view(&c, 1));
+  if (held_.size() > kMaxHeldBytes) return JsonStep::kBad;
+  if (step != JsonStep::kMore) state_ = State::kNext;
+  return step == JsonStep::kBefore ? Feed(c) : JsonStep::kMore;
 }
 
-Step JsonCallReader::FeedText(char c) {
+JsonStep JsonCallReader::FeedText(char c) {
   std::string decoded;
-  const Step step = decoder_.Feed(c, decoded);
-  if (step == Step::kBad) return step;
+  const JsonStep step = decoder_.Feed(c, decoded);
+  if (step == JsonStep::kBad) return step;
   if (state_ == State::kDecode) {
     if (!decoded.empty()) Arguments(decoded);
-    if (held_.size() > kMaxHeldBytes) return Step::kBad;
+    if (held_.size() > kMaxHeldBytes) return JsonStep::kBad;
   } else {
     std::string& target = key_ == "id" ? id_ : name_;
     target += decoded;
-    if (target.size() > kMaxNameBytes) return Step::kBad;
+    if (target.size() > kMaxNameBytes) return JsonStep::kBad;
   }
-  if (step == Step::kLast) {
+  if (step == JsonStep::kLast) {
     state_ = State::kNext;
     if (!held_.empty()) Report();
   }
-  return Step::kMore;
+  return JsonStep::kMore;
 }
 
-Step JsonCallReader::Feed(char c) {
+JsonStep JsonCallReader::Feed(char c) {
   if (state_ == State::kText || state_ == State::kDecode) return FeedText(c);
   if (state_ == State::kRaw) return FeedRaw(c);
   if (state_ == State::kKey) {
     if (c == '"') {
       state_ = State::kColon;
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     key_ += c;
-    return key_.size() > kMaxNameBytes ? Step::kBad : Step::kMore;
+    return key_.size() > kMaxNameBytes ? JsonStep::kBad : JsonStep::kMore;
   }
-  if (IsBlank(c)) return Step::kMore;
+  if (IsBlank(c)) return JsonStep::kMore;
   switch (state_) {
     case State::kObject:
-      if (c != '{') return Step::kBad;
+      if (c != '{') return JsonStep::kBad;
       depth_ = 1;
       state_ = State::kKeyOrEnd;
-      return Step::kMore;
+      return JsonStep::kMore;
     case State::kKeyOrEnd:
       if (c == '}') return EndObject();
-      if (c != '"') return Step::kBad;
+      if (c != '"') return JsonStep::kBad;
       key_.clear();
       state_ = State::kKey;
-      return Step::kMore;
+      return JsonStep::kMore;
     case State::kColon:
-      if (c != ':') return Step::kBad;
+      if (c != ':') return JsonStep::kBad;
       state_ = State::kValue;
-      return Step::kMore;
+      return JsonStep::kMore;
     case State::kValue:
       return BeginValue(c);
     default:
       if (c == '}') return EndObject();
-      if (c != ',') return Step::kBad;
+      if (c != ',') return JsonStep::kBad;
       state_ = State::kKeyOrEnd;
-      return Step::kMore;
+      return JsonStep::kMore;
   }
 }
 

@@ -8,7 +8,7 @@
 namespace millrace {
 
 // What a reader makes of one byte.
-enum class Step : uint8_t {
+enum class JsonStep : uint8_t {
   kMore,    // taken, the value goes on
   kLast,    // taken, the value is complete
   kBefore,  // not taken: the value was complete before this byte
@@ -18,7 +18,7 @@ enum class Step : uint8_t {
 // Finds the end of one JSON value. Checks bytes, not grammar: what it accepts is a superset of JSON with the same end.
 class JsonValueScanner {
  public:
-  Step Feed(char c);
+  JsonStep Feed(char c);
   bool started() const { return started_; }
   // Inside a string no marker can end the value.
   bool in_string() const { return in_string_; }
@@ -34,7 +34,7 @@ class JsonValueScanner {
 class JsonStringDecoder {
  public:
   // Takes one byte after the opening quote; kLast on the closing one.
-  Step Feed(char c, std::string& out);
+  JsonStep Feed(char c, std::string& out);
 
  private:
   void FlushSurrogate(std::string& out);
@@ -63,7 +63,7 @@ class JsonCallReader {
   JsonCallReader(CallSink& sink, bool needs_arguments) : sink_(sink), needs_arguments_(needs_arguments) {}
 
   // One byte of the object, from its '{'. kBad before the call was reported means that this is no call.
-  Step Feed(char c);
+  JsonStep Feed(char c);
   bool reported() const { return reported_; }
 
   static constexpr size_t kMaxNameBytes = 1024;
@@ -72,10 +72,10 @@ class JsonCallReader {
  private:
   enum class State : uint8_t { kObject, kKeyOrEnd, kKey, kColon, kValue, kText, kDecode, kRaw, kNext };
 
-  Step BeginValue(char c);
-  Step FeedText(char c);
-  Step FeedRaw(char c);
-  Step EndObject();
+  JsonStep BeginValue(char c);
+  JsonStep FeedText(char c);
+  JsonStep FeedRaw(char c);
+  JsonStep EndObject();
   void Report();
   void Arguments(std::string_view bytes);
 

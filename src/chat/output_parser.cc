@@ -140,22 +140,22 @@ void OutputParser::BeginCalls(std::string held, bool bare) {
 }
 
 void OutputParser::FeedCalls(char c) {
-  const Step step = reader_->Feed(c);
+  const JsonStep step = reader_->Feed(c);
   const bool reported = writer_.num_calls() > calls_before_;
-  if (!reported && step != Step::kBefore) held_ += c;
+  if (!reported && step != JsonStep::kBefore) held_ += c;
   if (reported) held_.clear();
   switch (step) {
-    case Step::kMore:
+    case JsonStep::kMore:
       if (!reported && held_.size() > kMaxHeldBytes) Abandon();
       break;
-    case Step::kLast:
+    case JsonStep::kLast:
       EndCalls();
       break;
-    case Step::kBefore:
+    case JsonStep::kBefore:
       EndCalls();
       FeedContent(c);
       break;
-    case Step::kBad:
+    case JsonStep::kBad:
       if (!reported) return Abandon();
       EndCalls();
       FeedContent(c);

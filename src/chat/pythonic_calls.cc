@@ -22,13 +22,13 @@ class PythonicCalls : public CallReader {
     matcher_.Set({&format.call_end});
   }
 
-  Step Feed(char c) override {
+  JsonStep Feed(char c) override {
     switch (state_) {
       case State::kStart:
-        if (IsBlank(c)) return Step::kMore;
+        if (IsBlank(c)) return JsonStep::kMore;
         state_ = State::kName;
         in_list_ = c == '[';
-        return in_list_ ? Step::kMore : Feed(c);
+        return in_list_ ? JsonStep::kMore : Feed(c);
       case State::kName:
         return FeedName(c);
       case State::kKey:
@@ -37,38 +37,38 @@ class PythonicCalls : public CallReader {
         return FeedValue(c);
       case State::kTail: {
         std::string ignored;
-        return matcher_.Feed(c, ignored) != nullptr ? Step::kLast : Step::kMore;
+        return matcher_.Feed(c, ignored) != nullptr ? JsonStep::kLast : JsonStep::kMore;
       }
       case State::kAfterCall:
         break;
     }
-    if (IsBlank(c)) return Step::kMore;
+    if (IsBlank(c)) return JsonStep::kMore;
     if (c == ']' && in_list_) return EndList();
-    if (c != ',' && !(c == ';' && !in_list_)) return in_list_ ? Step::kBad : Step::kBefore;
+    if (c != ',' && !(c == ';' && !in_list_)) return in_list_ ? JsonStep::kBad : JsonStep::kBefore;
     state_ = State::kName;
-    return Step::kMore;
+    return JsonStep::kMore;
   }
 
  private:
   enum class State : uint8_t { kStart, kName, kKey, kValue, kAfterCall, kTail };
 
-  Step EndList() {
+  JsonStep EndList() {
     state_ = State::kTail;
-    return format_.call_end.empty() ? Step::kLast : Step::kMore;
+    return format_.call_end.empty() ? JsonStep::kLast : JsonStep::kMore;
   }
 
-  Step FeedName(char c) {
-    if (IsBlank(c) && name_.empty()) return Step::kMore;
+  JsonStep FeedName(char c) {
+    if (IsBlank(c) && name_.empty()) return JsonStep::kMore;
     if (c == ']' && name_.empty() && in_list_ && reported_) return EndList();
     if (c == '(' && !name_.empty()) {
       if (name_.ends_with(".call") && !in_list_) name_.resize(name_.size() - 5);
-      if (name_.empty()) return Step::kBad;
+      if (name_.empty()) return JsonStep::kBad;
       num_arguments_ = 0;
       state_ = State::kKey;
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     name_ += c;
-    return IsNameByte(c) && name_.size() <= kMaxCallNameBytes ? Step::kMore : Step::kBad;
+    return IsNameByte(c) && name_.size() <= kMaxCallNameBytes ? JsonStep::kMore : JsonStep::kBad;
   }
 
   // "name(" alone may be prose; a key or the end of an empty call makes it a call.
@@ -79,20 +79,20 @@ class PythonicCalls : public CallReader {
     sink_.OnArguments("{");
   }
 
-  Step FeedKey(char c) {
-    if (IsBlank(c)) return Step::kMore;
+  JsonStep FeedKey(char c) {
+    if (IsBlank(c)) return JsonStep::kMore;
     if (c == ')' && key_.empty()) return EndCall();
     if (c == '=' && !key_.empty()) {
       Report();
       sink_.OnArguments((num_arguments_++ == 0 ? "" : ", ") + JsonQuote(std::exchange(key_, "")) + ": ");
       state_ = State::kValue;
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     key_ += c;
-    return IsNameByte(c) && key_.size() <= kMaxCallNameBytes ? Step::kMore : Step::kBad;
+    return IsNameByte(c) && key_.size() <= kMaxCallNameBytes ? JsonStep::kMore : JsonStep::kBad;
   }
 
-  Step FeedValue(char c) {
+  JsonStep FeedValue(char c) {
     if (quote_ != 0) {
       const bool escaped = std::exchange(escaped_, false);
       escaped_ = !escaped && c == '\\';
@@ -104,12 +104,12 @@ class PythonicCalls : public CallReader {
     } else if (depth_ == 0 && (c == ',' || c == ')')) {
       EndValue();
       state_ = State::kKey;
-      return c == ')' ? EndCall() : Step::kMore;
+      return c == ')' ? EndCall() : JsonStep::kMore;
     } else if (c == ')' || c == ']' || c == '}') {
-      if (--depth_ < 0) return Step::kBad;
+      if (--depth_ < 0) return JsonStep::kBad;
     }
     value_ += c;
-    return value_.size() <= kMaxValueBytes ? Step::kMore : Step::kBad;
+    return value_.size() <= kMaxValueBytes ? JsonStep::kMore : JsonStep::kBad;
   }
 
   // A value that is no literal, a bare word for instance, is a string.
@@ -119,11 +119,11 @@ class PythonicCalls : public CallReader {
     sink_.OnArguments(literal.has_value() ? *literal : JsonQuote(text));
   }
 
-  Step EndCall() {
+  JsonStep EndCall() {
     Report();
     sink_.OnArguments("}");
     state_ = State::kAfterCall;
-    return Step::kMore;
+    return JsonStep::kMore;
   }
 
   const ToolFormat& format_;

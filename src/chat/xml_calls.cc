@@ -76,19 +76,19 @@ class XmlCalls : public CallReader {
     Enter(single_ ? State::kName : State::kBetween);
   }
 
-  Step Feed(char c) override {
+  JsonStep Feed(char c) override {
     std::string passed;
     const std::string* marker = matcher_.Feed(c, passed);
     if (state_ == State::kName || state_ == State::kKey) {
       std::string& target = state_ == State::kName ? name_ : key_;
       target += passed;
-      if (target.size() > kMaxCallNameBytes) return Step::kBad;
+      if (target.size() > kMaxCallNameBytes) return JsonStep::kBad;
     } else if (state_ == State::kValue) {
       for (const char byte : passed) ValueByte(byte);
     } else if (state_ == State::kBetween && !reported_ && !Trimmed(passed).empty()) {
-      return Step::kBad;
+      return JsonStep::kBad;
     }
-    return marker == nullptr ? Step::kMore : OnMarker(marker);
+    return marker == nullptr ? JsonStep::kMore : OnMarker(marker);
   }
 
   void Finish() override {
@@ -131,14 +131,14 @@ class XmlCalls : public CallReader {
     }
   }
 
-  Step OnMarker(const std::string* marker) {
+  JsonStep OnMarker(const std::string* marker) {
     if (marker == &format_.call_begin) {
       Enter(State::kName);
-      return Step::kMore;
+      return JsonStep::kMore;
     }
     if (state_ == State::kName) {
       const std::string_view name = Trimmed(name_);
-      if (!IsCallName(name)) return Step::kBad;
+      if (!IsCallName(name)) return JsonStep::kBad;
       reported_ = true;
       sink_.OnCall("", name);
       sink_.OnArguments("{");
@@ -157,15 +157,15 @@ class XmlCalls : public CallReader {
     } else {
       return EndCall(marker);
     }
-    return Step::kMore;
+    return JsonStep::kMore;
   }
 
   // At call_end or section_end; between calls the latter ends the calls only.
-  Step EndCall(const std::string* marker) {
+  JsonStep EndCall(const std::string* marker) {
     if (state_ != State::kBetween) sink_.OnArguments("}");
-    if (marker == &format_.section_end || single_) return Step::kLast;
+    if (marker == &format_.section_end || single_) return JsonStep::kLast;
     Enter(State::kBetween);
-    return Step::kMore;
+    return JsonStep::kMore;
   }
 
   void BeginValue() {

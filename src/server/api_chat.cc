@@ -177,7 +177,6 @@ class ChatWriter : public ReplyWriter {
 Status StartChat(Service& service, const std::shared_ptr<Exchange>& exchange) {
   ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kChat, exchange->request().body, service.options.strict_fields));
   AddWarnings(*exchange, fields);
-  RETURN_IF_ERROR(CheckResponseFormat("response_format", fields.Get("response_format")));
   ASSIGN_OR_RETURN(GenerationSpec spec, ReadSpec(service, fields, exchange->request()));
   ChatOptions options;
   options.stream = fields.Bool("stream", false);

@@ -168,7 +168,6 @@ Status ReadCompletionOptions(const Fields& fields, CompletionOptions* options, S
 Status StartCompletion(Service& service, const std::shared_ptr<Exchange>& exchange) {
   ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kCompletions, exchange->request().body, service.options.strict_fields));
   AddWarnings(*exchange, fields);
-  RETURN_IF_ERROR(CheckResponseFormat("response_format", fields.Get("response_format")));
   ASSIGN_OR_RETURN(GenerationSpec spec, ReadSpec(service, fields, exchange->request()));
   CompletionOptions options;
   RETURN_IF_ERROR(ReadCompletionOptions(fields, &options, &spec.sampling));

@@ -14,7 +14,7 @@ constexpr double kSeed = 9.0e15;
 constexpr uint32_t kGenerate = kChat | kCompletions | kResponses;
 constexpr uint32_t kSample = kGenerate | kMessages;
 constexpr uint32_t kOpenAi = kChat | kCompletions;
-constexpr const char* kGrammar = "constrained decoding is not connected to the server yet";
+constexpr const char* kGrammar = "use response_format, guided_* or structured_outputs";
 
 constexpr FieldSpec kTable[] = {
     // What to answer.
@@ -118,13 +118,13 @@ constexpr FieldSpec kTable[] = {
     {"spaces_between_special_tokens", kAny, 0, 0, "", kOpenAi, kIgnored, "Not used."},
     {"request_id", kAny, 0, 0, "", kOpenAi, kIgnored, "Send an X-Request-Id header."},
     // Refused.
-    {"response_format", kAny, 0, 0, "text", kOpenAi, kUsed, "`{\"type\": \"text\"}`; other types are refused until the grammar engine is connected."},
+    {"response_format", kAny, 0, 0, "text", kOpenAi, kUsed, "`{\"type\": \"text\"}`, `json_object`, or `json_schema` with a schema, which is enforced exactly or refused (structured_output.md)."},
     {"text", kObject, 0, 16, "", kResponses, kUsed, "`format: {\"type\": \"text\"}`; other formats are refused."},
-    {"guided_json", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
-    {"guided_regex", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
-    {"guided_choice", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
-    {"guided_grammar", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
-    {"structured_outputs", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
+    {"guided_json", kAny, 0, 0, "", kOpenAi, kUsed, "A JSON Schema."},
+    {"guided_regex", kAny, 0, 0, "", kOpenAi, kUsed, "A regular expression that the whole output matches."},
+    {"guided_choice", kAny, 0, 0, "", kOpenAi, kUsed, "A list of strings, one of which is the output."},
+    {"guided_grammar", kAny, 0, 0, "", kOpenAi, kUsed, "A GBNF or Lark grammar."},
+    {"structured_outputs", kAny, 0, 0, "", kOpenAi, kUsed, "An object with one of json, regex, choice, grammar."},
     {"grammar", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
     {"json_schema", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
     {"functions", kAny, 0, 0, "", kChat, kRefused, "use tools"},

@@ -80,8 +80,8 @@ TEST(Fields, UnknownAndIgnoredFieldsAreNamed) {
   EXPECT_EQ(fields->warnings(), "unknown field foo; field user has no effect");
   EXPECT_FALSE(Fields::Parse(kChat, R"({"foo": 1})", true).ok());
   EXPECT_FALSE(Fields::Parse(kChat, R"({"user": "me"})", true).ok());
-  EXPECT_EQ(ToApiError(ParseOne(kCompletions, "guided_json", Json::object())).param, "guided_json");
-  EXPECT_TRUE(ParseOne(kCompletions, "guided_json", nullptr, true).ok());
+  EXPECT_EQ(ToApiError(ParseOne(kCompletions, "json_schema", Json::object())).param, "json_schema");
+  EXPECT_TRUE(ParseOne(kCompletions, "json_schema", nullptr, true).ok());
 }
 
 TEST(Json, BombsAreRefusedBeforeTheyAreParsed) {

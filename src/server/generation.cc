@@ -63,7 +63,7 @@ void Generation::Submit(GenerationSpec spec) {
     const Result<RequestId> id =
         service_.engine.Submit(std::move(request), [self = shared_from_this(), prompt = static_cast<int>(i)](RequestOutput output) {
           self->OnOutput(prompt, std::move(output));
-        });
+        }, spec.grammar);
     if (!id.ok()) return FailLocked(ToApiError(id.status()));
     ids_.push_back(*id);
     usage_.prompt_tokens += num_prompt_tokens;

@@ -37,6 +37,7 @@ struct GenerationSpec {
   int64_t timeout_us = 0;  // 0: none
   uint64_t cache_salt = 0;
   std::string tenant;
+  grammar::GrammarPtr grammar;  // null: free text
 };
 
 class Generation : public std::enable_shared_from_this<Generation> {

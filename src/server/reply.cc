@@ -28,14 +28,6 @@ void AddWarnings(Exchange& exchange, const Fields& fields) {
   if (!fields.warnings().empty()) exchange.AddHeader("X-Millrace-Warnings", fields.warnings());
 }
 
-Status CheckResponseFormat(const char* field, const Json& format) {
-  if (format.is_null()) return OkStatus();
-  const std::string type = format.is_object() && format.contains("type") && format["type"].is_string() ? format["type"].get<std::string>() : "";
-  if (type == "text") return OkStatus();
-  return Unsupported("{} is {}, expected {{\"type\": \"text\"}}: constrained decoding is not connected to the server yet", field,
-                     DumpJson(format).substr(0, 80));
-}
-
 Result<bool> ReadIncludeUsage(const Fields& fields) {
   const Json& options = fields.Get("stream_options");
   if (options.is_null() || !options.contains("include_usage")) return false;

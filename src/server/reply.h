@@ -28,9 +28,6 @@ void SendError(Exchange& exchange, const ApiError& error);
 
 void AddWarnings(Exchange& exchange, const Fields& fields);
 
-// OK for null and {"type": "text"}: other formats need the grammar engine, which is not connected.
-Status CheckResponseFormat(const char* field, const Json& format);
-
 Result<bool> ReadIncludeUsage(const Fields& fields);
 
 }  // namespace millrace

@@ -134,6 +134,31 @@ TEST(Server, StopStringsBestOfAndTokenIds) {
   EXPECT_EQ(chosen["usage"]["completion_tokens"], 12);
 }
 
+TEST(Server, ConstrainedOutputsParse) {
+  Json request = Chat(200);
+  request["ignore_eos"] = false;
+  request["temperature"] = 1;
+  request["seed"] = 3;
+  request["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "pair"}, {"strict", true}, {"schema", Json::parse(R"({
+      "type": "object", "properties": {"n": {"type": "integer", "minimum": 10, "maximum": 99}, "ok": {"type": "boolean"}},
+      "required": ["n", "ok"], "additionalProperties": false})")}}}};
+  for (const bool stream : {false, true}) {
+    request["stream"] = stream;
+    const TestReply reply = Shared().Post("/v1/chat/completions", request);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    if (stream) continue;  // the same tokens; only that it is served
+    const Json out = Json::parse(reply.json()["choices"][0]["message"]["content"].get<std::string>(), nullptr, false);
+    ASSERT_TRUE(out.is_object()) << reply.body;
+    EXPECT_GE(out["n"], 10);
+    EXPECT_LE(out["n"], 99);
+    EXPECT_TRUE(out["ok"].is_boolean());
+  }
+  const TestReply choice = Shared().Post("/v1/completions", {{"prompt", "a"}, {"guided_choice", {"red", "green"}}, {"max_tokens", 20}});
+  ASSERT_EQ(choice.status, 200) << choice.body;
+  const std::string text = choice.json()["choices"][0]["text"];
+  EXPECT_TRUE(text == "red" || text == "green") << text;
+}
+
 TEST(Server, ErrorsNameTheField) {
   struct Case {
     const char* path;
@@ -147,7 +172,10 @@ TEST(Server, ErrorsNameTheField) {
       {"/v1/chat/completions", "not json", 400, ""},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"n":129})", 400, "n"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})", 400, "messages"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_object"}})", 400, "response_format"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"xml"}})", 400, "response_format"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema","json_schema":{"schema":{"$dynamicRef":"#a"}}}})", 400, "response_format"},
+      {"/v1/completions", R"({"prompt":"a","guided_regex":"("})", 400, "guided_regex"},
+      {"/v1/completions", R"({"prompt":"a","guided_regex":"a","guided_choice":["b"]})", 400, "guided_choice"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required"})", 400, "tool_choice"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"model":"other"})", 404, "model"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":2})", 400, "top_logprobs"},

@@ -37,7 +37,8 @@ Service::Service(Engine& engine, const ServiceOptions& options, PromptBuilder bu
       model_name(ModelName(engine, options)),
       created_s(std::time(nullptr)),
       builder(std::move(builder)),
-      metrics(model_name) {}
+      metrics(model_name),
+      grammars(engine.tokenizer()) {}
 
 Result<std::unique_ptr<Service>> Service::Create(Engine& engine, const ServiceOptions& options) {
   const Tokenizer& tokenizer = engine.tokenizer();

@@ -9,6 +9,7 @@
 #include "chat/conversation.h"
 #include "chat/output_format.h"
 #include "engine/engine.h"
+#include "server/grammar_fields.h"
 #include "server/metrics.h"
 
 namespace millrace {
@@ -37,6 +38,7 @@ class Service {
   bool format_needs_special_tokens = false;  // markers of the format are control tokens
   bool template_knows_developer = false;     // the role "developer" is rendered as it is
   Metrics metrics;
+  mutable GrammarCache grammars;
   std::atomic<bool> draining{false};
 
   // Takes room for sequences; false when max_open_sequences would be passed.
