@@ -144,8 +144,8 @@ struct Section {
   const char* title;
 };
 constexpr Section kSections[] = {
-    {kChat, "POST /v1/chat/completions"}, {kCompletions, "POST /v1/completions"}, {kMessages, "POST /v1/messages"},
-    {kResponses, "POST /v1/responses"},   {kTokenize, "POST /tokenize"},          {kDetokenize, "POST /detokenize"},
+    {kChat, "POST /v1/chat/completions"}, {kCompletions, "POST /v1/completions"},
+    {kTokenize, "POST /tokenize"},          {kDetokenize, "POST /detokenize"},
     {kApplyTemplate, "POST /apply-template"},
 };
 
