@@ -72,8 +72,8 @@ void Engine::EngineLoop() {
       std::vector<SequenceEvent> events = scheduler_->Commit(result, runner_->last_step_us());
       grammar_masks_.Accept(events);
       ProvideMasks();
+      PublishStats();  // before the outputs: who sees the last token sees its end in the stats
       Emit(std::move(events));
-      PublishStats();
     } else if (!has_rows) {
       Emit(scheduler_->TakeEvents());
       if (!scheduler_->idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // waits for a time, not for a step
