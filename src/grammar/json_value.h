@@ -12,15 +12,23 @@
 
 namespace millrace::grammar {
 
+struct JsonMember;
+
 struct JsonValue {
   enum Type : uint8_t { kNull, kBool, kNumber, kString, kArray, kObject } type = kNull;
   bool boolean = false;
   std::string text;  // kString: decoded; kNumber: as written
   std::vector<JsonValue> items;
-  std::vector<std::pair<std::string, JsonValue>> members;  // no key twice: the last one wins
+  std::vector<JsonMember> members;  // no key twice: the last one wins
 
   const JsonValue* Find(std::string_view key) const;
   bool is(Type t) const { return type == t; }
+};
+
+// A type of its own: std::pair would need JsonValue to be complete inside JsonValue.
+struct JsonMember {
+  std::string first;
+  JsonValue second;
 };
 
 // Depth is bounded (128). kInvalidArgument with the parser's position otherwise.
