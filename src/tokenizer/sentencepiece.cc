@@ -136,6 +136,16 @@ Status CollectAdded(const SentencePieceProto& proto, const TokenizerConfig& conf
   return AddToVocabulary(parts->added, &parts->entries);
 }
 
+// What ends a generation is a control token before the model is built, even where a file calls it normal: text must never become it.
+void MarkEnds(TokenizerParts* parts) {
+  for (size_t i = 0; i < parts->entries.size(); ++i) {
+    const TokenId id = static_cast<TokenId>(i);
+    const bool listed = std::find(parts->end_ids.begin(), parts->end_ids.end(), id) != parts->end_ids.end();
+    VocabEntry& entry = parts->entries[i];
+    if (entry.kind == TokenKind::kNormal && (listed || parts->eos_id == id || IsEndText(entry.text))) entry.kind = TokenKind::kControl;
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> LoadSentencePiece(std::string_view model_proto,
@@ -157,6 +167,7 @@ Result<std::unique_ptr<Tokenizer>> LoadSentencePiece(std::string_view model_prot
   parts.bos_id = valid(proto.bos_id);
   parts.eos_id = valid(proto.eos_id);
   KeepEndIds(config, &parts);
+  MarkEnds(&parts);
   const std::optional<TokenId> unk_id = ClaimUnknown(valid(proto.unk_id), &parts);
   std::array<TokenId, 256> byte_fallback;
   byte_fallback.fill(-1);
