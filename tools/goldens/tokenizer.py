@@ -5,6 +5,7 @@ pip install tokenizers tiktoken sentencepiece; then: tools/goldens/tokenizer.py 
 where DATA_FOLDER/tokenizers holds the published tokenizer files. Small SentencePiece models are trained here, so that their
 files can be committed.
 """
+import os
 import base64
 import io
 import json
@@ -98,7 +99,7 @@ def sentence_piece(corpus, texts):
             "spm_bpe", corpus, model_type="bpe", vocab_size=600, byte_fallback=True, normalization_rule_name="identity",
             remove_extra_whitespaces=False, user_defined_symbols=["<tool>", "\u2581\u2581", "\n"], control_symbols=["<|end|>"]),
         "spm_unigram": train_sentencepiece(
-            "spm_unigram", corpus, model_type="unigram", vocab_size=500, normalization_rule_tsv=str(rules),
+            "spm_unigram", corpus, model_type="unigram", vocab_size=500, normalization_rule_tsv=os.path.relpath(rules),
             user_defined_symbols=["<tool>"]),
     }
     rules.unlink()
