@@ -90,6 +90,20 @@ Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& in
   return prompt;
 }
 
+Result<ChoiceParserOptions> PrepareChat(const Service& service, const ChatOrder& order, GenerationSpec* spec) {
+  ChoiceParserOptions parser;
+  ASSIGN_OR_RETURN(parser.parse_tools, WantsTools(order.tools, order.tool_choice));
+  parser.tools = order.tools;
+  parser.parallel_calls = order.parallel_calls;
+  ASSIGN_OR_RETURN(ChatPrompt prompt, BuildChatPrompt(service, order.input));
+  parser.opens_reasoning = prompt.opens_reasoning;
+  const std::vector<TokenId> prefill = service.engine.tokenizer().Encode(order.prefill, {.add_special = false});
+  prompt.token_ids.insert(prompt.token_ids.end(), prefill.begin(), prefill.end());
+  spec->sampling.skip_special_tokens = !service.format_needs_special_tokens;
+  spec->prompts.push_back(std::move(prompt.token_ids));
+  return parser;
+}
+
 Result<bool> WantsTools(const Json& tools, const Json& tool_choice) {
   const bool has_tools = tools.is_array() && !tools.empty();
   if (tool_choice.is_null()) return has_tools;

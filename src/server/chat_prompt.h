@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "server/choice_parser.h"
 #include "server/fields.h"
+#include "server/generation.h"
 #include "server/service.h"
 
 namespace millrace {
@@ -18,6 +20,16 @@ struct ChatPrompt {
 // only that. Errors begin with "messages".
 Result<RenderInput> ReadConversation(const Service& service, const Fields& fields);
 Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& input);
+
+// A chat as the endpoints that take one hand it over; tools and tool_choice are in OpenAI's form.
+struct ChatOrder {
+  RenderInput input;
+  Json tools, tool_choice;  // null: none given
+  bool parallel_calls = true;
+  std::string prefill;  // what the answer begins with; it is not repeated in the reply
+};
+// Appends the chat's prompt to `spec` and adapts its sampling; gives how the answer is to be read.
+Result<ChoiceParserOptions> PrepareChat(const Service& service, const ChatOrder& order, GenerationSpec* spec);
 
 // One message in OpenAI's form, checked and made ready; `index` is for errors.
 Result<Json> NormalizeMessage(const Service& service, const Json& message, size_t index);

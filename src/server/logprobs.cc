@@ -25,6 +25,12 @@ std::span<const TokenLogprob> Top(const OutputResult& result, int num_top) {
 
 std::string TokenString(const Tokenizer& tokenizer, TokenId token) { return ValidUtf8(tokenizer.DecodedBytes(token, false, false)); }
 
+std::vector<TokenId> TokenIds(std::span<const OutputResult> tokens) {
+  std::vector<TokenId> ids;
+  for (const OutputResult& token : tokens) ids.push_back(token.token);
+  return ids;
+}
+
 Json ChatLogprobs(const Tokenizer& tokenizer, std::span<const OutputResult> tokens, int num_top) {
   Json content = Json::array();
   for (const OutputResult& result : tokens) {

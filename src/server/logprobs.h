@@ -33,6 +33,8 @@ class CompletionLogprobs {
 // vLLM's prompt_logprobs: [null, {"id": {"logprob", "rank", "decoded_token"}}, ...].
 Json PromptLogprobs(const Tokenizer& tokenizer, std::span<const OutputResult> tokens);
 
+std::vector<TokenId> TokenIds(std::span<const OutputResult> tokens);
+
 // What a token adds to the text, made valid UTF-8.
 std::string TokenString(const Tokenizer& tokenizer, TokenId token);
 
