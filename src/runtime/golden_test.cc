@@ -66,7 +66,9 @@ class GoldenModel : public testing::TestWithParam<std::string> {};
 void ExpectMatch(const Golden& golden, const std::string& path) {
   Result<std::unique_ptr<Checkpoint>> checkpoint = OpenCheckpoint(path);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
-  Result<std::unique_ptr<TestModel>> test = TestModel::Open(std::move(*checkpoint), DType::kF32, 2);
+  // The length is what transformers saw: dynamic rope depends on it.
+  const int length = static_cast<int>(golden.prompt.size() + golden.greedy.size()) - 1;
+  Result<std::unique_ptr<TestModel>> test = TestModel::Open(std::move(*checkpoint), DType::kF32, 2, length);
   ASSERT_TRUE(test.ok()) << test.status().message();
 
   std::vector<std::vector<float>> hidden;

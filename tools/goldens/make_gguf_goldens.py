@@ -7,12 +7,15 @@ writes CASE/model.gguf (f32) beside each model.safetensors.
 """
 
 import argparse
+import contextlib
+import json
 import pathlib
 import sys
 
 
-# llama.cpp runs Mistral without its sliding window and writes none into the file.
-NOT_COMPARABLE = ("mistral",)
+# llama.cpp runs Mistral without its sliding window and writes none into the file; it has no key for a Gemma 3 scale or window pattern other
+# than those of "gemma3-gguf", and none for dynamic rope.
+NOT_COMPARABLE = ("mistral", "gemma3", "llama-dynamic-rope")
 
 
 def plain_vocabulary(model):
@@ -27,6 +30,17 @@ def plain_vocabulary(model):
     model.gguf_writer.add_token_types(types)
     model.gguf_writer.add_bos_token_id(1)
     model.gguf_writer.add_eos_token_id(2)
+
+
+@contextlib.contextmanager
+def vocabulary_file(folder, size):
+    """Gemma's converter counts the entries of tokenizer.json to cut the embedding."""
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({"model": {"vocab": {str(i): i for i in range(size)}}, "added_tokens": []}))
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 def main():
@@ -45,8 +59,10 @@ def main():
             hparams.setdefault("n_ctx", hparams.get("n_positions"))  # dropped from config.json by newer transformers
             model_class = get_model_class(hparams["architectures"][0])
             model_class.set_vocab = plain_vocabulary
+            model_class.no_mtp = True  # Qwen3-Next: no layers for multi-token prediction
             model = model_class(folder, gguf.LlamaFileType.ALL_F32, folder / "model.gguf", hparams=hparams)
-            model.write()
+            with vocabulary_file(folder, hparams["vocab_size"]):
+                model.write()
             print(f"{folder.name}: {(folder / 'model.gguf').stat().st_size // 1024} KiB")
         except Exception as error:  # a case that the converter does not know is reported and left out
             (folder / "model.gguf").unlink(missing_ok=True)

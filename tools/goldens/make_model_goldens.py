@@ -40,6 +40,9 @@ CASES = {
     "llama-llama3-rope": ("llama", dict(rope_parameters=LLAMA3)),
     "llama-linear-rope": ("llama", dict(rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=4.0))),
     "llama-yarn-rope": ("llama", dict(rope_parameters=YARN)),
+    # Transformers scales by the length of each forward pass, so only the token after the prompt is comparable.
+    "llama-dynamic-rope": ("llama", dict(max_position_embeddings=16, rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0,
+                                                                                         factor=2.0))),
     "mistral": ("mistral", dict(sliding_window=8, head_dim=8)),
     "qwen2": ("qwen2", dict(tie_word_embeddings=True)),
     "qwen3": ("qwen3", dict(head_dim=16)),
@@ -48,6 +51,9 @@ CASES = {
                               layer_types=SLIDING_FULL, tie_word_embeddings=True)),
     "gemma3": ("gemma3_text", dict(head_dim=16, sliding_window=8, query_pre_attn_scalar=24, num_hidden_layers=4,
                                    layer_types=["sliding_attention"] * 3 + ["full_attention"], tie_word_embeddings=True)),
+    # What a GGUF file can say of Gemma 3: a full layer after five with a window, the scale of head_dim.
+    "gemma3-gguf": ("gemma3_text", dict(head_dim=16, sliding_window=8, query_pre_attn_scalar=16, num_hidden_layers=6,
+                                        layer_types=["sliding_attention"] * 5 + ["full_attention"], tie_word_embeddings=True)),
     "phi3": ("phi3", dict(original_max_position_embeddings=16,
                           rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.0, 1.1, 1.2],
                                                long_factor=[1.5, 2.5, 3.5], partial_rotary_factor=0.75,
@@ -110,7 +116,7 @@ def make(name, model_type, extra, out):
         for hook in hooks:
             hook.remove()
         ids = prompt
-        for _ in range(NUM_NEW_TOKENS):
+        for _ in range(1 if name == "llama-dynamic-rope" else NUM_NEW_TOKENS):
             ids = torch.cat([ids, model(ids, use_cache=False).logits[:, -1].argmax(-1, keepdim=True)], dim=1)
     folder = out / name
     shutil.rmtree(folder, ignore_errors=True)
