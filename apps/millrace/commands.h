@@ -33,6 +33,9 @@ void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv
 // Fills what the option strings say; kInvalidArgument names the option.
 Status FinishEngineOptions(const std::string& kv_cache_dtype, EngineOptions* options);
 
+// Engine::Open with a progress bar on standard error.
+Result<std::unique_ptr<Engine>> OpenEngine(EngineOptions options);
+
 // Sampling options of the commands that generate.
 void AddSamplingOptions(CLI::App& command, SamplingParams* params);
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "commands.h"
+#include "progress_bar.h"
 
 namespace millrace {
 
@@ -41,6 +42,12 @@ Status FinishEngineOptions(const std::string& kv_cache_dtype, EngineOptions* opt
   options->kv_cache_dtype = *type;
   ASSIGN_OR_RETURN(options->model, ResolveModel(options->model));
   return OkStatus();
+}
+
+Result<std::unique_ptr<Engine>> OpenEngine(EngineOptions options) {
+  ProgressBar bar("Loading " + std::filesystem::path(options.model).filename().string());
+  options.on_load_progress = [&bar](double fraction) { bar.Show(fraction); };
+  return Engine::Open(options);
 }
 
 void AddSamplingOptions(CLI::App& command, SamplingParams* params) {

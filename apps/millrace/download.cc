@@ -2,9 +2,7 @@
 
 #include <curl/curl.h>
 #include <openssl/evp.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -12,6 +10,7 @@
 
 #include "base/file.h"
 #include "engine/memory_plan.h"
+#include "progress_bar.h"
 
 namespace millrace {
 namespace {
@@ -75,9 +74,7 @@ struct FileSink {
   CURL* curl;
   int64_t offset;  // bytes of an earlier attempt
   int64_t total;   // expected, or -1
-  bool progress;
-  std::string name;
-  std::chrono::steady_clock::time_point last_shown;
+  ProgressBar* progress;  // null: silent
 };
 
 size_t WriteFile(char* data, size_t, size_t count, void* context) {
@@ -92,14 +89,10 @@ size_t WriteFile(char* data, size_t, size_t count, void* context) {
 }
 
 int ShowProgress(void* context, curl_off_t, curl_off_t now, curl_off_t, curl_off_t) {
-  auto* sink = static_cast<FileSink*>(context);
-  const auto time = std::chrono::steady_clock::now();
-  if (!sink->progress || time - sink->last_shown < std::chrono::milliseconds(200)) return 0;
-  sink->last_shown = time;
+  const auto* sink = static_cast<FileSink*>(context);
+  if (sink->progress == nullptr) return 0;
   const int64_t done = sink->offset + now;
-  const int filled = sink->total > 0 ? static_cast<int>(30 * done / sink->total) : 0;
-  std::fprintf(stderr, "\r%s [%s%s] %s", sink->name.c_str(), std::string(static_cast<size_t>(filled), '#').c_str(),
-               std::string(static_cast<size_t>(30 - filled), '.').c_str(), FormatBytes(done).c_str());
+  sink->progress->Show(sink->total > 0 ? static_cast<double>(done) / static_cast<double>(sink->total) : -1.0, FormatBytes(done));
   return 0;
 }
 
@@ -111,8 +104,8 @@ Status FetchOnce(const DownloadRequest& request, const std::string& partial) {
   if (file == nullptr) return Unavailable("cannot write {}", partial);
   Headers headers;
   const CurlPtr curl = MakeCurl(request.url, request.token, &headers);
-  FileSink sink{file, curl.get(), offset, request.size, request.show_progress && isatty(STDERR_FILENO) != 0,
-                std::filesystem::path(request.path).filename().string(), {}};
+  ProgressBar bar(std::filesystem::path(request.path).filename().string());
+  FileSink sink{file, curl.get(), offset, request.size, request.show_progress ? &bar : nullptr};
   curl_easy_setopt(curl.get(), CURLOPT_RESUME_FROM_LARGE, static_cast<curl_off_t>(offset));
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, WriteFile);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &sink);
@@ -121,7 +114,6 @@ Status FetchOnce(const DownloadRequest& request, const std::string& partial) {
   curl_easy_setopt(curl.get(), CURLOPT_XFERINFODATA, &sink);
   const CURLcode code = curl_easy_perform(curl.get());
   const bool closed = std::fclose(sink.file) == 0;
-  if (sink.progress) std::fprintf(stderr, "\n");
   if (code != CURLE_OK) return Unavailable("{}: {}", request.url, curl_easy_strerror(code));
   if (!closed) return Unavailable("cannot write {}", partial);
   long http = 0;

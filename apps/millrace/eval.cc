@@ -51,7 +51,7 @@ Status Perplexity(PerplexityOptions options) {
   options.engine.max_num_seqs = 1;
   options.engine.enable_prefix_caching = false;
   options.engine.max_model_len = options.context + 16;
-  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Open(options.engine));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(options.engine));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(options.text_file, kMaxTextBytes));
   const std::vector<TokenId> tokens = engine->tokenizer().Encode(text, {.add_special = true});
   const std::vector<TokenId> with_bos = engine->tokenizer().Encode("", {.add_special = true});

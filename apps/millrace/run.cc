@@ -182,7 +182,7 @@ Status Run(const CLI::App& command, RunOptions options) {
   if (!options.has_prompt && !interactive) {
     ASSIGN_OR_RETURN(options.prompt, ReadStandardInput(kMaxPromptBytes));
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Open(options.engine));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(options.engine));
   ApplyGenerationDefaults(engine->checkpoint().generation_defaults(), command, &options.sampling);
   if (!options.has_seed) options.sampling.seed = std::random_device{}();
   std::string source = engine->checkpoint().chat_template();

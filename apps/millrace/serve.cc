@@ -57,7 +57,7 @@ Status Serve(ServeOptions options) {
   options.server.service.stall_timeout_us = static_cast<int64_t>(options.watchdog_seconds * 1e6);
   options.server.version = MILLRACE_VERSION;
   const sigset_t signals = BlockSignals();
-  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Open(options.engine));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(options.engine));
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(*engine, options.server));
   PrintStart(*engine, options, server->port());
   int signal = 0;

@@ -68,6 +68,7 @@ Status Engine::Init(std::shared_ptr<const Checkpoint> checkpoint, const EngineOp
   runner_options.max_num_batched_tokens = options.max_num_batched_tokens;
   runner_options.max_num_seqs = options.max_num_seqs;
   runner_options.kv_cache_dtype = options.kv_cache_dtype;
+  runner_options.on_load_progress = options.on_load_progress;
   ASSIGN_OR_RETURN(runner_, ModelRunner::Create(checkpoint_, runner_options, end_ids_));
 
   MemoryPlanInput input;

@@ -42,6 +42,7 @@ struct EngineOptions {
   std::string scheduling_policy;   // "fcfs", "priority", ...; "": fcfs
   int64_t target_inter_token_us = 0;
   bool verbose = false;            // tell on standard error what was decided
+  std::function<void(double fraction)> on_load_progress;  // called while the weights are packed; may be empty
 };
 
 struct EngineStats {

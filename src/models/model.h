@@ -36,6 +36,7 @@ struct Step {
 struct ModelOptions {
   int max_model_len = 0;               // 0: config.max_position_embeddings
   DType kv_cache_dtype = DType::kBF16;
+  std::function<void(double fraction)> on_progress;  // called after each block is packed; may be empty
 };
 
 class Model {

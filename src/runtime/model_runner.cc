@@ -38,7 +38,7 @@ Status ModelRunner::Load() {
   max_model_len_ = options_.max_model_len > 0 ? options_.max_model_len : config.max_position_embeddings;
   context_.pool = &pool_;
   context_.workspace = &workspace_;
-  ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint_, ops_, context_, {max_model_len_, options_.kv_cache_dtype}));
+  ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint_, ops_, context_, {max_model_len_, options_.kv_cache_dtype, options_.on_load_progress}));
   block_bytes_ = PoolBlockBytes(model_->kv_groups());
 
   const int64_t tokens = options_.max_num_batched_tokens;

@@ -30,6 +30,7 @@ struct RunnerOptions {
   int max_num_batched_tokens = 512;   // tokens of one step at most
   int max_num_seqs = 64;              // rows of one step at most
   DType kv_cache_dtype = DType::kBF16;
+  std::function<void(double fraction)> on_load_progress;  // see ModelOptions::on_progress
 };
 
 class ModelRunner {

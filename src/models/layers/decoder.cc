@@ -74,6 +74,10 @@ AttentionSpec DecoderBuilder::AttentionFor(int layer) const {
 Status DecoderBuilder::Add(Result<std::unique_ptr<Block>> block) {
   if (!block.ok()) return block.status();
   model_->blocks_.push_back(std::move(block).value());
+  // Two blocks a layer, a mixer and an MLP, in every architecture so far; the head is the last percent.
+  if (options_.on_progress) {
+    options_.on_progress(std::min(0.99, static_cast<double>(model_->blocks_.size()) / (2.0 * config().num_hidden_layers)));
+  }
   return OkStatus();
 }
 
