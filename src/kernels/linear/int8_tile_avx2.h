@@ -106,7 +106,9 @@ inline void RunGroups(const TileArgs& args, int group) {
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g) acc[g][t] = _mm256_setzero_ps();
+    for (int g = 0; g < kGroups; ++g) {
+      acc[g][t] = args.resume ? _mm256_load_ps(args.acc + t * kPanelRows + (group + g) * 8) : _mm256_setzero_ps();
+    }
   }
   const std::byte* chunk = args.panel;
   const std::byte* x_bytes = args.x;

@@ -16,9 +16,16 @@ constexpr int64_t kSerialPrepareValues = 8192;
 // Columns of a unit of work of the soft cap.
 constexpr int64_t kSoftcapColumns = 4096;
 
-// Panels that take turns on a tile of activations: a part of the smallest L2 of the processors that matter (1 MiB). 64
-// to 512 KiB made no difference beyond noise on one Zen 4 core alone.
-constexpr int64_t kPanelCacheBytes = 160 << 10;
+// Tokens that meet a panel before the next panel's turn: their activations, 590 KiB for K = 2048, should stay in L2, and their sums
+// (24 KiB) close by.
+constexpr int64_t kSlabTokens = 192;
+// Weights that meet all tiles of a slab in turn: about L1. Expanded ones come in shorter sections, 8 blocks being 8-12 KiB.
+constexpr int64_t kPanelSectionBytes = 34 << 10;
+constexpr int64_t kExpandedBlocks = 8;
+// From this many tiles on a section of a panel is expanded for them (where the kernel can).
+constexpr int64_t kExpandTiles = 4;
+// How far ahead a tile that is bound by arithmetic fetches its weights: 12 and 24 KiB did equally well, 2 and 6 KiB worse (Zen 4).
+constexpr int64_t kFetchAheadBytes = 12 << 10;
 
 // Workers take units in falling portions, so that memory is read in long runs and all finish together.
 template <typename Fn>
@@ -37,7 +44,8 @@ void ForUnits(ThreadPool* pool, int64_t num_units, const Fn& fn) {
   });
 }
 
-// Encoded activations: tiles of `group` tokens (the last may have fewer), each [num_blocks][group] encoded blocks.
+// Encoded activations: sections of kSectionBlocks blocks, each of tiles of `group` tokens (the last may have fewer), each
+// [kSectionBlocks][group] encoded blocks. A single tile is one run over all blocks.
 struct EncodedRows {
   Encoding encoding;
   int max_tokens = 0;
@@ -51,7 +59,8 @@ struct EncodedRows {
     return encoding == segment.kernel->encoding && max_tokens == segment.max_tokens;
   }
   int64_t BlockBytes() const { return EncodedBlockBytes(encoding.type); }
-  int64_t TileBytes() const { return num_blocks * group * BlockBytes(); }
+  int64_t TileBytes() const { return kSectionBlocks * group * BlockBytes(); }
+  int64_t SectionBytes() const { return num_tiles * TileBytes(); }
   int64_t TileTokens(int64_t tile) const { return std::min(group, num_tokens - tile * group); }
 };
 
@@ -83,9 +92,9 @@ struct Job {
   }
 };
 
-// Blocks of a row padded to whole chunks of any format.
+// Blocks of a row padded to whole sections, hence to whole chunks of any format.
 int64_t PaddedBlocks(int64_t cols) {
-  return RoundUp<int64_t>(CeilDiv<int64_t>(cols, kBlockValues), 2);
+  return RoundUp<int64_t>(CeilDiv<int64_t>(cols, kBlockValues), kSectionBlocks);
 }
 
 void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
@@ -102,7 +111,7 @@ void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
   rows.num_tiles = CeilDiv<int64_t>(product.num_tokens, segment.max_tokens);
   rows.group = CeilDiv<int64_t>(product.num_tokens, rows.num_tiles);
   rows.num_tiles = CeilDiv<int64_t>(product.num_tokens, rows.group);
-  rows.data = context->workspace->Take<std::byte>(rows.num_tiles * rows.TileBytes());
+  rows.data = context->workspace->Take<std::byte>(rows.num_blocks / kSectionBlocks * rows.SectionBytes());
 
   const auto encode = [&](int64_t begin, int64_t end) {
     PrepareArgs args;
@@ -111,6 +120,7 @@ void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
     args.encoding = rows.encoding;
     args.num_blocks = rows.num_blocks;
     args.dst_stride = rows.group * rows.BlockBytes();
+    args.section_stride = rows.SectionBytes();
     for (int64_t t = begin; t < end; ++t) {
       args.x = product.x + (product.x_rows == nullptr ? t : product.x_rows[t]) * product.x_stride;
       args.dst = rows.data + t / rows.group * rows.TileBytes() + t % rows.group * rows.BlockBytes();
@@ -125,61 +135,120 @@ void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
   }
 }
 
-void RunTile(const MatrixSegment& segment, const EncodedRows& rows, int64_t panel, int64_t tile, int64_t next_panel,
-             float* acc) {
-  TileArgs args;
-  args.format = segment.format;
-  args.panel = segment.Panel(panel);
-  args.num_chunks = segment.panel_bytes / segment.format->ChunkBytes();
-  args.x = rows.data + tile * rows.TileBytes();
-  args.x_stride = rows.group * rows.BlockBytes();
-  args.acc = acc;
-  if (next_panel < segment.num_panels) args.next = segment.Panel(next_panel);
-  segment.kernel->tile[rows.TileTokens(tile) - 1](args);
+// Tiles [first, end) of a product's tokens, at most kSlabTokens of them.
+struct Slab {
+  int64_t first = 0;
+  int64_t end = 0;
+};
+
+// Chunks of a panel that take turns with the tiles: a power of two of blocks, at most a section of the activations.
+int64_t SectionChunks(const PanelFormat& format, bool expand) {
+  int64_t blocks = expand ? kExpandedBlocks : kSectionBlocks;
+  while (blocks > format.chunk_blocks && blocks * format.ChunkBytes() / format.chunk_blocks > kPanelSectionBytes) blocks /= 2;
+  return blocks / format.chunk_blocks;
 }
 
-// Finishes one tile of one panel (of gate and up when gated), prefetching panel next_panel when there is such a one.
-void RunPanelTile(const Job& job, const MatrixSegment& segment, int64_t panel, int64_t tile, int64_t next_panel) {
-  alignas(64) float acc[kMaxTileTokens * kPanelRows];
-  alignas(64) float acc_up[kMaxTileTokens * kPanelRows];
+// What the tiles of a section fetch into L2 while they work: `lines` lines of 64 bytes in all, spread over them.
+struct Fetch {
+  const std::byte* from = nullptr;
+  int64_t lines = 0;
+  int64_t lines_per_tile = 0;
+  int lines_per_block = 0;
+};
+
+// `source` is the section; panels follow each other in memory. Several tiles leave the memory idle and fetch the next section. A single one
+// runs ahead in its own panel, and only when arithmetic binds it: the processor's own prefetch reaches the full bandwidth (28 GB/s on one
+// Zen 4 core), this one 22.
+Fetch PlanFetch(const MatrixSegment& segment, const EncodedRows& rows, const std::byte* source, int64_t num_chunks, int64_t tiles) {
+  Fetch fetch;
+  const int64_t bytes = num_chunks * segment.format->ChunkBytes();
+  if (tiles > 1) {
+    fetch.from = source + bytes;
+  } else if (rows.group >= segment.kernel->fetch_tokens) {
+    fetch.from = source + kFetchAheadBytes;
+  } else {
+    return fetch;
+  }
+  const int64_t blocks = num_chunks * segment.format->chunk_blocks;
+  fetch.lines = bytes / 64;
+  fetch.lines_per_block = static_cast<int>(CeilDiv(fetch.lines, tiles * blocks));
+  fetch.lines_per_tile = blocks * fetch.lines_per_block;
+  return fetch;
+}
+
+// acc[tile - slab.first][group][32 rows] = panel x the slab's tokens.
+void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const Slab& slab, int64_t panel, float* acc) {
+  alignas(64) std::byte expanded[kExpandedBlocks * kMaxExpandedBlockBytes];
+  const PanelFormat& format = *segment.format;
+  const int64_t tiles = slab.end - slab.first;
+  const int64_t num_chunks = segment.panel_bytes / format.ChunkBytes();
+  const bool expand = segment.kernel->expand != nullptr && tiles >= kExpandTiles;
+  // A single tile reads the panel in one run.
+  const int64_t section_chunks = rows.num_tiles == 1 ? num_chunks : SectionChunks(format, expand);
+
+  TileArgs args;
+  args.format = &format;
+  args.x_stride = rows.group * rows.BlockBytes();
+  for (int64_t chunk = 0; chunk < num_chunks; chunk += section_chunks) {
+    const std::byte* source = segment.Panel(panel) + chunk * format.ChunkBytes();
+    const int64_t block = chunk * format.chunk_blocks;
+    const std::byte* x = rows.data + block / kSectionBlocks * rows.SectionBytes() + block % kSectionBlocks * args.x_stride;
+    args.num_chunks = std::min(section_chunks, num_chunks - chunk);
+    args.resume = chunk > 0;
+    const Fetch fetch = PlanFetch(segment, rows, source, args.num_chunks, tiles);
+    args.next_lines = fetch.lines_per_block;
+    args.panel = source;
+    if (expand) {
+      segment.kernel->expand(source, args.num_chunks, expanded);
+      args.panel = expanded;
+      args.num_chunks *= format.chunk_blocks;
+    }
+    for (int64_t tile = slab.first; tile < slab.end; ++tile) {
+      const int64_t fetched = (tile - slab.first) * fetch.lines_per_tile;
+      args.next = fetched < fetch.lines ? fetch.from + fetched * 64 : nullptr;
+      args.x = x + tile * rows.TileBytes();
+      args.acc = acc + (tile - slab.first) * rows.group * kPanelRows;
+      const int64_t tokens = rows.TileTokens(tile);
+      (expand ? segment.kernel->expanded_tile : segment.kernel->tile)[tokens - 1](args);
+    }
+  }
+}
+
+// Finishes the outputs of one panel (of gate and up when gated) for a slab of tokens.
+void RunPanel(const Job& job, const MatrixSegment& segment, const Slab& slab, int64_t panel) {
+  alignas(64) float acc[kSlabTokens * kPanelRows];
+  alignas(64) float acc_up[kSlabTokens * kPanelRows];
   const Product& product = job.product;
   const EncodedRows& rows = job.For(segment);
   const int64_t column = segment.first_row + panel * kPanelRows;
 
   EpilogueArgs epilogue = product.epilogue;
-  epilogue.tokens = static_cast<int>(rows.TileTokens(tile));
+  epilogue.tokens = static_cast<int>(std::min(slab.end * rows.group, rows.num_tokens) - slab.first * rows.group);
   epilogue.count = static_cast<int>(std::min<int64_t>(kPanelRows, segment.rows - panel * kPanelRows));
   epilogue.acc = acc;
   epilogue.bias = product.matrix->bias.empty() ? nullptr : product.matrix->bias.data() + column;
-  epilogue.out = product.out + tile * rows.group * product.out_stride + column;
+  epilogue.out = product.out + slab.first * rows.group * product.out_stride + column;
   epilogue.out_stride = product.out_stride;
-  RunTile(segment, rows, panel, tile, next_panel, acc);
   if (product.matrix->gated) {
     const MatrixSegment& up = product.matrix->segments[1];
-    RunTile(up, job.For(up), panel, tile, next_panel, acc_up);
+    MultiplyPanel(segment, rows, slab, panel, acc);
+    MultiplyPanel(up, job.For(up), slab, panel, acc_up);
     epilogue.acc_up = acc_up;
     if (epilogue.bias != nullptr) epilogue.bias_up = epilogue.bias + segment.rows;
+  } else {
+    MultiplyPanel(segment, rows, slab, panel, acc);
   }
   product.matrix->isa->epilogue(epilogue);
 }
 
-// Panels [first, end) of a segment by slab `slab` of num_slabs of its tiles. As many panels as stay in a core's L2 meet
-// a tile of activations in turn, so that neither is fetched from farther away more often than needed.
-void RunPanels(const Job& job, const MatrixSegment& segment, int64_t first, int64_t end, int64_t slab,
-               int64_t num_slabs) {
-  const int64_t tiles = job.For(segment).num_tiles;
-  const int64_t first_tile = slab * tiles / num_slabs;
-  const int64_t end_tile = (slab + 1) * tiles / num_slabs;
-  const int64_t at_once = std::max<int64_t>(1, kPanelCacheBytes / segment.panel_stride);
-  for (int64_t group = first; group < end; group += at_once) {
-    const int64_t group_end = std::min(group + at_once, end);
-    for (int64_t tile = first_tile; tile < end_tile; ++tile) {
-      // The first tile waits for memory, the last one leaves it idle: there the next panels are fetched.
-      const bool fetch = tile + 1 == end_tile && tile > first_tile;
-      for (int64_t panel = group; panel < group_end; ++panel) {
-        RunPanelTile(job, segment, panel, tile, fetch ? panel + at_once : segment.num_panels);
-      }
-    }
+// Panels [first, end) of a segment by part `part` of num_parts of its tiles.
+void RunPanels(const Job& job, const MatrixSegment& segment, int64_t first, int64_t end, int64_t part, int64_t num_parts) {
+  const EncodedRows& rows = job.For(segment);
+  const int64_t slab_tiles = kSlabTokens / rows.group;
+  const int64_t end_tile = (part + 1) * rows.num_tiles / num_parts;
+  for (Slab slab{part * rows.num_tiles / num_parts, 0}; slab.first < end_tile; slab.first = slab.end) {
+    slab.end = std::min(slab.first + slab_tiles, end_tile);
+    for (int64_t panel = first; panel < end; ++panel) RunPanel(job, segment, slab, panel);
   }
 }
 
@@ -253,6 +322,7 @@ void FinishWithPostNorm(OpContext* context, const LinearArgs& args, float* raw, 
       norm.num_blocks = raw_stride / kBlockValues;
       norm.dst = reinterpret_cast<std::byte*>(row);
       norm.dst_stride = EncodedBlockBytes(ActivationType::kF32);
+      norm.section_stride = kSectionBlocks * norm.dst_stride;
       isa.prepare(norm);
       EpilogueArgs epilogue;
       epilogue.tokens = 1;

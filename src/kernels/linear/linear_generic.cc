@@ -73,13 +73,14 @@ void PrepareRow(const PrepareArgs& args) {
       values[i] = (values[i] - mean) * factor * args.norm.weight[k];
       if (args.norm.bias != nullptr) values[i] += args.norm.bias[k];
     }
-    EncodeBlock(values, args.encoding, args.dst + block * args.dst_stride);
+    EncodeBlock(values, args.encoding, args.Block(block));
   }
 }
 
 template <int kCount>
 void PlainTile(const TileArgs& args) {
   float acc[kCount][kPanelRows] = {};
+  if (args.resume) std::memcpy(acc, args.acc, sizeof(acc));
   BlockValues w;
   for (int64_t block = 0; block < args.num_chunks; ++block) {
     UnpackBlock(*args.format, args.panel + block * args.format->ChunkBytes(), 0, &w);
@@ -98,6 +99,7 @@ void Int8Tile(const TileArgs& args) {
   const PanelFormat& format = *args.format;
   const int values = format.HasHalves() ? 16 : 32;  // to a scale
   float acc[kCount][kPanelRows] = {};
+  if (args.resume) std::memcpy(acc, args.acc, sizeof(acc));
   BlockValues w;
   for (int64_t block = 0; block < args.num_chunks * format.chunk_blocks; ++block) {
     const std::byte* chunk = args.panel + block / format.chunk_blocks * format.ChunkBytes();

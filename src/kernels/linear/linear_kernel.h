@@ -47,7 +47,12 @@ constexpr int64_t EncodedBlockBytes(ActivationType type) {
   return type == ActivationType::kInt8 ? 48 : type == ActivationType::kBf16 ? 64 : 128;
 }
 
-// dst block b = encoding of norm(x)[32 b ..], blocks dst_stride apart; values past cols are 0.
+// Activations are encoded, and panels multiplied, in sections of this many blocks along K: while the tiles of many tokens take
+// turns on a section of a panel, it stays in L1.
+inline constexpr int kSectionBlocks = 16;
+
+// Block b of section s at dst + s * section_stride + b * dst_stride is the encoding of norm(x)[32 (kSectionBlocks s + b) ..]; values past
+// cols are 0.
 struct PrepareArgs {
   const float* x = nullptr;  // [cols]
   int64_t cols = 0;
@@ -56,20 +61,33 @@ struct PrepareArgs {
   int64_t num_blocks = 0;  // >= cols / 32
   std::byte* dst = nullptr;
   int64_t dst_stride = 0;
+  int64_t section_stride = 0;
+
+  std::byte* Block(int64_t block) const {
+    return dst + block / kSectionBlocks * section_stride + block % kSectionBlocks * dst_stride;
+  }
 };
 using PrepareFn = void (*)(const PrepareArgs& args);
 
-// acc[t][row] = sum over k of weight[row][k] * x[t][k] for the 32 rows of a panel and the tokens of a tile.
+// acc[t][row] (=|+=) sum over k of weight[row][k] * x[t][k] for the 32 rows of a panel and the tokens of a tile. A panel may be cut into
+// several calls along K: f32 sums go through memory unchanged, so the bits are those of one call.
 struct TileArgs {
   const PanelFormat* format = nullptr;
-  const std::byte* panel = nullptr;  // 64-byte aligned
+  const std::byte* panel = nullptr;  // its first chunk, or as expand left them; 64-byte aligned
   int64_t num_chunks = 0;
+  bool resume = false;  // acc holds the sums of the chunks before
   const std::byte* x = nullptr;  // token t of block b at x + b * x_stride + t * EncodedBlockBytes
   int64_t x_stride = 0;
-  float* acc = nullptr;             // [tokens][32], 64-byte aligned
-  const std::byte* next = nullptr;  // panel to bring into L2 meanwhile, or null; a hint
+  float* acc = nullptr;  // [tokens][32], 64-byte aligned
+  // Weights to bring into L2 meanwhile, or null, and how many lines of 64 bytes with each block; a hint.
+  const std::byte* next = nullptr;
+  int next_lines = 0;
 };
 using TileFn = void (*)(const TileArgs& args);
+
+// Chunks of a panel with codes as bytes and scales as f32, so that many tiles share the work of unpacking them.
+using ExpandFn = void (*)(const std::byte* chunks, int64_t num_chunks, std::byte* out);
+inline constexpr int kMaxExpandedBlockBytes = 1024 + 4 * 128;
 
 inline constexpr int kMaxTileTokens = 16;
 
@@ -77,6 +95,10 @@ struct TileKernel {
   Encoding encoding;
   int max_tokens = 0;
   TileFn tile[kMaxTileTokens] = {};  // [tokens - 1]
+  // From this many tokens on a tile is bound by arithmetic when weights come from memory, and fetches them ahead.
+  int fetch_tokens = kMaxTileTokens + 1;
+  ExpandFn expand = nullptr;  // null: where it does not pay
+  TileFn expanded_tile[kMaxTileTokens] = {};
 };
 
 // out[t][i] (=|+=) scale * act(acc + bias), act over the pair (gate, up) when acc_up is set.

@@ -65,7 +65,9 @@ void PlainTile(const TileArgs& args) {
 #pragma GCC unroll 4
   for (int g = 0; g < 4; ++g) {
 #pragma GCC unroll 4
-    for (int t = 0; t < kTokens; ++t) acc[g][t] = _mm256_setzero_ps();
+    for (int t = 0; t < kTokens; ++t) {
+      acc[g][t] = args.resume ? _mm256_load_ps(args.acc + t * kPanelRows + g * 8) : _mm256_setzero_ps();
+    }
   }
   const std::byte* w_bytes = args.panel;
   const std::byte* x_bytes = args.x;

@@ -102,10 +102,20 @@ void PlainTile(const TileArgs& args) {
   constexpr int kTokenBytes = EncodedBlockBytes(Format::kType);
   __m512 acc[2][kTokens];
 #pragma GCC unroll 16
-  for (int t = 0; t < kTokens; ++t) acc[0][t] = acc[1][t] = _mm512_setzero_ps();
+  for (int t = 0; t < kTokens; ++t) {
+    acc[0][t] = args.resume ? _mm512_load_ps(args.acc + t * kPanelRows) : _mm512_setzero_ps();
+    acc[1][t] = args.resume ? _mm512_load_ps(args.acc + t * kPanelRows + 16) : _mm512_setzero_ps();
+  }
   const std::byte* w_bytes = args.panel;
   const std::byte* x = args.x;
+  const std::byte* next = args.next;
   for (int64_t block = args.num_chunks; block > 0; --block) {
+    if (next != nullptr) {
+#pragma GCC unroll 1
+      for (int line = args.next_lines; line > 0; --line, next += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
+      }
+    }
 #pragma GCC unroll 4
     for (int step = 0; step < Format::kSteps; ++step) {
       __m512i w[2];

@@ -122,7 +122,7 @@ void PrepareRow(const PrepareArgs& args) {
       if (args.norm.bias != nullptr) v[i] = _mm256_add_ps(v[i], _mm256_maskload_ps(args.norm.bias + k, mask));
       v[i] = _mm256_and_ps(v[i], _mm256_castsi256_ps(mask));
     }
-    std::byte* dst = args.dst + block * args.dst_stride;
+    std::byte* dst = args.Block(block);
     switch (args.encoding.type) {
       case ActivationType::kInt8:
         StoreInt8(v, args.encoding, dst);

@@ -91,7 +91,7 @@ void PrepareRow(const PrepareArgs& args) {
       v[half] = _mm512_maskz_mul_ps(mask, _mm512_mul_ps(_mm512_sub_ps(v[half], shift), multiplier), weight);
       if (args.norm.bias != nullptr) v[half] = _mm512_add_ps(v[half], _mm512_maskz_loadu_ps(mask, args.norm.bias + k));
     }
-    std::byte* dst = args.dst + block * args.dst_stride;
+    std::byte* dst = args.Block(block);
     switch (args.encoding.type) {
       case ActivationType::kInt8:
         StoreInt8(v, args.encoding, dst);

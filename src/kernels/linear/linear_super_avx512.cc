@@ -3,11 +3,11 @@
 
 namespace millrace::kernels {
 
-const TileKernel kTileQ2_KAvx512 = MakeInt8Kernel<FormatQ2_K<Zmm>>();
-const TileKernel kTileQ3_KAvx512 = MakeInt8Kernel<FormatQ3_K<Zmm>>();
-const TileKernel kTileQ4_KAvx512 = MakeInt8Kernel<FormatQ4_K<Zmm>>();
-const TileKernel kTileQ5_KAvx512 = MakeInt8Kernel<FormatQ5_K<Zmm>>();
-const TileKernel kTileQ6_KAvx512 = MakeInt8Kernel<FormatQ6_K<Zmm>>();
+const TileKernel kTileQ2_KAvx512 = MakeExpandingKernel<FormatQ2_K<Zmm>>();
+const TileKernel kTileQ3_KAvx512 = MakeExpandingKernel<FormatQ3_K<Zmm>>();
+const TileKernel kTileQ4_KAvx512 = MakeExpandingKernel<FormatQ4_K<Zmm>>();
+const TileKernel kTileQ5_KAvx512 = MakeExpandingKernel<FormatQ5_K<Zmm>>();
+const TileKernel kTileQ6_KAvx512 = MakeExpandingKernel<FormatQ6_K<Zmm>>();
 const TileKernel kTileIQ4_XSAvx512 = MakeInt8Kernel<FormatIQ4_XS<Zmm>>();
 
 }  // namespace millrace::kernels
