@@ -17,6 +17,9 @@ double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 Result<std::unique_ptr<BenchRunner>> BenchRunner::Create(std::shared_ptr<const Checkpoint> checkpoint, int num_threads,
                                                          DType kv_dtype, int num_sequences, int max_tokens) {
   std::unique_ptr<BenchRunner> bench(new BenchRunner());
+  SamplingParams greedy;
+  greedy.temperature = 0.0f;
+  bench->greedy_ = std::make_shared<const SamplingParams>(std::move(greedy));
   RunnerOptions options;
   options.num_threads = num_threads;
   options.max_model_len = std::min(max_tokens, checkpoint->config().max_position_embeddings);
@@ -68,7 +71,12 @@ void BenchRunner::RunStep(const std::vector<int>& sequences, int context, int co
       }
       batch.groups[g].row_start.push_back(static_cast<int32_t>(ids.size()));
     }
-    batch.outputs.push_back({.token_index = batch.num_tokens() - 1, .row = row, .sample = false, .target = 0});
+    batch.outputs.push_back({.token_index = batch.num_tokens() - 1, .row = row, .output_position = context + count});
+    if (started_.insert(sequence).second) {
+      SequenceStart& start = batch.started.emplace_back();
+      start.sequence = static_cast<SequenceId>(sequence);
+      start.sampling = greedy_;
+    }
   }
   runner_->Submit(std::move(batch)).Wait();
 }

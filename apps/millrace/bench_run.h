@@ -1,7 +1,8 @@
-// Timed runs of a model without scheduler: prefill, decode at a depth, batched decode.
+// Timed runs of a model without scheduler, the greedy choice of a token included: prefill, decode at a depth, batched decode.
 #pragma once
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "runtime/model_runner.h"
@@ -28,6 +29,8 @@ class BenchRunner {
   std::unique_ptr<ModelRunner> runner_;
   int blocks_per_sequence_ = 0;  // of one group
   uint64_t step_ = 0;
+  std::set<int> started_;  // sequences that the sampler knows
+  std::shared_ptr<const SamplingParams> greedy_;
 };
 
 }  // namespace millrace

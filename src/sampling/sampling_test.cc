@@ -68,6 +68,20 @@ TEST(Sampler, DrawsFollowTheDistribution) {
   }
 }
 
+TEST(Sampler, GreedyTakesTheLowestOfTheLargestAndRefusesWhatIsNotFinite) {
+  const SamplingParams greedy{.temperature = 0.0f};
+  for (const size_t size : {1u, 15u, 16u, 1023u, 1024u, 1025u, 5000u}) {
+    for (const size_t first : {size_t{0}, size / 2, size - 1}) {
+      std::vector<float> logits(size);
+      for (size_t i = 0; i < size; ++i) logits[i] = static_cast<float>((i * 7919) % 101) * -0.25f - 1.0f;
+      logits[first] = logits[first + (size - 1 - first) / 2] = logits[size - 1] = 3.0f;
+      EXPECT_EQ(SampleOnce(greedy, logits).token, static_cast<TokenId>(first)) << size;
+      logits[first] = first % 2 == 0 ? INFINITY : NAN;
+      EXPECT_TRUE(SampleOnce(greedy, logits).failed) << size;
+    }
+  }
+}
+
 TEST(Sampler, ADrawDependsOnSeedChoiceAndPositionOnly) {
   std::vector<float> logits(1000);
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i % 37) * 0.1f;
