@@ -5,7 +5,7 @@ packages=(g++ cmake ninja-build ccache pkg-config git ca-certificates python3
   nlohmann-json3-dev libfmt-dev libcli11-dev libutf8proc-dev libpcre2-dev libxxhash-dev libsimdjson-dev libssl-dev
   libcurl4-openssl-dev libboost1.81-dev libgtest-dev libgmock-dev)
 if [ "${1:-}" = --ci ]; then
-  packages+=(clang-16 libclang-rt-16-dev clang-format clang-tidy python3-venv spin)
+  packages+=(clang-16 libclang-rt-16-dev clang-format clang-tidy python3-venv spin valgrind)
 fi
 missing=()
 for package in "${packages[@]}"; do
