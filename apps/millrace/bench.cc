@@ -209,7 +209,10 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
   command->add_option("--kv-cache-dtype", options->kv_cache_dtype, "bf16, f16, f32 or int8")->capture_default_str();
   command->add_flag("--limits", options->limits_only, "measure the machine only");
   command->add_flag("--json", options->json, "print JSON");
-  command->callback([=] { *exit_code = ReportStatus(RunBench(*options)); });
+  AddBenchServeCommand(*command, exit_code);
+  command->callback([=] {
+    if (!command->got_subcommand("serve")) *exit_code = ReportStatus(RunBench(*options));
+  });
 }
 
 }  // namespace millrace

@@ -44,6 +44,7 @@ void PrintStart(const Engine& engine, const ServeOptions& options, int port) {
     std::fprintf(stderr, "anyone who reaches %s may use this server: --api-key asks for a key\n", host.c_str());
   }
   std::fprintf(stderr, "listening on http://%s:%d  (OpenAI API under /v1)\n", shown.c_str(), port);
+  if (options.server.ui) std::fprintf(stderr, "web page: http://%s:%d/\n", shown.c_str(), port);
 }
 
 Status Serve(ServeOptions options) {

@@ -6,6 +6,7 @@
 #include "server/api.h"
 #include "server/api_error.h"
 #include "server/api_info.h"
+#include "server/web_page.h"
 #include "server/worker_pool.h"
 
 namespace millrace {
@@ -21,6 +22,8 @@ struct Route {
   bool open;              // needs no key: probes and the page
 };
 
+constexpr const char* kPagePath = "/";
+
 constexpr Route kRoutes[] = {
     {"POST", "/v1/chat/completions", HandleChat, true, false},
     {"POST", "/v1/completions", HandleCompletions, true, false},
@@ -35,6 +38,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/version", nullptr, false, false},
     {"GET", "/load", nullptr, false, false},
     {"GET", "/metrics", nullptr, false, false},
+    {"GET", kPagePath, nullptr, false, true},
 };
 
 bool Matches(const Route& route, const std::string& path) {
@@ -72,6 +76,7 @@ class Server::Impl : public HttpHandler {
 
   std::optional<HttpResponse> Admit(HttpRequest& head) override {
     const Route* route = FindRoute(head.path, head.method);
+    if (head.path == kPagePath && !options_.ui) route = nullptr;
     std::optional<HttpResponse> refusal = access_.Check(head, route != nullptr && route->open);
     if (!refusal && head.method == "OPTIONS") refusal = HttpResponse{.status = 204, .content_type = ""};
     if (!refusal && route == nullptr) refusal = UnknownRoute(head);
@@ -140,7 +145,7 @@ class Server::Impl : public HttpHandler {
   }
 
   HttpResponse UnknownRoute(const HttpRequest& head) const {
-    if (IsKnownPath(head.path)) {
+    if (IsKnownPath(head.path) && (head.path != kPagePath || options_.ui)) {
       return ErrorResponse({.status = 405, .message = "this path does not take " + head.method, .code = "method_not_allowed"});
     }
     return ErrorResponse({.status = 404, .message = "there is no such path; see docs/api.md", .code = "not_found"});
@@ -154,6 +159,7 @@ class Server::Impl : public HttpHandler {
     if (request.path == "/ready") return Ready(*service_);
     if (request.path == "/version") return Version(options_.version);
     if (request.path == "/load") return Load(*service_);
+    if (request.path == kPagePath) return WebPage();
     return MetricsPage(*service_, http_->stats());
   }
 

@@ -320,6 +320,24 @@ TEST(ServerLimits, KeysOriginsAndHosts) {
   EXPECT_EQ(rebound.ReadReply().status, 403);
 }
 
+TEST(Server, ThePageAdmitsOnlyItsOwnScript) {
+  const TestReply page = Shared().Call("GET", "/");
+  ASSERT_EQ(page.status, 200);
+  EXPECT_NE(page.head.find("Content-Type: text/html"), std::string::npos);
+  for (const char* part : {"default-src 'none'", "script-src 'sha256-", "require-trusted-types-for 'script'", "frame-ancestors 'none'"}) {
+    EXPECT_NE(page.head.find(part), std::string::npos) << part;
+  }
+  for (const char* part : {"<script>\"use strict\"", "<style>:root"}) EXPECT_NE(page.body.find(part), std::string::npos) << part;
+  // Nothing comes from elsewhere, and no attribute needs what the policy forbids.
+  for (const char* part : {"@SCRIPT@", "@STYLE@", " src=", "@import", "innerHTML", " onclick=", " style="}) {
+    EXPECT_EQ(page.body.find(part), std::string::npos) << part;
+  }
+  ServerOptions options;
+  options.ui = false;
+  const Fixture fixture = StartServer(options);
+  EXPECT_EQ(fixture.Call("GET", "/").status, 404);
+}
+
 TEST(ServerLimits, OverloadIsAnsweredAtOnce) {
   ServerOptions options;
   options.service.max_open_sequences = 2;

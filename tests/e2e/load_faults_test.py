@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+"""Load and faults on loopback against `millrace serve` with the bundled model: load_faults_test.py MILLRACE [--full] [--only NAME ...] [--json FILE].
+
+The short form (ctest) has small numbers and asks for correctness only: no crash, no leak, right answers for everybody else. --full has
+the numbers of the goal (10,000 disconnects, 5,000 slow senders, 10,000 idle connections) and also asks for the latency limits."""
+import argparse
+import asyncio
+import json
+import multiprocessing
+import random
+import resource
+import socket
+import struct
+import sys
+import time
+
+import hostile_http
+import overload
+import serving
+from serving import http_request
+
+PROBE = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "max_tokens": 8, "temperature": 0, "ignore_eos": True,
+         "return_token_ids": True}
+STORY = {"messages": [{"role": "user", "content": "Tell me a short story."}], "stream": True, "ignore_eos": True}
+FULL = {"disconnects": 10000, "slow_headers": 5000, "idle": 10000, "streams": 200, "slow_readers": 50, "garbage": 2000, "exhaustion": 128, "sigterm": 64}
+SHORT = {"disconnects": 300, "slow_headers": 200, "idle": 300, "streams": 20, "slow_readers": 4, "garbage": 200, "exhaustion": 24, "sigterm": 12}
+
+
+def percentile(values, percent):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * percent / 100))] if values else float("nan")
+
+
+def probe_loop(host, port, stop, pipe):
+    """Asks the same question over and over, as an ordinary client: latencies, and whether every answer was the same."""
+    latencies, answers, failures, health = [], set(), [], []
+    server = serving.Server.__new__(serving.Server)
+    server.url = f"http://{host}:{port}"
+    while not stop.is_set():
+        try:
+            start = time.perf_counter()
+            reply = server.post("/v1/chat/completions", PROBE, timeout=30)
+            latencies.append((time.perf_counter() - start) * 1e3)
+            answers.add(tuple(reply["choices"][0]["token_ids"]))
+            start = time.perf_counter()
+            server.get("/health")
+            health.append((time.perf_counter() - start) * 1e3)
+        except OSError as error:
+            failures.append(str(error))
+        time.sleep(0.01)
+    pipe.send((latencies, answers, failures, health))
+
+
+class Others:
+    """Ordinary clients beside a fault: `with Others(server) as others: ...`, then others.latency_ms, others.health_ms."""
+
+    def __init__(self, server, expected=None):
+        self.server, self.expected = server, expected
+
+    def __enter__(self):
+        self.stop = multiprocessing.Event()
+        self.pipe, child = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=probe_loop, args=(self.server.host, self.server.port, self.stop, child), daemon=True)
+        self.process.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.stop.set()
+        if kind is not None:
+            self.process.terminate()
+            return
+        assert self.pipe.poll(60), "an ordinary client hangs"
+        self.latency_ms, self.answers, failures, self.health_ms = self.pipe.recv()
+        self.process.join(10)
+        assert not failures, failures[:3]
+        assert self.latency_ms, "no ordinary request was answered"
+        assert len(self.answers) == 1, "ordinary clients saw different tokens"
+        if self.expected:
+            assert self.answers == self.expected, "ordinary clients saw other tokens than before the fault"
+
+    def figures(self):
+        return {"requests": len(self.latency_ms), "p50_ms": round(percentile(self.latency_ms, 50), 2), "p99_ms": round(percentile(self.latency_ms, 99), 2),
+                "health_p50_ms": round(percentile(self.health_ms, 50), 2), "health_p99_ms": round(percentile(self.health_ms, 99), 2)}
+
+
+def settle(server, seconds=20):
+    """Until nothing is open and every block is back; how long that took."""
+    start = time.monotonic()
+    while True:
+        load = server.get("/load")
+        blocks = load["kv_blocks"]
+        if load["server_load"] == 0 and blocks["in_use"] == 0:
+            assert blocks["free"] + blocks["cached"] == blocks["total"], load
+            return time.monotonic() - start
+        assert time.monotonic() - start < seconds, f"not idle after {seconds} s: {load}"
+        time.sleep(0.02)
+
+
+def in_parallel(tasks, limit):
+    async def run():
+        gate = asyncio.Semaphore(limit)
+
+        async def one(task):
+            async with gate:
+                return await task
+
+        return await asyncio.gather(*(one(task) for task in tasks))
+
+    return asyncio.run(run())
+
+
+def close_hard(writer):
+    """With a reset instead of a goodbye."""
+    raw = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def disconnects(server, count, full):
+    """Clients that leave at random moments: while sending, before the first token, in the stream; politely or with a reset."""
+    async def client(number):
+        chance = random.Random(number)
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        request = http_request("/v1/chat/completions", {**STORY, "max_tokens": chance.randint(1, 400), "seed": number, "n": chance.choice((1, 1, 3))})
+        if chance.random() < 0.2:
+            request = request[:chance.randrange(len(request))]
+        writer.write(request)
+        try:
+            for _ in range(chance.choice((0, 0, 1, 3, 10))):
+                await asyncio.wait_for(reader.read(chance.choice((1, 100, 10000))), 0.5)
+            await asyncio.sleep(chance.choice((0, 0, 0.001, 0.02, 0.1)))
+        except (asyncio.TimeoutError, ConnectionError):
+            pass
+        (close_hard if chance.random() < 0.5 else lambda w: w.close())(writer)
+
+    with Others(server) as others:
+        start = time.monotonic()
+        in_parallel([client(i) for i in range(count)], 32)
+        seconds = time.monotonic() - start
+    return {"clients": count, "seconds": round(seconds, 1), "idle_again_s": round(settle(server), 3), **others.figures()}
+
+
+def slow_headers(server, count, full):
+    """Senders that drip a header byte by byte are cut off after the header time and nobody else notices."""
+    with Others(server) as calm:
+        time.sleep(5 if full else 1)
+
+    async def client(number):
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        start = time.monotonic()
+        request = http_request("/v1/chat/completions", {**STORY, "max_tokens": 1})
+        closed = asyncio.ensure_future(reader.read())
+        try:
+            for at in range(30):
+                writer.write(request[at:at + 1])
+                done, _ = await asyncio.wait([closed], timeout=1.0)
+                if done:
+                    break
+        except ConnectionError:
+            pass
+        writer.transport.abort()
+        return time.monotonic() - start
+
+    with Others(server, calm.answers) as others:
+        times = in_parallel([client(i) for i in range(count)], count)
+    assert max(times) < 16, f"a slow sender was kept for {max(times):.1f} s"
+    return {"clients": count, "cut_off_after_s": round(percentile(times, 50), 1), "calm_p99_ms": calm.figures()["p99_ms"], **others.figures()}
+
+
+def idle_connections(server, count, full, streams=20):
+    """Many connections that do nothing, and streams beside them; memory per connection; /health answers."""
+    def connect_all():
+        held = []
+        for _ in range(count):
+            held.append(server.connect(20))
+        return held
+
+    before = server.rss_kib()
+    held = connect_all()
+    deadline = time.monotonic() + 10
+    while server.descriptors() < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    per_connection = (server.rss_kib() - before) / count
+
+    async def stream(number):
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(http_request("/v1/chat/completions", {**STORY, "max_tokens": 200, "seed": number}, headers="Connection: close\r\n"))
+        text = await reader.read()
+        writer.close()
+        return b"data: [DONE]" in text
+
+    with Others(server) as others:
+        assert all(in_parallel([stream(i) for i in range(streams)], streams)), "a stream was cut"
+    for connection in held:
+        connection.close()
+    settle(server)
+    assert not full or per_connection <= 16, f"{per_connection:.1f} KiB a connection"
+    return {"idle": count, "streams": streams, "kib_per_connection": round(per_connection, 2), **others.figures()}
+
+
+def slow_readers(server, count, full):
+    """Clients that ask for much and read nothing: others go on, and the server gives up on them."""
+    held = []
+    for number in range(count):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((server.host, server.port))
+        connection.sendall(http_request("/v1/chat/completions", {**STORY, "max_tokens": 1900 if full else 500, "seed": number, "logprobs": True, "top_logprobs": 20}))
+        held.append(connection)
+    before = server.rss_kib()
+    with Others(server) as others:
+        deadline = time.monotonic() + (120 if full else 30)
+        while server.get("/load")["server_load"] > 1 and time.monotonic() < deadline:
+            time.sleep(0.1)
+    growth = server.rss_kib() - before
+    for connection in held:
+        connection.close()
+    assert growth < 9 * 1024 * count + 65536, f"{growth} KiB for {count} slow readers"
+    return {"clients": count, "growth_kib": growth, "idle_again_s": round(settle(server), 2), **others.figures()}
+
+
+def malformed(server, count, full):
+    with Others(server) as others:
+        result = hostile_http.run(server, count)
+    settle(server)
+    return {**result, **others.figures()}
+
+
+def json_bombs(server, count, full):
+    with Others(server) as others:
+        result = hostile_http.run_json_bombs(server)
+    settle(server)
+    return {**result, **others.figures()}
+
+
+def kv_exhaustion(binary, count, full):
+    """Far more tokens wanted than blocks exist: everybody is served, with the tokens of a lone run."""
+    bodies = [{"prompt": f"Story number {i}:", "max_tokens": 200, "seed": i, "temperature": 1, "ignore_eos": True, "return_token_ids": True} for i in range(count)]
+    with serving.serving(binary, "--kv-cache-bytes", "1M", "--max-model-len", "256", "--max-num-seqs", "16") as server:
+        alone = [server.post("/v1/completions", body)["choices"][0]["token_ids"] for body in bodies[:8]]
+
+        async def ask(body):
+            return await asyncio.to_thread(server.post, "/v1/completions", body, 300)
+
+        together = [reply["choices"][0]["token_ids"] for reply in in_parallel([ask(body) for body in bodies], 64)]
+        assert together[:8] == alone, "tokens changed under memory pressure"
+        assert all(len(tokens) == 200 for tokens in together)
+        settle(server)
+        load = server.get("/load")
+        return {"requests": count, "kv_blocks": load["kv_blocks"]["total"], "preemptions": load["num_preemptions"]}
+
+
+def kill_and_restart(binary, count, full):
+    """kill -9 in the middle of streams, then a new process on the same port."""
+    times = []
+    for _ in range(5 if full else 2):
+        with serving.serving(binary) as first:
+            streams = []
+            for number in range(8):
+                streams.append(first.connect())
+                streams[-1].sendall(http_request("/v1/chat/completions", {**STORY, "max_tokens": 1500, "seed": number}))
+            streams[0].recv(1000)
+            first.process.kill()
+            first.process.wait()
+            start = time.monotonic()
+            with serving.serving(binary, port=first.port) as second:
+                second.post("/v1/chat/completions", PROBE)
+                times.append(time.monotonic() - start)
+                assert second.stop() == 0
+    return {"restarts": len(times), "answering_again_s": round(max(times), 2)}
+
+
+def sigterm(binary, count, full):
+    """SIGTERM under load: what was admitted is finished, new requests are refused, the exit status is 0."""
+    with serving.serving(binary) as server:
+        async def stream(number):
+            reader, writer = await asyncio.open_connection(server.host, server.port)
+            writer.write(http_request("/v1/chat/completions", {**STORY, "max_tokens": 300, "seed": number}, headers="Connection: close\r\n"))
+            text = await reader.read()
+            return b"data: [DONE]" in text
+
+        async def run():
+            streams = [asyncio.ensure_future(stream(i)) for i in range(count)]
+            while server.get("/load")["server_load"] < count and not all(s.done() for s in streams):
+                await asyncio.sleep(0.01)
+            under_way = server.get("/load")["server_load"]
+            start = time.monotonic()
+            server.process.terminate()
+            refused_after = None
+            while refused_after is None and time.monotonic() - start < 5:
+                reader, writer = await asyncio.open_connection(server.host, server.port)
+                writer.write(http_request("/ready", headers="Connection: close\r\n"))
+                if b" 503 " in (await reader.readline()):
+                    refused_after = time.monotonic() - start
+                writer.close()
+            return await asyncio.gather(*streams), under_way, start, refused_after
+
+        complete, under_way, start, refused_after = asyncio.run(run())
+        assert server.process.wait(40) == 0
+        assert all(complete), f"{complete.count(False)} of {count} streams were lost"
+        return {"streams": count, "under_way": under_way, "not_ready_after_ms": round((refused_after or 0) * 1e3, 1), "drained_s": round(time.monotonic() - start, 2)}
+
+
+SHARED = {"disconnects": disconnects, "slow_headers": slow_headers, "idle": idle_connections, "slow_readers": slow_readers, "garbage": malformed,
+          "json_bombs": json_bombs}
+OWN = {"exhaustion": kv_exhaustion, "kill": kill_and_restart, "sigterm": sigterm, "overload": overload.run}
+
+
+def run_shared(binary, names, counts, full, report):
+    """One server meets every fault after another; in the end it has the descriptors and, nearly, the memory of the start."""
+    with serving.serving(binary, "--max-num-seqs", "32") as server:
+        for _ in range(20):
+            server.post("/v1/chat/completions", PROBE)
+        descriptors = server.descriptors()
+        for name in names:
+            before = server.rss_kib()
+            extra = {"streams": counts["streams"]} if name == "idle" else {}
+            result = SHARED[name](server, counts.get(name, 0), full, **extra)
+            deadline = time.monotonic() + 15
+            while server.descriptors() > descriptors + 4 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert server.descriptors() <= descriptors + 4, f"{name}: {server.descriptors()} descriptors, {descriptors} before"
+            report(name, {**result, "rss_kib": [before, server.rss_kib()]})
+            if full:
+                assert result["health_p99_ms"] <= 50, f"{name}: /health took {result['health_p99_ms']} ms (p99)"
+        assert server.stop() == 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("millrace")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=[*SHARED, *OWN])
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    counts = FULL if arguments.full else SHORT
+    names = arguments.only or [*SHARED, *OWN]
+    results = {}
+
+    def report(name, result):
+        results[name] = result
+        print(name, json.dumps(result), flush=True)
+
+    shared = [name for name in names if name in SHARED]
+    if shared:
+        run_shared(arguments.millrace, shared, counts, arguments.full, report)
+    for name in (name for name in names if name in OWN):
+        report(name, OWN[name](arguments.millrace, counts.get(name, 0), arguments.full))
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=2)
+    print("ok")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
