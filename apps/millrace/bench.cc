@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench_run.h"
+#include "bench_serve.h"
 #include "commands.h"
 #include "engine/open.h"
 #include "kernels/limits/limits.h"

@@ -8,7 +8,14 @@
 
 #include "base/status.h"
 
+namespace CLI {
+class App;
+}
+
 namespace millrace {
+
+// Adds `serve` below `bench`; as the functions of commands.h.
+void AddBenchServeCommand(CLI::App& bench, int* exit_code);
 
 // Limits of a good request; infinity: none.
 struct ServeSlo {

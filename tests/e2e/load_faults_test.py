@@ -184,7 +184,7 @@ def idle_connections(server, count, full, streams=20):
 
     async def stream(number):
         reader, writer = await asyncio.open_connection(server.host, server.port)
-        writer.write(http_request("/v1/chat/completions", {**STORY, "max_tokens": 200, "seed": number}, headers="Connection: close\r\n"))
+        writer.write(http_request("/v1/chat/completions", {**STORY, "max_tokens": 200 if full else 50, "seed": number}, headers="Connection: close\r\n"))
         text = await reader.read()
         writer.close()
         return b"data: [DONE]" in text
@@ -275,7 +275,7 @@ def sigterm(binary, count, full):
     with serving.serving(binary) as server:
         async def stream(number):
             reader, writer = await asyncio.open_connection(server.host, server.port)
-            writer.write(http_request("/v1/chat/completions", {**STORY, "max_tokens": 300, "seed": number}, headers="Connection: close\r\n"))
+            writer.write(http_request("/v1/chat/completions", {**STORY, "max_tokens": 300 if full else 60, "seed": number}, headers="Connection: close\r\n"))
             text = await reader.read()
             return b"data: [DONE]" in text
 

@@ -33,7 +33,6 @@ def run(binary, count, full):
                   "completed": overloaded["completed"], "refused": overloaded["refused"], "failed": overloaded["failed"],
                   "refusal_p50_ms": round(overloaded["median_refusal_ms"], 2), "refusal_p99_ms": round(overloaded["p99_refusal_ms"], 2),
                   "p99_ttft_ms": round(overloaded["p99_ttft_ms"], 1)}
-        print("overload", json.dumps(result), flush=True)
         assert overloaded["failed"] == 0, overloaded["errors"]
         assert overloaded["refused"] > 0 and overloaded["refused"] == overloaded["refused_with_retry_after"], result
         if full:

@@ -75,7 +75,7 @@ function showLoad(now) {
     "rate": count(rate),
     "running": count(now.num_running),
     "waiting": count(now.num_waiting),
-    "step": now.num_steps ? now.last_step_ms.toFixed(1) : "–",
+    "step": now.num_steps ? now.last_step_ms.toFixed(now.last_step_ms < 100 ? 1 : 0) : "–",
     "kv-used": count(now.kv_blocks.in_use),
     "kv-cached": count(now.kv_blocks.cached),
     "kv-free": count(now.kv_blocks.free),
