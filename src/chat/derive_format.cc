@@ -128,8 +128,10 @@ std::optional<ToolFormat> LearnJson(const Turn& turn) {
   if (!named) return std::nullopt;
   ToolFormat format;
   format.kind = Kind::kJson;
+  if (head.find("\"tool_name\"") != std::string_view::npos) format.name_key = "tool_name";
+  if (turn.between.find("\"parameters\"") != std::string_view::npos) format.arguments_key = "parameters";
   std::string begin = Trim(turn.before.substr(0, brace));
-  const bool array = begin.ends_with('[');
+  const bool array = format.in_array = begin.ends_with('[');
   if (array) begin = Trim(std::string_view(begin).substr(0, begin.size() - 1));
   const size_t tag = begin.find_last_of(" \t\r\n");
   format.call_begin = tag == std::string::npos ? begin : begin.substr(tag + 1);

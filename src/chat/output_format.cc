@@ -21,6 +21,19 @@ ToolFormat Json(std::string begin, std::string end) {
   return format;
 }
 
+ToolFormat JsonArray(std::string begin, std::string end) {
+  ToolFormat format = Json(std::move(begin), std::move(end));
+  format.in_array = true;
+  return format;
+}
+
+ToolFormat Cohere() {
+  ToolFormat format = JsonArray("<|START_ACTION|>", "<|END_ACTION|>");
+  format.name_key = "tool_name";
+  format.arguments_key = "parameters";
+  return format;
+}
+
 ToolFormat Named(std::string begin, std::string args_begin, std::string end) {
   ToolFormat format;
   format.kind = Kind::kNamed;
@@ -105,6 +118,7 @@ ToolFormat Bare(Kind kind) {
   ToolFormat format;
   format.kind = kind;
   format.section_begin = "<|python_tag|>";
+  format.arguments_key = "parameters";
   return format;
 }
 
@@ -131,7 +145,7 @@ constexpr NamedTools kTools[] = {
     {"llama3_json", [] { return Bare(Kind::kJson); }},
     {"pythonic", [] { return Bare(Kind::kPythonic); }},
     {"mistral", Mistral},
-    {"mistral_json", [] { return Json("[TOOL_CALLS]", ""); }},
+    {"mistral_json", [] { return JsonArray("[TOOL_CALLS]", ""); }},
     {"deepseek_v3",
      [] { return DeepSeek("<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "\n```json\n", "```<｜tool▁call▁end｜>"); }},
     {"deepseek_v31", [] { return DeepSeek("<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"); }},
@@ -139,9 +153,9 @@ constexpr NamedTools kTools[] = {
     {"kimi_k2", Kimi},
     {"minimax_m2", MiniMax},
     {"harmony", Harmony},
-    {"cohere", [] { return Json("<|START_ACTION|>", "<|END_ACTION|>"); }},
+    {"cohere", Cohere},
     {"lfm2", Lfm2},
-    {"granite", [] { return Json("<|tool_call|>", ""); }},
+    {"granite", [] { return JsonArray("<|tool_call|>", ""); }},
     {"functionary", [] { return Named("<function=", ">", "</function>"); }},
     {"functionary_v32", FunctionaryV32},
 };
@@ -173,6 +187,14 @@ std::string Names(const Table& table) {
   return names;
 }
 
+// Nothing but blanks may follow, or the tag is an older turn's or somebody's text.
+bool EndsWithTag(std::string_view text, const std::string& tag) {
+  if (tag.empty()) return false;
+  const size_t begin = text.rfind(tag);
+  if (begin == std::string_view::npos) return false;
+  return text.substr(begin + tag.size()).find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
 }  // namespace
 
 Result<ToolFormat> FindToolFormat(std::string_view name) {
@@ -189,12 +211,8 @@ Result<ReasoningFormat> FindReasoningFormat(std::string_view name) {
   return NotFound("no reasoning parser '{}', expected one of {}", name, Names(kReasoning));
 }
 
-bool PromptOpensReasoning(const ReasoningFormat& format, std::string_view prompt) {
-  if (format.begin.empty()) return false;
-  const size_t begin = prompt.rfind(format.begin);
-  if (begin == std::string_view::npos) return false;
-  // Nothing but blanks may follow, or the tag is an older turn's or somebody's text.
-  return prompt.substr(begin + format.begin.size()).find_first_not_of(" \t\r\n") == std::string_view::npos;
-}
+bool PromptOpensReasoning(const ReasoningFormat& format, std::string_view prompt) { return EndsWithTag(prompt, format.begin); }
+
+bool PromptClosesReasoning(const ReasoningFormat& format, std::string_view prompt) { return EndsWithTag(prompt, format.end); }
 
 }  // namespace millrace

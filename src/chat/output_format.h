@@ -35,6 +35,10 @@ struct ToolFormat {
   // must be the first of the content, or follow section_begin there.
   std::string call_begin;
   std::string call_end;
+  // kJson: how models spell a call. Other spellings are read too.
+  std::string name_key = "name";
+  std::string arguments_key = "arguments";
+  bool in_array = false;  // [{...}, {...}] between call_begin and call_end
   std::string id_begin;
   std::string args_begin;
   std::string name_prefix;      // taken off a name: "functions."
@@ -67,5 +71,7 @@ OutputFormat DeriveOutputFormat(const ChatTemplate& chat_template, const nlohman
 
 // Whether a prompt ends inside a reasoning block, so that the output starts there.
 bool PromptOpensReasoning(const ReasoningFormat& format, std::string_view prompt);
+// Whether it ends with the end of one, so that the output has no reasoning.
+bool PromptClosesReasoning(const ReasoningFormat& format, std::string_view prompt);
 
 }  // namespace millrace

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 
 #include "base/file.h"
@@ -180,6 +181,20 @@ TEST(OutputFormat, PublishedTemplatesReadTheirOwnCalls) {
     if (named.tools.kind == ToolFormat::Kind::kNone) continue;
     ExpectReadsBack(*compiled, derived, name + " derived");
     ExpectReadsBack(*compiled, named, name + " named");
+  }
+  // No template that renders calls is left out.
+  std::error_code error;
+  for (const auto& file : std::filesystem::directory_iterator(folder + "/chat_templates", error)) {
+    const std::string name = file.path().stem();
+    const auto compiled = ChatTemplate::Compile(*ReadFile(file.path(), 1 << 20));
+    ASSERT_TRUE(compiled.ok()) << name;
+    const Json calls = Json::array({Call("call00001", kArguments[0])});
+    const std::string text = Render(*compiled, {{"role", "assistant"}, {"content", ""}, {"tool_calls", calls}});
+    const size_t question = text.rfind("Q");
+    const bool renders = question != std::string::npos && text.find("get_weather", question) != std::string::npos;
+    if (renders) {
+      EXPECT_TRUE(expected.contains(name) && expected.at(name).first != "none") << name << "\n" << text;
+    }
   }
   if (num_read == 0) GTEST_SKIP() << "no chat templates in " << folder << " (set MILLRACE_DATA)";
 }

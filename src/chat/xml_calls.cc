@@ -5,6 +5,7 @@
 #include "chat/call_readers.h"
 #include "chat/literal.h"
 #include "chat/marker_matcher.h"
+#include "chat/parameter_types.h"
 
 namespace millrace {
 namespace {
@@ -33,26 +34,6 @@ const Json* ParameterSchema(const Json& tools, std::string_view function, const 
     return schema == definition->end() ? nullptr : &*schema;
   }
   return nullptr;
-}
-
-// The types that a schema names, directly or in one anyOf; empty when it names none.
-std::vector<std::string> SchemaTypes(const Json* schema) {
-  std::vector<std::string> types;
-  if (schema == nullptr || !schema->is_object()) return types;
-  const auto type = schema->find("type");
-  if (type != schema->end() && type->is_string()) types.push_back(type->get<std::string>());
-  if (type != schema->end() && type->is_array()) {
-    for (const Json& one : *type) {
-      if (one.is_string()) types.push_back(one.get<std::string>());
-    }
-  }
-  const auto any = schema->find("anyOf");
-  if (any == schema->end() || !any->is_array()) return types;
-  for (const Json& one : *any) {
-    if (one.is_object() && one.contains("type") && one["type"].is_string())
-      types.push_back(one["type"].get<std::string>());
-  }
-  return types;
 }
 
 bool Has(const std::vector<std::string>& types, std::string_view type) {

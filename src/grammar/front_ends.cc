@@ -6,6 +6,7 @@
 #include "grammar/schema_compiler.h"
 #include "grammar/sql_grammar.h"
 #include "grammar/structural_tag.h"
+#include "grammar/structure.h"
 
 namespace millrace::grammar {
 namespace {
@@ -98,6 +99,13 @@ Result<GrammarPtr> CompileStructuralTags(const StructuralTags& tags, VocabularyP
   Budget budget(options.limits);
   ProgramBuilder builder(options.json, budget);
   ASSIGN_OR_RETURN(const uint32_t root, AddStructuralTags(tags, *vocabulary, builder));
+  return Finish(root, builder, std::move(vocabulary));
+}
+
+Result<GrammarPtr> CompileStructure(const Structure& structure, VocabularyPtr vocabulary, const CompileOptions& options) {
+  Budget budget(options.limits);
+  ProgramBuilder builder(options.json, budget);
+  ASSIGN_OR_RETURN(const uint32_t root, AddStructure(structure, *vocabulary, builder));
   return Finish(root, builder, std::move(vocabulary));
 }
 

@@ -85,14 +85,21 @@ class GrammarMatcher {
   // All of the bytes or nothing; counts as one token for Rollback.
   bool AcceptBytes(std::string_view bytes);
   // Sets bit i of word i / 32 for every allowed token i and clears the others; mask: vocabulary().mask_words() words.
-  // At least one bit is set unless the vocabulary can't spell the next byte.
+  // At least one bit is set unless the vocabulary can't spell the next byte, or overflowed().
   void FillBitmask(std::span<uint32_t> mask);
   // The text so far is a complete match.
   bool CanEnd() const { return current().set.ended; }
   // An end token was accepted; no token is allowed any more.
   bool IsTerminated() const { return current().terminated; }
+  // The grammar was too ambiguous to follow: more than kMaxConfigs ways to read the text. No token is allowed any more.
+  bool overflowed() const { return machine_.overflowed(); }
+  // The one control token that every continuation starts with, or -1.
+  TokenId ForcedControl() const;
   // The bytes that every continuation starts with ("" when there is a choice); at most max_bytes.
   std::string ForcedBytes(size_t max_bytes = 256);
+  // Those bytes and control tokens as the tokenizer spells them; at most max_tokens, and not more than max_rollback. Other
+  // spellings are allowed too: a model may draw one of them.
+  std::vector<TokenId> ForcedTokens(int max_tokens);
   // Takes back the last n accepted tokens; n is at most the tokens accepted and max_rollback.
   void Rollback(int n);
   int rollback_available() const { return static_cast<int>(history_.size()) - 1; }
@@ -104,10 +111,16 @@ class GrammarMatcher {
     ConfigSet set;
     size_t text_size = 0;
     bool terminated = false;
+    int spent = 0;  // tokens of the free text that has a deadline
   };
 
   const Snapshot& current() const { return history_.back(); }
   void Push(Snapshot snapshot);
+  bool AtDeadline(const Config& config) const;
+  // The byte that every way on from `now` begins with, or -1.
+  int ForcedByte(const ConfigSet& now);
+  // Counts a token read from `before` and forces the end of the free text once its tokens are spent.
+  void Spend(const ConfigSet& before, Snapshot& snapshot);
   void FillConfig(const Config& config, std::span<uint32_t> mask);
   void FillExits(const Config& config, const LocalMask& local, std::span<uint32_t> mask);
   void FillKey(const Config& config, std::span<uint32_t> mask);

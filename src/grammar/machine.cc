@@ -45,6 +45,11 @@ void Machine::Step(const ConfigSet& in, uint8_t byte, ConfigSet& out) {
       StepKey(config, byte, out);
       continue;
     }
+    if (edge.kind == EdgeKind::kAnything) {
+      AddConfig(config, out);
+      Visit(edge.next, config.payload, config.node);
+      continue;
+    }
     if (edge.kind != EdgeKind::kTerminal) continue;
     const Terminal& terminal = program_->terminals[edge.arg];
     Config next = config;
@@ -64,7 +69,8 @@ void Machine::StepToken(const ConfigSet& in, TokenId token, ConfigSet& out) {
   BeginStep();
   for (const Config& config : in.configs) {
     const Edge& edge = program_->edges[config.edge];
-    if (edge.kind == EdgeKind::kToken && edge.arg == static_cast<uint32_t>(token)) {
+    if (edge.kind == EdgeKind::kAnything) AddConfig(config, out);
+    if (edge.kind == EdgeKind::kAnything || (edge.kind == EdgeKind::kToken && edge.arg == static_cast<uint32_t>(token))) {
       Visit(edge.next, config.payload, config.node);
     }
   }
@@ -112,6 +118,7 @@ void Machine::FollowEdge(uint32_t index, const Item& item, ConfigSet& out) {
     case EdgeKind::kTerminal:
       return AddConfig({index, program_->terminals[edge.arg].Start(), 0, item.payload, item.node}, out);
     case EdgeKind::kToken:
+    case EdgeKind::kAnything:
       return AddConfig({index, {}, 0, item.payload, item.node}, out);
     case EdgeKind::kCall:
       return Enter(edge.arg, program_->rules[edge.arg], 0, {edge.next, item.payload, item.node});
@@ -223,8 +230,12 @@ void Machine::Complete(uint32_t node, ConfigSet& out) {
 }
 
 void Machine::AddConfig(const Config& config, ConfigSet& out) {
-  if (out.configs.size() >= kMaxConfigs) return;
-  if (std::find(out.configs.begin(), out.configs.end(), config) == out.configs.end()) out.configs.push_back(config);
+  if (std::find(out.configs.begin(), out.configs.end(), config) != out.configs.end()) return;
+  if (out.configs.size() >= kMaxConfigs) {
+    overflowed_ = true;
+  } else {
+    out.configs.push_back(config);
+  }
 }
 
 uint32_t Machine::AddPayload(Payload payload) {
@@ -288,6 +299,7 @@ void Machine::Collect(const std::vector<ConfigSet*>& live) {
     }
     kept.payloads_[i].extra = extra_ids[kept.payloads_[i].extra];
   }
+  kept.overflowed_ = overflowed_;
   kept.step_ = step_;
   kept.text_ = std::move(text_);
   *this = std::move(kept);

@@ -35,7 +35,7 @@ struct ConfigSet {
   }
 };
 
-// Beyond this many ways to read one text the rest are dropped.
+// Beyond this many ways to read one text the rest are dropped, which Machine::overflowed says.
 inline constexpr size_t kMaxConfigs = 2048;
 inline constexpr uint32_t kUnknownKey = UINT32_MAX;
 
@@ -50,8 +50,26 @@ class Machine {
   void StepToken(const ConfigSet& in, TokenId token, ConfigSet& out);
   // What follows when the lexeme of config ends here with the given label. For keys the text of the key is unknown.
   void Leave(const Config& config, uint16_t label, ConfigSet& out);
+  // Reads on at `state` instead of where the configs for which `moves` holds are; the others stay.
+  template <typename Moves>
+  void Redirect(const ConfigSet& in, Moves moves, uint32_t state, ConfigSet& out) {
+    out.clear();
+    BeginStep();
+    for (const Config& config : in.configs) {
+      if (moves(config)) {
+        Visit(state, config.payload, config.node);
+      } else {
+        AddConfig(config, out);
+      }
+    }
+    out.ended = in.ended;
+    RunClosure(out);
+  }
   // As Leave, for a key that is the given name.
   void LeaveName(const Config& config, uint32_t name, ConfigSet& out);
+
+  // More than kMaxConfigs ways to read the text were met: from then on sets may lack some.
+  bool overflowed() const { return overflowed_; }
 
   const Program& program() const { return *program_; }
   const Edge& EdgeOf(const Config& config) const { return program_->edges[config.edge]; }
@@ -127,6 +145,7 @@ class Machine {
                  uint32_t extra);
 
   const Program* program_;
+  bool overflowed_ = false;
   uint32_t step_ = 0;
   size_t step_nodes_ = 0;     // first node of this step
   size_t step_payloads_ = 0;  // first payload of this step

@@ -21,9 +21,31 @@ GrammarMatcher::GrammarMatcher(GrammarPtr grammar, int max_rollback)
       max_rollback_(static_cast<size_t>(std::max(0, max_rollback))) {
   history_.emplace_back();
   machine_.Start(history_.back().set);
+  Spend({}, history_.back());
+}
+
+bool GrammarMatcher::AtDeadline(const Config& config) const {
+  const State& state = grammar_->program().states[grammar_->program().deadline.state];
+  return config.edge >= state.first_edge && config.edge < state.first_edge + state.num_edges;
+}
+
+void GrammarMatcher::Spend(const ConfigSet& before, Snapshot& snapshot) {
+  const Deadline& deadline = grammar_->program().deadline;
+  if (deadline.tokens < 0) return;
+  const auto at_deadline = [this](const Config& config) { return AtDeadline(config); };
+  snapshot.spent += std::any_of(before.configs.begin(), before.configs.end(), at_deadline);
+  if (snapshot.spent < deadline.tokens) return;
+  // Not in the middle of a character.
+  const auto moves = [this](const Config& config) { return config.lex.decoder == 0 && AtDeadline(config); };
+  if (std::none_of(snapshot.set.configs.begin(), snapshot.set.configs.end(), moves)) return;
+  ConfigSet forced;
+  machine_.Redirect(snapshot.set, moves, deadline.exit, forced);
+  snapshot.set = std::move(forced);
 }
 
 void GrammarMatcher::Push(Snapshot snapshot) {
+  snapshot.spent = current().spent;
+  Spend(current().set, snapshot);
   snapshot.text_size = machine_.text_size();
   history_.push_back(std::move(snapshot));
   if (history_.size() > max_rollback_ + 1) history_.pop_front();
@@ -79,34 +101,84 @@ void GrammarMatcher::Rollback(int n) {
   machine_.TruncateText(current().text_size);
 }
 
+TokenId GrammarMatcher::ForcedControl() const {
+  const ConfigSet& now = current().set;
+  if (IsTerminated() || now.ended || now.configs.empty()) return -1;
+  const Edge& first = machine_.EdgeOf(now.configs[0]);
+  for (const Config& config : now.configs) {
+    const Edge& edge = machine_.EdgeOf(config);
+    if (edge.kind != EdgeKind::kToken || edge.arg != first.arg) return -1;
+  }
+  return static_cast<TokenId>(first.arg);
+}
+
+int GrammarMatcher::ForcedByte(const ConfigSet& now) {
+  if (now.ended || now.configs.empty()) return -1;
+  int forced = -1;
+  bool has_keys = false;
+  for (const Config& config : now.configs) {
+    const Edge& edge = machine_.EdgeOf(config);
+    has_keys = has_keys || edge.kind == EdgeKind::kKey;
+    if (edge.kind == EdgeKind::kKey) continue;
+    if (edge.kind != EdgeKind::kTerminal) return -1;  // a control token is another way on
+    const Terminal& terminal = grammar_->program().terminals[edge.arg];
+    for (int b = 0; b < 256; ++b) {
+      LexState lex = config.lex;
+      if (b == forced || !terminal.Step(lex, static_cast<uint8_t>(b))) continue;
+      if (forced >= 0) return -1;
+      forced = b;
+    }
+  }
+  if (!has_keys) return forced;
+  ConfigSet next;
+  for (int b = 0; b < 256; ++b) {
+    if (b == forced) continue;
+    const Machine::Mark before = machine_.GetMark();
+    machine_.Step(now, static_cast<uint8_t>(b), next);
+    machine_.Truncate(before);
+    if (next.empty()) continue;
+    if (forced >= 0) return -1;
+    forced = b;
+  }
+  return forced;
+}
+
 std::string GrammarMatcher::ForcedBytes(size_t max_bytes) {
   std::string forced;
   if (IsTerminated()) return forced;
   const Machine::Mark mark = machine_.GetMark();
-  ConfigSet now = current().set, next, only;
-  while (forced.size() < max_bytes && !now.ended) {
-    int ways = 0;
-    uint8_t byte = 0;
-    Machine::Mark kept = machine_.GetMark();
-    for (int b = 0; b < 256 && ways < 2; ++b) {
-      const Machine::Mark before = machine_.GetMark();
-      machine_.Step(now, static_cast<uint8_t>(b), next);
-      if (next.empty()) {
-        machine_.Truncate(before);
-        continue;
-      }
-      ++ways;
-      byte = static_cast<uint8_t>(b);
-    }
-    machine_.Truncate(kept);
-    // A control token is another way on.
-    for (const Config& config : now.configs) ways += machine_.EdgeOf(config).kind == EdgeKind::kToken;
-    if (ways != 1) break;
-    machine_.Step(now, byte, only);
-    std::swap(now, only);
+  ConfigSet now = current().set, next;
+  while (forced.size() < max_bytes) {
+    const int byte = ForcedByte(now);
+    if (byte < 0) break;
+    machine_.Step(now, static_cast<uint8_t>(byte), next);
+    if (next.empty()) break;
+    std::swap(now, next);
     forced += static_cast<char>(byte);
   }
   machine_.Truncate(mark);
+  return forced;
+}
+
+std::vector<TokenId> GrammarMatcher::ForcedTokens(int max_tokens) {
+  const GrammarVocabulary& vocabulary = grammar_->vocabulary();
+  const size_t limit = static_cast<size_t>(std::max(0, std::min(max_tokens, static_cast<int>(max_rollback_))));
+  std::vector<TokenId> forced;
+  bool more = true;
+  while (more && forced.size() < limit) {
+    std::vector<TokenId> ids;
+    if (const TokenId control = ForcedControl(); control >= 0) {
+      ids = {control};
+    } else if (const std::string bytes = ForcedBytes(4 * limit); !bytes.empty()) {
+      ids = vocabulary.Encode(bytes);
+    }
+    more = !ids.empty();
+    for (size_t i = 0; more && i < ids.size() && forced.size() < limit; ++i) {
+      more = AcceptToken(ids[i]);
+      if (more) forced.push_back(ids[i]);
+    }
+  }
+  Rollback(static_cast<int>(forced.size()));
   return forced;
 }
 
@@ -118,12 +190,17 @@ void GrammarMatcher::FillBitmask(std::span<uint32_t> mask) {
   if (CanEnd()) {
     for (TokenId id : grammar_->vocabulary().end_ids()) SetBit(mask, id);
   }
+  if (overflowed()) std::fill(mask.begin(), mask.end(), 0u);
 }
 
 void GrammarMatcher::FillConfig(const Config& config, std::span<uint32_t> mask) {
   const Edge& edge = machine_.EdgeOf(config);
   if (edge.kind == EdgeKind::kToken) {
     if (edge.arg < static_cast<uint32_t>(grammar_->vocabulary().vocab_size())) SetBit(mask, static_cast<TokenId>(edge.arg));
+    return;
+  }
+  if (edge.kind == EdgeKind::kAnything) {
+    std::fill(mask.begin(), mask.end(), ~0u);
     return;
   }
   if (edge.kind == EdgeKind::kKey) return FillKey(config, mask);

@@ -29,6 +29,7 @@ enum class EdgeKind : uint8_t {
   kMember,      // the value that belongs to the key just read
   kItem,        // the next array item
   kBody,        // the next repetition
+  kAnything,    // any bytes and control tokens, none included
 };
 
 struct Edge {
@@ -96,6 +97,13 @@ struct RepeatSpec {
   uint32_t max = UINT32_MAX;
 };
 
+// After `tokens` tokens of the free text that begins at `state` what follows it is forced: reading goes on at `exit`.
+struct Deadline {
+  int tokens = -1;  // -1: none
+  uint32_t state = 0;
+  uint32_t exit = 0;
+};
+
 struct Program {
   std::vector<Terminal> terminals;
   std::vector<State> states;
@@ -111,6 +119,7 @@ struct Program {
   uint32_t set_start = 0;
   uint32_t repeat_start = 0;
   bool keeps_text = false;  // some object has keys outside its names
+  Deadline deadline;
 };
 
 }  // namespace millrace::grammar

@@ -63,6 +63,7 @@ Result<uint32_t> ProgramBuilder::Punctuation(std::u32string_view before, char32_
 }
 
 Status ProgramBuilder::AddJsonFrames() {
+  if (program_.array_start != 0) return OkStatus();
   ASSIGN_OR_RETURN(const uint32_t open_object, Punctuation(U"", '{', U"*"));
   ASSIGN_OR_RETURN(const uint32_t quote, AddLiteral(U"\""));
   ASSIGN_OR_RETURN(const uint32_t close_empty_object, AddLiteral(U"}"));

@@ -40,7 +40,7 @@ class ProgramBuilder {
   uint32_t StartOf(uint32_t rule) const { return program_.rules[rule]; }
   // Terminal of a fixed text.
   Result<uint32_t> AddLiteral(std::u32string_view text);
-  // Makes the frames of objects, arrays and sets; call before adding any of them.
+  // Makes the frames of objects, arrays and sets, once; call before adding any of them.
   Status AddJsonFrames();
   void AddRepeatFrame();
 

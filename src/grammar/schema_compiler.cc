@@ -288,4 +288,11 @@ Result<uint32_t> AddJsonSchema(std::string_view schema, const GrammarVocabulary&
   return SchemaCompiler(values, builder).Run();
 }
 
+Result<DfaPtr> CompileSchemaStrings(std::string_view schema, const GrammarVocabulary& vocabulary, Budget& budget) {
+  ASSIGN_OR_RETURN(SchemaDocument doc, ParseSchema(schema, vocabulary.formats(), budget));
+  SchemaScalars scalars(doc, budget);
+  ASSIGN_OR_RETURN(const StringLanguage strings, scalars.Strings({}));
+  return scalars.Automaton(strings);
+}
+
 }  // namespace millrace::grammar

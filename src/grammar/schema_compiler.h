@@ -46,5 +46,7 @@ class SchemaCompiler {
 
 // Adds a schema to a program; returns its rule.
 Result<uint32_t> AddJsonSchema(std::string_view schema, const GrammarVocabulary& vocabulary, ProgramBuilder& builder);
+// The strings that a schema allows, as characters.
+Result<DfaPtr> CompileSchemaStrings(std::string_view schema, const GrammarVocabulary& vocabulary, Budget& budget);
 
 }  // namespace millrace::grammar

@@ -1,89 +1,14 @@
 #include "grammar/structural_tag.h"
 
-#include <algorithm>
-#include <deque>
-#include <utility>
+#include <optional>
+
+#include "grammar/free_text.h"
 
 namespace millrace::grammar {
 namespace {
 
 constexpr size_t kMaxTags = 1024;
 constexpr size_t kMaxTriggerBytes = 4096;
-
-// Aho and Corasick's automaton over bytes. State s has read the longest suffix of the text that begins a trigger.
-struct TriggerAutomaton {
-  Alphabet alphabet;
-  std::vector<uint32_t> next;      // [state, class]
-  std::vector<uint32_t> matched;   // per state: the trigger that ends here, kNoState for none
-};
-
-TriggerAutomaton BuildTriggers(const std::vector<std::string>& triggers) {
-  TriggerAutomaton out;
-  std::vector<uint8_t> used(256, 0);
-  for (const std::string& t : triggers) {
-    for (char c : t) used[static_cast<uint8_t>(c)] = 1;
-  }
-  out.alphabet.starts.clear();
-  out.alphabet.classes.clear();
-  uint16_t classes = 1;
-  for (uint32_t c = 0; c <= 256; ++c) {
-    const bool is_used = c < 256 && used[c];
-    if (!is_used && !out.alphabet.classes.empty() && out.alphabet.classes.back() == 0) continue;
-    out.alphabet.starts.push_back(c);
-    out.alphabet.classes.push_back(is_used ? classes++ : 0);
-  }
-  out.alphabet.num_classes = classes;
-  out.alphabet.FillAscii();
-  auto add_state = [&] {
-    out.next.insert(out.next.end(), classes, kNoState);
-    out.matched.push_back(kNoState);
-    return static_cast<uint32_t>(out.matched.size() - 1);
-  };
-  add_state();
-  for (uint32_t t = 0; t < triggers.size(); ++t) {
-    uint32_t state = 0;
-    for (char c : triggers[t]) {
-      const size_t slot = state * classes + out.alphabet.ClassOf(static_cast<uint8_t>(c));
-      if (out.next[slot] == kNoState) {
-        const uint32_t added = add_state();
-        out.next[slot] = added;
-      }
-      state = out.next[slot];
-    }
-    if (out.matched[state] == kNoState) out.matched[state] = t;
-  }
-  std::vector<uint32_t> fallback(out.matched.size(), 0);
-  std::deque<uint32_t> queue = {0};
-  while (!queue.empty()) {
-    const uint32_t s = queue.front();
-    queue.pop_front();
-    if (out.matched[s] == kNoState) out.matched[s] = out.matched[fallback[s]];
-    for (uint32_t c = 0; c < classes; ++c) {
-      uint32_t& target = out.next[s * classes + c];
-      const uint32_t beyond = s == 0 ? 0 : out.next[fallback[s] * classes + c];
-      if (target == kNoState) {
-        target = beyond;
-      } else {
-        fallback[target] = beyond;
-        queue.push_back(target);
-      }
-    }
-  }
-  return out;
-}
-
-// Texts in which no trigger occurs (trigger == kNoState), or whose first trigger is this one and ends the text.
-Terminal FreeText(const TriggerAutomaton& automaton, uint32_t trigger) {
-  Dfa dfa;
-  dfa.alphabet = automaton.alphabet;
-  const uint32_t k = automaton.alphabet.num_classes;
-  for (uint32_t s = 0; s < automaton.matched.size(); ++s) {
-    const uint32_t matched = automaton.matched[s];
-    dfa.accepting.push_back(matched == trigger);
-    for (uint32_t c = 0; c < k; ++c) dfa.next.push_back(matched == kNoState ? automaton.next[s * k + c] : kNoState);
-  }
-  return {.dfa = std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa))), .encoding = TextEncoding::kBytes};
-}
 
 class TagBuilder {
  public:
@@ -122,10 +47,10 @@ class TagBuilder {
         return InvalidArgument("structural tags: the begin \"{}\" starts with none of the triggers", tag.begin);
       }
     }
-    automaton_ = BuildTriggers(tags_.triggers);
-    free_terminal_ = builder_.AddTerminal(FreeText(automaton_, kNoState));
+    const FreeText free_text(tags_.triggers);
+    free_terminal_ = builder_.AddTerminal(free_text.WithoutTriggers());
     for (uint32_t t = 0; t < tags_.triggers.size(); ++t) {
-      trigger_terminals_.push_back(builder_.AddTerminal(FreeText(automaton_, t)));
+      trigger_terminals_.push_back(builder_.AddTerminal(free_text.UpTo(t)));
     }
     for (const StructuralTag& tag : tags_.tags) {
       ASSIGN_OR_RETURN(uint32_t content, AddGrammar(tag.kind, tag.content, vocabulary_, builder_));
@@ -187,7 +112,6 @@ class TagBuilder {
   const StructuralTags& tags_;
   const GrammarVocabulary& vocabulary_;
   ProgramBuilder& builder_;
-  TriggerAutomaton automaton_;
   uint32_t free_terminal_ = 0;
   std::vector<uint32_t> trigger_terminals_;
   std::vector<uint32_t> contents_;

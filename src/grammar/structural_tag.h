@@ -9,6 +9,9 @@ namespace millrace::grammar {
 Result<uint32_t> AddGrammar(GrammarKind kind, std::string_view text, const GrammarVocabulary& vocabulary,
                             ProgramBuilder& builder);
 
+struct Structure;
+Result<uint32_t> AddStructure(const Structure& structure, const GrammarVocabulary& vocabulary, ProgramBuilder& builder);
+
 Result<uint32_t> AddStructuralTags(const StructuralTags& tags, const GrammarVocabulary& vocabulary,
                                    ProgramBuilder& builder);
 

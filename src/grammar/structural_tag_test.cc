@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "grammar/grammar_test_util.h"
+#include "grammar/structure.h"
 
 namespace millrace::grammar {
 namespace {
@@ -52,6 +55,85 @@ TEST(StructuralTagTest, ControlTokensOpenAndCloseTags) {
   ASSERT_TRUE(matcher.AcceptBytes("12"));
   ASSERT_TRUE(matcher.AcceptToken(control));
   EXPECT_TRUE(matcher.CanEnd());
+}
+
+GrammarPtr Compile(const Structure& structure) {
+  auto grammar = CompileStructure(structure, SmallVocabulary());
+  EXPECT_TRUE(grammar.ok()) << grammar.status().message();
+  return grammar.ok() ? *grammar : nullptr;
+}
+
+TEST(StructureTest, PartsFollowEachOther) {
+  const GrammarPtr grammar = Compile(Sequence({Text("<"), Choice({Text("ab"), InGrammar(GrammarKind::kRegex, "[0-9]{2}")}),
+                                               Many(Text(";")), Optional(Text("!")), Free({"end"})}));
+  for (const char* good : {"<ab", "<12;;!text", "<ab;en d", "<12!\xC3\xA9"}) EXPECT_TRUE(Matches(grammar, good)) << good;
+  for (const char* bad : {"ab", "<1", "<ab;the end", "<ab\xC3"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
+  ExpectMaskIsExact(grammar, "<12;!ab\xC3\xA9");
+}
+
+TEST(StructureTest, UntilStopsAtTheFirstOfItsStops) {
+  const GrammarPtr grammar = Compile(Until({"<a>", "<b>", "never"}, {Text("1"), Text("2")}));
+  for (const char* good : {"<a>1", "x < <<b>2", "<a<a>1"}) EXPECT_TRUE(Matches(grammar, good)) << good;
+  for (const char* bad : {"", "text", "<a>2", "<b>1", "never<a>1"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
+  ExpectMaskIsExact(grammar, "a\"<<b>2");
+}
+
+TEST(StructureTest, ControlTokensInTextsAndStops) {
+  const TokenId control = SmallTokenizer().end_ids()[0] - 1;
+  GrammarMatcher matcher(Compile(Sequence({Until({"<|ctl|>ab"}, {Text("12<|ctl|>")}), Anything()})));
+  EXPECT_EQ(matcher.ForcedControl(), -1);
+  ASSERT_TRUE(matcher.AcceptBytes("text <|ctl|>"));  // spelled out, it is text
+  ASSERT_TRUE(matcher.AcceptToken(control));
+  EXPECT_EQ(matcher.ForcedBytes(), "ab12");
+  EXPECT_EQ(matcher.ForcedTokens(64), (std::vector<TokenId>{'a', 'b', '1', '2', control}));
+  EXPECT_EQ(matcher.ForcedTokens(3), (std::vector<TokenId>{'a', 'b', '1'}));
+  ASSERT_TRUE(matcher.AcceptBytes("ab12"));
+  EXPECT_EQ(matcher.ForcedControl(), control);
+  ASSERT_TRUE(matcher.AcceptToken(control));
+  EXPECT_TRUE(matcher.CanEnd());
+  std::vector<uint32_t> mask(SmallVocabulary()->mask_words());
+  matcher.FillBitmask(mask);
+  EXPECT_EQ(mask[0], ~0u);
+  ASSERT_TRUE(matcher.AcceptToken(control));
+  ASSERT_TRUE(matcher.AcceptBytes("\xFF and more"));
+  EXPECT_TRUE(matcher.CanEnd());
+}
+
+TEST(StructureTest, ABudgetForcesTheStop) {
+  Structure part = Until({"</t>"}, {Text("!")});
+  part.budget_tokens = 3;
+  const GrammarPtr grammar = Compile(Sequence({Text("<t>"), std::move(part)}));
+  GrammarMatcher matcher(grammar);
+  ASSERT_TRUE(matcher.AcceptBytes("<t>"));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(matcher.AcceptBytes("abcd"));
+  EXPECT_EQ(matcher.ForcedBytes(), "");
+  ASSERT_TRUE(matcher.AcceptBytes("ab<"));
+  EXPECT_EQ(matcher.ForcedBytes(), "</t>!");
+  matcher.Rollback(1);
+  ASSERT_TRUE(matcher.AcceptBytes("\xC3"));  // a character is not cut
+  ASSERT_TRUE(matcher.AcceptBytes("\xA9"));
+  EXPECT_EQ(matcher.ForcedBytes(), "</t>!");
+  EXPECT_FALSE(matcher.AcceptBytes("a"));
+  EXPECT_TRUE(matcher.AcceptBytes("</t>!"));
+  EXPECT_TRUE(matcher.CanEnd());
+}
+
+TEST(StructureTest, RawStringsAreThoseOfTheSchema) {
+  const GrammarPtr grammar = Compile(RawString(R"({"type":"string","minLength":2,"pattern":"^[^1]*$"})", {"</x>"}, "^#"));
+  for (const char* good : {"ab", "\"a\\", "a#</x"}) EXPECT_TRUE(Matches(grammar, good)) << good;
+  for (const char* bad : {"", "a", "a1", "#ab", "ab</x>"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
+  EXPECT_FALSE(CompileStructure(RawString(R"({"type":"integer"})", {}), SmallVocabulary()).ok());
+}
+
+TEST(MatcherTest, MoreReadingsThanTheBoundAreTold) {
+  std::vector<Structure> ways;
+  for (int i = 0; i < 3000; ++i) ways.push_back(Sequence({Text("a"), Text("b" + std::to_string(i))}));
+  GrammarMatcher matcher(Compile(Choice(std::move(ways))));
+  EXPECT_TRUE(matcher.overflowed());
+  std::vector<uint32_t> mask(SmallVocabulary()->mask_words());
+  matcher.FillBitmask(mask);
+  EXPECT_TRUE(std::all_of(mask.begin(), mask.end(), [](uint32_t word) { return word == 0; }));
+  EXPECT_FALSE(GrammarMatcher(Compile(Text("ab"))).overflowed());
 }
 
 TEST(SqlGrammarTest, TakesStatementsAndNothingElse) {

@@ -11,9 +11,9 @@ bool IsText(TokenKind kind) {
 
 }  // namespace
 
-GrammarVocabulary::GrammarVocabulary(const Tokenizer& tokenizer)
+GrammarVocabulary::GrammarVocabulary(const Tokenizer& tokenizer, std::span<const TokenId> end_ids)
     : tokenizer_(tokenizer), vocab_size_(tokenizer.vocab_size()), shared_masks_(size_t{64} << 20) {
-  const auto ends = tokenizer.end_ids();
+  const auto ends = end_ids.empty() ? tokenizer.end_ids() : end_ids;
   end_ids_.assign(ends.begin(), ends.end());
   std::vector<std::pair<std::string_view, TokenId>> entries;
   for (TokenId id = 0; id < vocab_size_; ++id) {

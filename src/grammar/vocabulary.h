@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "grammar/formats.h"
@@ -16,7 +17,8 @@ namespace millrace::grammar {
 
 class GrammarVocabulary {
  public:
-  explicit GrammarVocabulary(const Tokenizer& tokenizer);
+  // end_ids: the tokens that end a text; the tokenizer's when empty.
+  explicit GrammarVocabulary(const Tokenizer& tokenizer, std::span<const TokenId> end_ids = {});
 
   int vocab_size() const { return vocab_size_; }
   // Words of a bitmask: one bit per token, bit i of word i / 32.
@@ -26,6 +28,8 @@ class GrammarVocabulary {
   bool IsEnd(TokenId id) const;
   // Empty for control and unused tokens.
   std::string_view BytesOf(TokenId id) const;
+  // The tokens of a text that goes on where another ended.
+  std::vector<TokenId> Encode(std::string_view text) const { return tokenizer_.Encode(text, {.add_special = false}); }
   // The control token spelled like this.
   std::optional<TokenId> FindControl(std::string_view text) const;
   uint32_t max_token_bytes() const { return max_token_bytes_; }
