@@ -22,6 +22,8 @@ void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv
   command.add_option("--max-num-seqs", options->max_num_seqs, "sequences that run at once")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
+  command.add_option("--num-forced-tokens", options->num_forced_tokens, "tokens without a choice that one step computes under a grammar; 0: off")
+      ->check(CLI::Range(0, 32))->capture_default_str();
   command.add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "tokens of one step at most")
       ->check(CLI::Range(16, 65536))
       ->capture_default_str();

@@ -39,6 +39,12 @@ Result<SchedulingPolicy> ParsePolicy(const std::string& name) {
   return InvalidArgument("--scheduling-policy is {}, expected fcfs, priority, lpm, round-robin or fair", name);
 }
 
+// Forced tokens are verified as drafts are, and a recurrent state can't go back from a wrong one.
+int NumForcedTokens(const std::vector<KvGroupSpec>& groups, int wanted) {
+  const bool recurrent = std::any_of(groups.begin(), groups.end(), [](const KvGroupSpec& group) { return group.kind == KvGroupKind::kRecurrent; });
+  return recurrent ? 0 : wanted;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::Open(const EngineOptions& options) {
@@ -86,6 +92,7 @@ Status Engine::Init(std::shared_ptr<const Checkpoint> checkpoint, const EngineOp
 
   ASSIGN_OR_RETURN(const SchedulerConfig scheduler_config, MakeSchedulerConfig(options));
   scheduler_ = std::make_unique<Scheduler>(scheduler_config);
+  grammar_masks_ = std::make_unique<GrammarMasks>(scheduler_config.num_forced_tokens);
   output_processor_ = std::make_unique<OutputProcessor>(*tokenizer_);
   engine_thread_ = std::thread([this] { EngineLoop(); });
   output_thread_ = std::thread([this] { OutputLoop(); });
@@ -103,6 +110,7 @@ Result<SchedulerConfig> Engine::MakeSchedulerConfig(const EngineOptions& options
   config.num_cpu_blocks = static_cast<int>(runner_->num_host_blocks());
   config.target_inter_token_us = options.target_inter_token_us;
   config.eos_token_ids = end_ids_;
+  config.num_forced_tokens = NumForcedTokens(config.kv_groups, options.num_forced_tokens);
   if (!options.mode.empty()) RETURN_IF_ERROR(ApplySchedulerPreset(options.mode, config));
   config.max_num_seqs = std::min(config.max_num_seqs, options.max_num_seqs);
   config.max_num_batched_tokens = std::min(config.max_num_batched_tokens, options.max_num_batched_tokens);
@@ -153,12 +161,16 @@ Result<RequestId> Engine::Submit(Request request, Sink sink, grammar::GrammarPtr
   }
   SamplingParams& sampling = request.sampling;
   if (grammar != nullptr && sampling.use_beam_search) return Unsupported("use_beam_search can't be combined with a grammar");
+  std::shared_ptr<const GuidedStart> guided;
+  if (grammar != nullptr) {
+    ASSIGN_OR_RETURN(guided, GuidedStart::Make(grammar));
+  }
   if (sampling.best_of > sampling.n && sampling.logprobs < 0) sampling.logprobs = 0;  // to rank the choices
   if (request.id == 0) request.id = next_request_.fetch_add(1, std::memory_order_relaxed);
   const RequestId id = request.id;
   request.arrival_us = NowUs();
   num_open_.fetch_add(1, std::memory_order_relaxed);
-  Post(SubmitMessage{std::make_shared<const Request>(std::move(request)), std::move(sink), std::move(grammar)});
+  Post(SubmitMessage{std::make_shared<const Request>(std::move(request)), std::move(sink), std::move(guided)});
   return id;
 }
 

@@ -40,6 +40,7 @@ struct EngineOptions {
   bool enable_prefix_caching = true;
   std::string mode;                // scheduler preset; "": defaults
   std::string scheduling_policy;   // "fcfs", "priority", ...; "": fcfs
+  int num_forced_tokens = 16;      // jump-forward: tokens forced by a grammar that one step computes at most; 0: off
   int64_t target_inter_token_us = 0;
   bool verbose = false;            // tell on standard error what was decided
   std::function<void(double fraction)> on_load_progress;  // called while the weights are packed; may be empty
@@ -71,7 +72,8 @@ class Engine {
   // Every token id that ends a generation with this model.
   const std::vector<TokenId>& end_ids() const { return end_ids_; }
 
-  // Checks the request and queues it; the sink gets its outputs until one has request_finished. An id of 0 is replaced by a new one. With a
+  // Checks the request, makes the first mask of its grammar and queues it; the sink gets its outputs until one has
+  // request_finished. An id of 0 is replaced by a new one. With a
   // grammar every choice is drawn from what it allows; it must be compiled for this engine's tokenizer.
   Result<RequestId> Submit(Request request, Sink sink, grammar::GrammarPtr grammar = nullptr);
   // Ends a request without further output; harmless when it ended already.
@@ -87,7 +89,7 @@ class Engine {
   struct SubmitMessage {
     std::shared_ptr<const Request> request;
     Sink sink;
-    grammar::GrammarPtr grammar;
+    std::shared_ptr<const GuidedStart> guided;  // null: free text
   };
   struct AbortMessage {
     RequestId request;
@@ -117,7 +119,7 @@ class Engine {
   MemoryPlan plan_;
   std::unique_ptr<Scheduler> scheduler_;  // engine thread only
   std::deque<ModelRunner::Pending> in_flight_;  // engine thread only
-  GrammarMasks grammar_masks_;                  // engine thread only
+  std::unique_ptr<GrammarMasks> grammar_masks_;  // engine thread only
   std::atomic<RequestId> next_request_{1};
   int64_t start_us_ = 0;
 

@@ -13,7 +13,7 @@ void Engine::Handle(SubmitMessage message) {
   }
   const Result<std::vector<SequenceId>> sequences = scheduler_->Submit(message.request);
   if (sequences.ok()) {
-    if (message.grammar != nullptr) grammar_masks_.Start(message.request->id, *sequences, message.grammar);
+    if (message.guided != nullptr) grammar_masks_->Start(message.request->id, *sequences, message.guided);
     return;
   }
   SequenceEvent refused;
@@ -43,14 +43,14 @@ bool Engine::DrainInbox() {
       Handle(std::move(*submit));
     } else if (const auto* abort = std::get_if<AbortMessage>(&message)) {
       scheduler_->Abort(abort->request);
-      grammar_masks_.ForgetRequest(abort->request);
+      grammar_masks_->ForgetRequest(abort->request);
       std::lock_guard lock(outbox_mutex_);
       outbox_.push_back({.forget = abort->request});
       outbox_ready_.notify_one();
     } else {
       const SequenceId sequence = std::get<StopMessage>(message).sequence;
       scheduler_->FinishEarly(sequence);
-      grammar_masks_.Forget(sequence);
+      grammar_masks_->Forget(sequence);
     }
   }
   return true;
@@ -58,10 +58,11 @@ bool Engine::DrainInbox() {
 
 void Engine::EngineLoop() {
   while (DrainInbox()) {
+    grammar_masks_->SetDrafts(*scheduler_);
     Batch batch = scheduler_->Schedule(NowUs());
     const bool has_rows = batch.num_rows() > 0;
     if (has_rows) {
-      grammar_masks_.Assign(&batch);
+      grammar_masks_->Assign(&batch);
       in_flight_.push_back(runner_->Submit(std::move(batch)));
       if (in_flight_.size() == 1) ProvideMasks();  // no token is pending: the masks can be made now
     }
@@ -70,7 +71,7 @@ void Engine::EngineLoop() {
       const StepResult result = in_flight_.front().Wait();
       in_flight_.pop_front();
       std::vector<SequenceEvent> events = scheduler_->Commit(result, runner_->last_step_us());
-      grammar_masks_.Accept(events);
+      grammar_masks_->Accept(events);
       ProvideMasks();
       PublishStats();  // before the outputs: who sees the last token sees its end in the stats
       Emit(std::move(events));
@@ -87,7 +88,7 @@ void Engine::EngineLoop() {
 
 // Masks of the step in flight follow from the tokens of the step before it.
 void Engine::ProvideMasks() {
-  if (std::optional<GrammarMasks::StepMasks> step = grammar_masks_.MakeMasks()) {
+  if (std::optional<GrammarMasks::StepMasks> step = grammar_masks_->MakeMasks()) {
     runner_->SetMasks(step->step_id, std::move(step->masks));
   }
 }

@@ -29,7 +29,7 @@ struct Collected {
 };
 
 // Submits all requests at once and waits for all their choices.
-std::vector<std::vector<Collected>> RunAll(Engine& engine, const std::vector<Request>& requests) {
+std::vector<std::vector<Collected>> RunAll(Engine& engine, const std::vector<Request>& requests, grammar::GrammarPtr grammar = nullptr) {
   std::vector<std::vector<Collected>> results(requests.size());
   std::vector<std::promise<void>> done(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -45,7 +45,7 @@ std::vector<std::vector<Collected>> RunAll(Engine& engine, const std::vector<Req
       choice.num_cached_tokens = std::max(choice.num_cached_tokens, output.num_cached_tokens);
       if (output.finish_reason != FinishReason::kNone) choice.reason = output.finish_reason;
       if (output.request_finished) done[i].set_value();
-    });
+    }, grammar);
     EXPECT_TRUE(id.ok()) << id.status().message();
     if (!id.ok()) done[i].set_value();
   }
@@ -292,6 +292,81 @@ TEST(Engine, GrammarsHoldInEveryChoiceAndDisturbNobody) {
     grammar::GrammarMatcher matcher(*grammar);
     EXPECT_TRUE(matcher.AcceptBytes(text) && matcher.CanEnd()) << text;
   }
+}
+
+// Forced tokens computed in one step give what a step per token gives: tokens, logprobs, every choice, whatever runs beside.
+TEST(Engine, JumpForwardChangesNoBit) {
+  const char* const schema = R"({"type": "object", "properties": {"temperature": {"type": "integer", "maximum": 99, "minimum": 10},
+      "description": {"enum": ["sunny weather", "rainy weather"]}}, "required": ["temperature", "description"], "additionalProperties": false})";
+  const Result<std::shared_ptr<const Checkpoint>> checkpoint = OpenModel("synth:tiny-llama:F32");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  std::vector<std::vector<Collected>> reference;
+  for (const auto& [forced, sequences_in_memory] : {std::pair(0, 0.0), std::pair(16, 0.0), std::pair(16, 1.5)}) {
+    EngineOptions options;
+    options.max_model_len = 160;
+    options.max_num_batched_tokens = 32;
+    options.num_forced_tokens = forced;
+    options.kv_cache_bytes = 64 << 20;
+    if (sequences_in_memory > 0) {
+      options.kv_cache_bytes = static_cast<int64_t>(sequences_in_memory * static_cast<double>(BytesOfOneSequence(*checkpoint, options)));
+    }
+    const Result<std::unique_ptr<Engine>> opened = Engine::Open(*checkpoint, options);
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    Engine* const engine = opened->get();
+    const auto vocabulary = std::make_shared<const grammar::GrammarVocabulary>(engine->tokenizer());
+    const Result<grammar::GrammarPtr> grammar = grammar::CompileJsonSchema(schema, vocabulary);
+    ASSERT_TRUE(grammar.ok()) << grammar.status().message();
+    std::vector<Request> requests;
+    for (int i = 0; i < 6; ++i) {
+      Request request = GreedyRequest(std::vector<TokenId>(static_cast<size_t>(20 + i), 9 + i), 300);
+      request.sampling.ignore_eos = false;
+      request.sampling.n = i < 2 ? 1 : 3;
+      if (i >= 2) request.sampling.temperature = 1.0f;
+      if (i == 4) request.sampling.repetition_penalty = 1.3f;
+      request.sampling.seed = 77 + static_cast<uint64_t>(i);
+      request.sampling.logprobs = 1;
+      requests.push_back(std::move(request));
+    }
+    const std::vector<std::vector<Collected>> results = RunAll(*engine, requests, *grammar);
+    if (forced == 0) {
+      reference = results;
+      EXPECT_EQ(engine->stats().scheduler.draft_tokens, 0);
+      continue;
+    }
+    EXPECT_GT(engine->stats().scheduler.accepted_draft_tokens, 0);
+    for (size_t i = 0; i < results.size(); ++i) {
+      for (size_t c = 0; c < results[i].size(); ++c) {
+        EXPECT_EQ(results[i][c].tokens, reference[i][c].tokens) << i << " " << c;
+        EXPECT_EQ(results[i][c].mean_logprob, reference[i][c].mean_logprob) << i << " " << c;
+        EXPECT_EQ(results[i][c].error, "");
+      }
+    }
+  }
+}
+
+TEST(Engine, GrammarsTooAmbiguousToFollowFailTheirRequestAlone) {
+  EngineOptions options;
+  options.model = "synth:tiny-llama:F32";
+  const std::unique_ptr<Engine> engine = OpenEngine(options);
+  ASSERT_NE(engine, nullptr);
+  const auto vocabulary = std::make_shared<const grammar::GrammarVocabulary>(engine->tokenizer());
+  // After "a" every one of the rules may be the one being read.
+  std::string rules = "root ::= ";
+  for (int i = 0; i < 1100; ++i) rules += (i == 0 ? "r" : " | r") + std::to_string(i);
+  for (int i = 0; i < 1100; ++i) {
+    const std::string r = "r" + std::to_string(i);
+    rules += "\n" + r + " ::= \"a\" " + r + " \"b" + std::to_string(i) + "\" | \"c\"";
+  }
+  const Result<grammar::GrammarPtr> grammar = grammar::CompileEbnf(rules, vocabulary);
+  ASSERT_TRUE(grammar.ok()) << grammar.status().message();
+  const auto refused = engine->Submit(GreedyRequest({5, 6}, 10), [](RequestOutput) {}, *grammar);
+  EXPECT_NE(refused.status().message().find("too ambiguous"), std::string::npos) << refused.status().message();
+  const Result<grammar::GrammarPtr> later = grammar::CompileEbnf("root ::= \"0123456789\" x\nx" + rules.substr(4), vocabulary);
+  ASSERT_TRUE(later.ok()) << later.status().message();
+  const auto results = RunAll(*engine, {GreedyRequest({5, 6}, 50)}, *later);
+  EXPECT_EQ(results[0][0].reason, FinishReason::kError);
+  EXPECT_NE(results[0][0].error.find("too ambiguous"), std::string::npos) << results[0][0].error;
+  EXPECT_EQ(RunAll(*engine, {GreedyRequest({5, 6}, 5)})[0][0].reason, FinishReason::kLength);
 }
 
 TEST(Engine, BadRequestsAreRefusedWithAReason) {

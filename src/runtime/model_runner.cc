@@ -221,6 +221,21 @@ StepResult ModelRunner::Execute(const Batch& batch) {
   return result;
 }
 
+namespace {
+
+// Whether an output follows a draft token that was not what its row sampled there: nobody wants it, and the sampler's
+// history must not have it.
+bool IsSuperseded(const Batch& batch, int output, const StepResult& result) {
+  if (output == 0) return false;
+  const OutputRow& row = batch.outputs[static_cast<size_t>(output)];
+  const OutputRow& before = batch.outputs[static_cast<size_t>(output) - 1];
+  if (before.row != row.row || !before.sample || !row.sample) return false;
+  const OutputResult& drawn = result.outputs[static_cast<size_t>(output) - 1];
+  return drawn.failed || drawn.token != batch.token_ids[static_cast<size_t>(row.token_index)];
+}
+
+}  // namespace
+
 void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const uint32_t> masks, StepResult* result) {
   const int64_t hidden = model_->config().hidden_size;
   const int64_t vocab = model_->config().vocab_size;
@@ -244,6 +259,7 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const
     group_start.push_back(count);
     pool_.ParallelFor(static_cast<int64_t>(group_start.size()) - 1, 1, [&](int64_t group, int64_t) {
       for (int i = group_start[static_cast<size_t>(group)]; i < group_start[static_cast<size_t>(group) + 1]; ++i) {
+        if (IsSuperseded(batch, first + i, *result)) continue;
         RunOutputRow(batch, first + i, {logits + i * vocab, static_cast<size_t>(vocab)}, masks,
                      &result->outputs[static_cast<size_t>(first + i)]);
       }

@@ -45,7 +45,8 @@ bool Scheduler::ServedBefore(const Sequence& a, const Sequence& b) const {
 bool Scheduler::CanRun(const Sequence& sequence) const {
   if (sequence.num_tokens() >= sequence.max_tokens && sequence.num_pending > 0) return false;
   if (sequence.num_remaining() <= 0) return false;  // a beam whose next token depends on the others
-  return (config_.num_speculative_tokens == 0 && !sequence.is_beam) || sequence.num_pending == 0;
+  const bool waits = config_.num_speculative_tokens > 0 || sequence.is_beam || sequence.draft_in_flight;
+  return !waits || sequence.num_pending == 0;
 }
 
 void Scheduler::ScheduleRunning(Plan& plan) {
@@ -133,6 +134,7 @@ void Scheduler::AppendRow(Sequence& sequence, int num_tokens, Plan& plan) {
   const int num_drafts = std::max(0, sequence.num_computed + num_tokens - sequence.num_tokens());
   row.draft.assign(sequence.draft.begin(), sequence.draft.begin() + num_drafts);
   sequence.draft.clear();
+  sequence.draft_in_flight = num_drafts > 0;
 
   batch.sequences.push_back(sequence.id);
   batch.context_len.push_back(row.context);

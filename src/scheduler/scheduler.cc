@@ -240,7 +240,10 @@ bool Scheduler::FinishEarly(SequenceId id) {
 void Scheduler::SetDraft(SequenceId id, std::vector<TokenId> draft) {
   Sequence* sequence = Find(id);
   if (sequence == nullptr || sequence->is_beam || sequence->phase != SequencePhase::kRunning) return;
-  draft.resize(std::min(draft.size(), static_cast<size_t>(config_.num_speculative_tokens)));
+  // A row samples one token more than it has drafts.
+  const int room = std::max(0, sequence->max_tokens - sequence->num_tokens() - 1);
+  const int limit = std::min(room, std::max(config_.num_speculative_tokens, config_.num_forced_tokens));
+  draft.resize(std::min(draft.size(), static_cast<size_t>(limit)));
   sequence->draft = std::move(draft);
 }
 

@@ -86,8 +86,9 @@ class Scheduler {
   // Ends one sequence, e.g. for a stop string; its computed blocks stay cached. False when it ended already. No event
   // follows.
   bool FinishEarly(SequenceId sequence);
-  // Draft tokens to be verified by the sequence's next row, at most num_speculative_tokens are kept. Their outputs are
-  // judged at Commit: a draft token is accepted when it is equal to what was sampled in its place.
+  // Draft tokens to be verified by the sequence's next row, after a token that a step in flight samples for it; as many are
+  // kept as num_speculative_tokens or num_forced_tokens allows. Their outputs are judged at Commit: a draft token is
+  // accepted when it is equal to what was sampled in its place. Replaces what was set before.
   void SetDraft(SequenceId sequence, std::vector<TokenId> draft);
 
   Batch Schedule(int64_t now_us);

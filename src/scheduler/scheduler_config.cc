@@ -25,6 +25,7 @@ Status ValidateSchedulerConfig(const SchedulerConfig& c) {
   RETURN_IF_ERROR(CheckAtLeast("num_cpu_blocks", c.num_cpu_blocks, 0));
   RETURN_IF_ERROR(CheckAtLeast("recurrent_checkpoint_tokens", c.recurrent_checkpoint_tokens, kKvBlockTokens));
   RETURN_IF_ERROR(CheckAtLeast("num_speculative_tokens", c.num_speculative_tokens, 0));
+  RETURN_IF_ERROR(CheckAtLeast("num_forced_tokens", c.num_forced_tokens, 0));
   RETURN_IF_ERROR(CheckAtLeast("target_inter_token_us", c.target_inter_token_us, 0));
   RETURN_IF_ERROR(CheckAtLeast("dynamic.max_batch", c.dynamic.max_batch, 1));
   RETURN_IF_ERROR(CheckAtLeast("dynamic.max_wait_us", c.dynamic.max_wait_us, 0));

@@ -119,6 +119,7 @@ class RandomRun {
     for (const KvGroupSpec& group : config.kv_groups) recurrent |= group.kind == KvGroupKind::kRecurrent;
     config.max_num_seqs = Pick(1, 12);
     config.num_speculative_tokens = !recurrent && Chance(25) ? Pick(1, 4) : 0;
+    config.num_forced_tokens = !recurrent && Chance(25) ? Pick(1, 6) : 0;
     config.max_num_batched_tokens = Pick(1 + config.num_speculative_tokens, Chance(50) ? 40 : 300);
     config.max_model_len = Pick(40, 250);
     config.max_num_partial_prefills = Pick(1, 4);
@@ -207,7 +208,7 @@ class RandomRun {
 
   // One turn of the engine loop; false when nothing ran and nothing ended.
   bool Step() {
-    if (config_.num_speculative_tokens > 0) Draft();
+    if (MaxDraft() > 0) Draft();
     Batch batch = scheduler_.Schedule(now_us_);
     Check(scheduler_.DescribeError());
     bool progress = batch.num_rows() > 0;
@@ -233,15 +234,19 @@ class RandomRun {
     return progress || live_.size() != ended_before;
   }
 
-  // Right, half right and wrong guesses.
+  int MaxDraft() const { return std::max(config_.num_speculative_tokens, config_.num_forced_tokens); }
+
+  // Right, half right and wrong guesses, of what follows the committed tokens or one that may be in flight.
   void Draft() {
     for (const auto& [id, live] : live_) {
       uint64_t hash = HashOf(live.tokens);
       std::vector<TokenId> draft;
-      for (int i = Pick(0, config_.num_speculative_tokens); i > 0; --i) {
+      const bool skip = config_.num_forced_tokens > 0 && !results_.empty() && Chance(70);
+      for (int i = Pick(0, MaxDraft()) + skip; i > 0; --i) {
         draft.push_back(Chance(80) ? FakeNextToken(hash, live.choice, kVocab) : Pick(0, kVocab - 1));
         hash = FakeHash(hash, draft.back());
       }
+      if (skip && !draft.empty()) draft.erase(draft.begin());
       scheduler_.SetDraft(id, std::move(draft));
     }
   }

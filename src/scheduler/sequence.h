@@ -43,6 +43,7 @@ struct Sequence {
   int rows_in_flight = 0;  // a preempted sequence is admitted again only when this is 0
   int num_pending = 0;
   int pending_output = 0;  // index of the newest pending token among the outputs of its step
+  bool draft_in_flight = false;  // the pending row has drafts: how many tokens it adds is not known
 
   bool is_beam = false;  // of a beam search: runs in lockstep with its siblings, in memory reserved for all of them
   int num_preemptions = 0;
