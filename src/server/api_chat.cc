@@ -151,6 +151,7 @@ Status StartChat(Service& service, const std::shared_ptr<Exchange>& exchange) {
   order.tools = fields.Get("tools");
   order.tool_choice = fields.Get("tool_choice");
   order.parallel_calls = fields.Bool("parallel_tool_calls", true);
+  order.thinking_budget = static_cast<int>(fields.Int("thinking_token_budget", -1));
   ASSIGN_OR_RETURN(answer.parser, PrepareChat(service, order, &spec));
   if (options.return_token_ids) options.prompt_token_ids = spec.prompts.front();
   auto writer = std::make_unique<ChatWriter>(service, exchange, std::move(options), std::move(answer));

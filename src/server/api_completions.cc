@@ -139,6 +139,7 @@ Status StartCompletion(Service& service, const std::shared_ptr<Exchange>& exchan
   ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kCompletions, exchange->request().body, service.options.strict_fields));
   AddWarnings(*exchange, fields);
   ASSIGN_OR_RETURN(GenerationSpec spec, ReadSpec(service, fields, exchange->request()));
+  ASSIGN_OR_RETURN(spec.grammar, CompileConstraint(service.grammars, spec.constraint));
   CompletionOptions options;
   RETURN_IF_ERROR(ReadCompletionOptions(fields, &options, &spec.sampling));
   ASSIGN_OR_RETURN(options.prompts, ReadPrompts(service, fields));

@@ -86,33 +86,9 @@ Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& in
     const std::span<const TokenId> ids(prompt.token_ids);
     const std::string tail = service.engine.tokenizer().Decode(ids.last(std::min(ids.size(), kTailTokens)), false);
     prompt.opens_reasoning = PromptOpensReasoning(service.format.reasoning, tail);
+    prompt.closes_reasoning = PromptClosesReasoning(service.format.reasoning, tail);
   }
   return prompt;
-}
-
-Result<ChoiceParserOptions> PrepareChat(const Service& service, const ChatOrder& order, GenerationSpec* spec) {
-  ChoiceParserOptions parser;
-  ASSIGN_OR_RETURN(parser.parse_tools, WantsTools(order.tools, order.tool_choice));
-  parser.tools = order.tools;
-  parser.parallel_calls = order.parallel_calls;
-  ASSIGN_OR_RETURN(ChatPrompt prompt, BuildChatPrompt(service, order.input));
-  parser.opens_reasoning = prompt.opens_reasoning;
-  const std::vector<TokenId> prefill = service.engine.tokenizer().Encode(order.prefill, {.add_special = false});
-  prompt.token_ids.insert(prompt.token_ids.end(), prefill.begin(), prefill.end());
-  spec->sampling.skip_special_tokens = !service.format_needs_special_tokens;
-  spec->prompts.push_back(std::move(prompt.token_ids));
-  return parser;
-}
-
-Result<bool> WantsTools(const Json& tools, const Json& tool_choice) {
-  const bool has_tools = tools.is_array() && !tools.empty();
-  if (tool_choice.is_null()) return has_tools;
-  const std::string choice = tool_choice.is_string() ? tool_choice.get<std::string>()
-                                                     : (tool_choice.is_object() ? tool_choice.value("type", "") : std::string());
-  if (choice == "none") return false;
-  if (choice == "auto") return has_tools;
-  return Unsupported("tool_choice is {}, expected auto or none: forcing a call needs constrained decoding, which is not connected yet",
-                     DumpJson(tool_choice).substr(0, 80));
 }
 
 }  // namespace millrace

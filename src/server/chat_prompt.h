@@ -13,7 +13,8 @@ namespace millrace {
 
 struct ChatPrompt {
   std::vector<TokenId> token_ids;
-  bool opens_reasoning = false;  // the answer starts inside a reasoning block
+  bool opens_reasoning = false;   // the answer starts inside a reasoning block
+  bool closes_reasoning = false;  // an empty one has been closed: the answer starts with the content
 };
 
 // What the template gets: text parts joined, arguments of calls parsed, "developer" turned into "system" where the template knows
@@ -21,20 +22,23 @@ struct ChatPrompt {
 Result<RenderInput> ReadConversation(const Service& service, const Fields& fields);
 Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& input);
 
-// A chat as the endpoints that take one hand it over; tools and tool_choice are in OpenAI's form.
+// A chat as the endpoints that take one hand it over.
 struct ChatOrder {
   RenderInput input;
-  Json tools, tool_choice;  // null: none given
+  Json tools;  // in chat completions' form; null: none
+  // "auto", "none", "required", {"type": "function", "function": {"name"}} (or "name" beside "type"), {"type": "allowed_tools", ...},
+  // and Anthropic's {"type": "auto" | "any" | "none"} and {"type": "tool", "name"}; null: auto.
+  Json tool_choice;
   bool parallel_calls = true;
+  int thinking_budget = -1;  // tokens of reasoning at most; -1: no limit
   std::string prefill;  // what the answer begins with; it is not repeated in the reply
 };
-// Appends the chat's prompt to `spec` and adapts its sampling; gives how the answer is to be read.
+// Appends the chat's prompt to `spec`, adapts its sampling and sets the grammar that enforces tool_choice, thinking_budget and the
+// spec's constraint, which binds the content alone, not reasoning and calls; gives how the answer is to be read. Errors name the tool
+// or the field.
 Result<ChoiceParserOptions> PrepareChat(const Service& service, const ChatOrder& order, GenerationSpec* spec);
 
 // One message in OpenAI's form, checked and made ready; `index` is for errors.
 Result<Json> NormalizeMessage(const Service& service, const Json& message, size_t index);
-
-// True when calls are to be looked for: there are tools and tool_choice is auto (or absent); an unsupported choice is an error.
-Result<bool> WantsTools(const Json& tools, const Json& tool_choice);
 
 }  // namespace millrace

@@ -10,7 +10,9 @@ ChoiceParser::ChoiceParser(const OutputFormat& format, const ChoiceParserOptions
   parser.starts_in_reasoning = options.opens_reasoning;
   parser.parse_tools = options.parse_tools;
   if (options.parse_tools) parser.tools = options.tools;
-  parser_ = std::make_unique<OutputParser>(format, std::move(parser));
+  OutputFormat used = format;
+  if (options.tool_format) used.tools = *options.tool_format;
+  parser_ = std::make_unique<OutputParser>(std::move(used), std::move(parser));
 }
 
 ChoiceParser::~ChoiceParser() = default;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct ChoiceParserOptions {
   bool parse_tools = false;
   bool parallel_calls = true;  // false: calls after the first are dropped
   Json tools;
+  std::optional<ToolFormat> tool_format;  // instead of the model's
 };
 
 class ChoiceParser {

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "server/api_error.h"
+#include "server/grammar_fields.h"
 #include "server/http/exchange.h"
 #include "server/service.h"
 
@@ -37,7 +39,8 @@ struct GenerationSpec {
   int64_t timeout_us = 0;  // 0: none
   uint64_t cache_salt = 0;
   std::string tenant;
-  grammar::GrammarPtr grammar;  // null: free text
+  std::optional<OutputConstraint> constraint;  // of the content
+  grammar::GrammarPtr grammar;                 // what enforces it, and whatever else the answer must be; null: free text
 };
 
 class Generation : public std::enable_shared_from_this<Generation> {

@@ -1,18 +1,15 @@
 #include "server/grammar_fields.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace millrace {
 namespace {
 
-struct Constraint {
-  std::string field, kind, text;
-};
-
 // A schema or grammar as text: a string is taken as it is, anything else is written as JSON.
 std::string TextOf(const Json& value) { return value.is_string() ? value.get<std::string>() : DumpJson(value); }
 
-Status AddResponseFormat(const Json& format, std::vector<Constraint>* found) {
+Status AddResponseFormat(const Json& format, std::vector<OutputConstraint>* found) {
   if (format.is_null()) return OkStatus();
   const std::string type = format.is_object() && format.contains("type") && format["type"].is_string() ? format["type"].get<std::string>() : "";
   if (type == "text") return OkStatus();
@@ -31,61 +28,64 @@ Status AddResponseFormat(const Json& format, std::vector<Constraint>* found) {
 }
 
 // vLLM's names of the kinds: json, regex, choice, grammar.
-void AddKinds(const std::string& prefix, const auto& get, std::vector<Constraint>* found) {
+void AddKinds(const std::string& prefix, const auto& get, std::vector<OutputConstraint>* found) {
   for (const char* kind : {"json", "regex", "choice", "grammar"}) {
     const Json& value = get(kind);
     if (!value.is_null()) found->push_back({prefix + kind, kind, TextOf(value)});
   }
 }
 
-Result<grammar::GrammarPtr> CompileChoices(const std::string& text, grammar::VocabularyPtr vocabulary) {
-  const Json list = Json::parse(text, nullptr, false);
-  std::vector<std::string> choices;
-  if (!list.is_array()) return InvalidArgument("expected a list of strings");
-  for (const Json& choice : list) {
-    if (!choice.is_string()) return InvalidArgument("expected a list of strings");
-    choices.push_back(choice.get<std::string>());
-  }
-  return grammar::CompileChoice(choices, std::move(vocabulary));
-}
-
-GrammarCache::Compile CompilerOf(const std::string& kind) {
-  using grammar::VocabularyPtr;
-  if (kind == "object") return [](const std::string&, VocabularyPtr v) { return grammar::CompileJsonObject(std::move(v)); };
-  if (kind == "json") return [](const std::string& text, VocabularyPtr v) { return grammar::CompileJsonSchema(text, std::move(v)); };
-  if (kind == "regex") return [](const std::string& text, VocabularyPtr v) { return grammar::CompileRegexGrammar(text, std::move(v)); };
-  if (kind == "choice") return CompileChoices;
-  return [](const std::string& text, VocabularyPtr v) { return grammar::CompileEbnf(text, std::move(v)); };
+Status CheckChoices(const OutputConstraint& constraint) {
+  const Json list = Json::parse(constraint.text, nullptr, false);
+  const bool strings = list.is_array() && !list.empty() &&
+                       std::all_of(list.begin(), list.end(), [](const Json& choice) { return choice.is_string(); });
+  return strings ? OkStatus() : InvalidArgument("{}: expected a list of strings", constraint.field);
 }
 
 }  // namespace
 
-Result<grammar::GrammarPtr> GrammarCache::Get(const std::string& kind, const std::string& text, Compile compile) {
-  std::call_once(vocabulary_made_, [this] { vocabulary_ = std::make_shared<const grammar::GrammarVocabulary>(tokenizer_); });
-  const std::string key = kind + '\n' + text;
+Result<grammar::GrammarPtr> GrammarCache::Get(const std::string& key, const Compile& compile) {
+  std::call_once(vocabulary_made_, [this] { vocabulary_ = std::make_shared<const grammar::GrammarVocabulary>(tokenizer_, end_ids_); });
   {
     std::lock_guard lock(mutex_);
     if (const auto found = entries_.find(key); found != entries_.end()) return found->second;
   }
-  ASSIGN_OR_RETURN(grammar::GrammarPtr compiled, compile(text, vocabulary_));
+  ASSIGN_OR_RETURN(grammar::GrammarPtr compiled, compile(vocabulary_));
   std::lock_guard lock(mutex_);
   if (entries_.size() >= kMaxEntries) entries_.clear();
   entries_[key] = compiled;
   return compiled;
 }
 
-Result<grammar::GrammarPtr> ReadGrammar(GrammarCache& cache, const Fields& fields) {
-  std::vector<Constraint> found;
+grammar::Structure OutputConstraint::AsStructure() const {
+  using grammar::GrammarKind;
+  if (kind == "object") return grammar::InGrammar(GrammarKind::kJsonSchema, R"({"type":"object"})");
+  if (kind == "json") return grammar::InGrammar(GrammarKind::kJsonSchema, text);
+  if (kind == "regex") return grammar::InGrammar(GrammarKind::kRegex, text);
+  if (kind == "choice") return grammar::RawString(R"({"enum":)" + text + "}", {});
+  return grammar::InGrammar(GrammarKind::kEbnf, text);
+}
+
+Result<std::optional<OutputConstraint>> ReadConstraint(const Fields& fields) {
+  std::vector<OutputConstraint> found;
   RETURN_IF_ERROR(AddResponseFormat(fields.Get("response_format"), &found));
   AddKinds("guided_", [&](const char* kind) -> const Json& { return fields.Get((std::string("guided_") + kind).c_str()); }, &found);
   static const Json kNone;
   if (const Json& outputs = fields.Get("structured_outputs"); outputs.is_object()) {
     AddKinds("structured_outputs.", [&](const char* kind) -> const Json& { return outputs.contains(kind) ? outputs[kind] : kNone; }, &found);
   }
-  if (found.empty()) return grammar::GrammarPtr();
+  if (found.empty()) return std::optional<OutputConstraint>();
   if (found.size() > 1) return InvalidArgument("{} is given together with {}, expected one constraint", found[1].field, found[0].field);
-  Result<grammar::GrammarPtr> compiled = cache.Get(found[0].kind, found[0].text, CompilerOf(found[0].kind));
-  if (!compiled.ok()) return Status(StatusCode::kInvalidArgument, fmt::format("{}: {}", found[0].field, compiled.status().message()));
+  if (found[0].kind == "choice") RETURN_IF_ERROR(CheckChoices(found[0]));
+  return std::optional(std::move(found[0]));
+}
+
+Result<grammar::GrammarPtr> CompileConstraint(GrammarCache& cache, const std::optional<OutputConstraint>& constraint) {
+  if (!constraint) return grammar::GrammarPtr();
+  Result<grammar::GrammarPtr> compiled = cache.Get(constraint->kind + '\n' + constraint->text, [&](const grammar::VocabularyPtr& vocabulary) {
+    return grammar::CompileStructure(constraint->AsStructure(), vocabulary);
+  });
+  if (!compiled.ok()) return Status(StatusCode::kInvalidArgument, fmt::format("{}: {}", constraint->field, compiled.status().message()));
   return compiled;
 }
 

@@ -121,7 +121,7 @@ Result<GenerationSpec> ReadSpec(const Service& service, const Fields& fields, co
   spec.priority = static_cast<int>(fields.Int("priority", 0));
   spec.timeout_us = static_cast<int64_t>(fields.Number("timeout", 0.0) * 1e6);
   spec.tenant = request.tenant;
-  ASSIGN_OR_RETURN(spec.grammar, ReadGrammar(service.grammars, fields));
+  ASSIGN_OR_RETURN(spec.constraint, ReadConstraint(fields));
   spec.cache_salt = CacheSalt(request.tenant, fields.String("cache_salt"));
   return spec;
 }

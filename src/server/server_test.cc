@@ -159,6 +159,88 @@ TEST(Server, ConstrainedOutputsParse) {
   EXPECT_TRUE(text == "red" || text == "green") << text;
 }
 
+Json ToolRequest(const Json& tool_choice, bool stream) {
+  Json request = Chat(600, stream);
+  request["ignore_eos"] = false;
+  request["temperature"] = 1;
+  request["seed"] = 11;
+  request["tools"] = Json::parse(R"([{"type": "function", "function": {"name": "add", "parameters": {"type": "object",
+      "properties": {"a": {"type": "integer", "maximum": 9, "minimum": 0}, "b": {"enum": ["one", "two"]}}, "required": ["a", "b"]}}},
+      {"type": "function", "function": {"name": "now"}}])");
+  request["tool_choice"] = tool_choice;
+  request["parallel_tool_calls"] = false;
+  return request;
+}
+
+void ExpectCall(const std::string& name, const std::string& arguments) {
+  const Json value = Json::parse(arguments, nullptr, false);
+  ASSERT_TRUE(value.is_object()) << arguments;
+  if (name == "now") {
+    EXPECT_TRUE(value.empty()) << arguments;
+  } else {
+    EXPECT_EQ(name, "add");
+    EXPECT_TRUE(value["a"].is_number() && value["a"] >= 0 && value["a"] <= 9) << arguments;
+    EXPECT_TRUE(value["b"] == "one" || value["b"] == "two") << arguments;
+  }
+}
+
+// The model is noise: that its calls parse is the grammar's doing.
+TEST(Server, DemandedCallsAreMadeStreamedAndWhole) {
+  const Json add = {{"type", "function"}, {"function", {{"name", "add"}}}};
+  const char* const think =
+      "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>{% if enable_thinking is not defined or "
+      "enable_thinking %}<think>\n{% endif %}";
+  for (const std::string& parser : {std::string("auto"), std::string("qwen3_coder"), std::string("mistral"), std::string("pythonic")}) {
+    ServerOptions options;
+    options.service.tool_call_parser = parser;
+    options.service.chat_template = think;
+    options.service.reasoning_parser = "think";
+    const Fixture fixture = StartServer(options);
+    for (const Json& choice : {Json("required"), add}) {
+      Json request = ToolRequest(choice, false);
+      request["thinking_token_budget"] = 7;
+      const TestReply whole = fixture.Post("/v1/chat/completions", request);
+      ASSERT_EQ(whole.status, 200) << whole.body;
+      const Json answer = whole.json()["choices"][0];
+      EXPECT_EQ(answer["finish_reason"], "tool_calls") << whole.body;
+      EXPECT_TRUE(answer["message"]["content"].is_null());
+      EXPECT_TRUE(answer["message"].contains("reasoning_content")) << whole.body;
+      ASSERT_EQ(answer["message"]["tool_calls"].size(), 1u) << whole.body;
+      const Json function = answer["message"]["tool_calls"][0]["function"];
+      ExpectCall(function["name"], function["arguments"]);
+      if (choice != Json("required")) {
+        EXPECT_EQ(function["name"], "add");
+      }
+
+      request["stream"] = true;
+      const TestReply streamed = fixture.Post("/v1/chat/completions", request);
+      std::string name, arguments, reasoning, finish;
+      for (const std::string& event : streamed.events()) {
+        const Json chunk = Json::parse(event, nullptr, false);
+        if (!chunk.is_object()) continue;
+        const Json& delta = chunk["choices"][0]["delta"];
+        if (delta.contains("reasoning_content")) reasoning += delta["reasoning_content"].get<std::string>();
+        if (chunk["choices"][0]["finish_reason"].is_string()) finish = chunk["choices"][0]["finish_reason"];
+        if (!delta.contains("tool_calls")) continue;
+        const Json& call = delta["tool_calls"][0]["function"];
+        if (call.contains("name")) name += call["name"].get<std::string>();
+        arguments += call["arguments"].get<std::string>();
+      }
+      EXPECT_EQ(finish, "tool_calls");
+      EXPECT_EQ(name, function["name"]);
+      EXPECT_EQ(arguments, function["arguments"]);
+      EXPECT_EQ(reasoning, answer["message"]["reasoning_content"]);
+    }
+    Json direct = ToolRequest("none", false);
+    direct["chat_template_kwargs"] = {{"enable_thinking", false}};
+    direct["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", {{"enum", {1, 2}}}}}}};
+    const TestReply reply = fixture.Post("/v1/chat/completions", direct);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    const std::string content = reply.json()["choices"][0]["message"]["content"];
+    EXPECT_TRUE(content == "1" || content == "2") << reply.body;
+  }
+}
+
 TEST(Server, ErrorsNameTheField) {
   struct Case {
     const char* path;
@@ -176,7 +258,10 @@ TEST(Server, ErrorsNameTheField) {
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema","json_schema":{"schema":{"$dynamicRef":"#a"}}}})", 400, "response_format"},
       {"/v1/completions", R"({"prompt":"a","guided_regex":"("})", 400, "guided_regex"},
       {"/v1/completions", R"({"prompt":"a","guided_regex":"a","guided_choice":["b"]})", 400, "guided_choice"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required"})", 400, "tool_choice"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", 400, "tool_choice"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"g"}}})", 400, "tool_choice"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","$dynamicRef":"#a"}}}],"tool_choice":"required"})", 400, "tools"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"thinking_token_budget":5})", 400, "thinking_token_budget"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"model":"other"})", 404, "model"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":2})", 400, "top_logprobs"},
       {"/v1/completions", R"({"prompt":[99999999]})", 400, "prompt"},

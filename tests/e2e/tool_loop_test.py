@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""A tool loop of several steps through the official openai client: tool_loop_test.py MILLRACE MODEL. Exit status 77: openai is not installed.
+
+The model is small and its choices are noise; that every call parses, names a tool and has valid arguments is the server's doing.
+"""
+import json
+import re
+import signal
+import subprocess
+import sys
+
+try:
+    import openai
+except ImportError:
+    print("skipped: the openai package is not installed")
+    sys.exit(77)
+
+TOOLS = [
+    {"type": "function", "function": {
+        "name": "add", "description": "Adds two numbers", "strict": True,
+        "parameters": {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 99},
+                                                        "b": {"type": "integer", "minimum": 0, "maximum": 99}},
+                       "required": ["a", "b"], "additionalProperties": False}}},
+    {"type": "function", "function": {
+        "name": "colour", "parameters": {"type": "object", "properties": {"name": {"enum": ["red", "green"]}}, "required": ["name"]}}}]
+RESULTS = {"add": lambda arguments: arguments["a"] + arguments["b"], "colour": lambda arguments: arguments["name"].upper()}
+
+
+def start(binary, model, *options):
+    process = subprocess.Popen([binary, "serve", model, "--port", "0", "--kv-cache-bytes", "16M", "--served-model-name", "m", "-t", "1",
+                                *options], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        found = re.search(r"listening on (http://\S+)", line)
+        if found:
+            return process, found.group(1)
+    raise SystemExit("the server did not start")
+
+
+def ask(client, messages, stream, **options):
+    """The message of an answer, put together from the chunks of a stream when streamed."""
+    reply = client.chat.completions.create(model="m", messages=messages, tools=TOOLS, stream=stream, max_tokens=400, **options)
+    if not stream:
+        return reply.choices[0].finish_reason, reply.choices[0].message.content, [
+            (call.id, call.function.name, call.function.arguments) for call in reply.choices[0].message.tool_calls or []]
+    finish, content, calls = None, "", []
+    for chunk in reply:
+        for choice in chunk.choices:
+            finish = choice.finish_reason or finish
+            content += choice.delta.content or ""
+            for delta in choice.delta.tool_calls or []:
+                if delta.index == len(calls):
+                    calls.append([delta.id, delta.function.name, ""])
+                calls[delta.index][2] += delta.function.arguments or ""
+    return finish, content, [tuple(call) for call in calls]
+
+
+def loop(client, stream):
+    messages = [{"role": "user", "content": "What is 2 and 3?"}]
+    for step, choice in enumerate(["required", {"type": "function", "function": {"name": "add"}}, "required"]):
+        finish, content, calls = ask(client, messages, stream, tool_choice=choice, parallel_tool_calls=step == 2, seed=step)
+        assert finish in ("tool_calls", "length"), finish
+        assert finish == "length" or (calls and not content), (calls, content)
+        if finish == "length":  # only parallel calls can go on for ever
+            assert step == 2 and calls
+            calls = calls[:-1]
+        assert step == 2 or len(calls) == 1, calls
+        assert step != 1 or calls[0][1] == "add"
+        messages.append({"role": "assistant", "content": None, "tool_calls": [
+            {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}} for id, name, arguments in calls]})
+        for id, name, arguments in calls:
+            messages.append({"role": "tool", "tool_call_id": id, "content": json.dumps(RESULTS[name](json.loads(arguments)))})
+    finish, content, calls = ask(client, messages, stream, tool_choice="none",
+                                 response_format={"type": "json_schema", "json_schema": {"name": "sum", "schema": {
+                                     "type": "object", "properties": {"sum": {"type": "integer", "maximum": 200, "minimum": 0}},
+                                     "required": ["sum"], "additionalProperties": False}}})
+    assert finish == "stop" and not calls and isinstance(json.loads(content)["sum"], int), (finish, content)
+
+
+def main():
+    binary, model = sys.argv[1:3]
+    for parser in ("auto", "qwen3_coder", "kimi_k2"):
+        process, url = start(binary, model, "--tool-call-parser", parser)
+        try:
+            client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0, timeout=120)
+            for stream in (False, True):
+                loop(client, stream)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=40) == 0
+        finally:
+            process.kill()
+    print("tool loop: all passed")
+
+
+if __name__ == "__main__":
+    main()
