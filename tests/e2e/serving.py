@@ -31,6 +31,10 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=60) as reply:
             return json.load(reply)
 
+    def metric(self, name):
+        with urllib.request.urlopen(self.url + "/metrics", timeout=60) as reply:
+            return next(float(line.split()[-1]) for line in reply.read().decode().splitlines() if line.startswith(name + "{"))
+
     def post(self, path, body, timeout=120):
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=timeout) as reply:
