@@ -206,17 +206,28 @@ def idle_connections(server, count, full, streams=20):
 
 
 def slow_readers(server, count, full):
-    """Clients that ask for much and read nothing: others go on, and the server gives up on them."""
+    """Clients that ask for much and read nothing: others go on as beside clients that read, and the server gives up on them."""
+    body = {**STORY, "max_tokens": 1900 if full else 500, "n": 4 if full else 1, "logprobs": True, "top_logprobs": 20}
+    requests = [http_request("/v1/chat/completions", {**body, "seed": i}, headers="Connection: close\r\n") for i in range(count)]
+
+    async def read_all(request):
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(request)
+        assert (await reader.read()).endswith(b"0\r\n\r\n")
+        writer.close()
+
+    with Others(server) as beside_readers:
+        in_parallel([read_all(request) for request in requests], count)
     held = []
     before = server.rss_kib()
-    for number in range(count):
+    for request in requests:
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect((server.host, server.port))
-        connection.sendall(http_request("/v1/chat/completions", {**STORY, "max_tokens": 1900 if full else 500, "n": 4 if full else 1, "seed": number,
-                                                                     "logprobs": True, "top_logprobs": 20}))
+        connection.sendall(request)
         held.append(connection)
-    with Others(server) as others:
+    with Others(server, beside_readers.answers) as others:
+        time.sleep(2)
         deadline = time.monotonic() + (120 if full else 30)
         while server.get("/load")["server_load"] > 1 and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -229,7 +240,9 @@ def slow_readers(server, count, full):
     for connection in held:
         connection.close()
     assert growth < 9 * 1024 * count + 65536, f"{growth} KiB for {count} slow readers"
-    return {"clients": count, "given_up": given_up, "growth_kib": growth, "idle_again_s": round(settle(server), 2), **others.figures()}
+    beside = beside_readers.figures()
+    return {"clients": count, "given_up": given_up, "growth_kib": growth, "idle_again_s": round(settle(server), 2),
+            "beside_readers_p50_ms": beside["p50_ms"], "beside_readers_p99_ms": beside["p99_ms"], **others.figures()}
 
 
 def malformed(server, count, full):
@@ -312,7 +325,19 @@ def sigterm(binary, count, full):
         complete, under_way, start, refused_after = asyncio.run(run())
         assert server.process.wait(240) == 0
         assert all(complete), f"{complete.count(False)} of {count} streams were lost"
-        return {"streams": count, "under_way": under_way, "not_ready_after_ms": round((refused_after or 0) * 1e3, 1), "drained_s": round(time.monotonic() - start, 2)}
+    # A second signal does not wait.
+    with serving.serving(binary) as server:
+        with server.connect() as connection:
+            connection.sendall(http_request("/v1/chat/completions", {**STORY, "max_tokens": 1900}))
+            connection.recv(1000)
+            server.process.terminate()
+            time.sleep(0.1)
+            server.process.terminate()
+            second = time.monotonic()
+            assert server.process.wait(20) != 0
+            second = time.monotonic() - second
+        assert not full or second < 1
+        return {"streams": count, "second_signal_s": round(second, 2), "under_way": under_way, "not_ready_after_ms": round((refused_after or 0) * 1e3, 1), "drained_s": round(time.monotonic() - start, 2)}
 
 
 SHARED = {"disconnects": disconnects, "slow_headers": slow_headers, "idle": idle_connections, "slow_readers": slow_readers, "garbage": malformed,
