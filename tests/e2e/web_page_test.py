@@ -132,6 +132,23 @@ def check_themes(page):
     assert len({colour for _, colour in seen}) == 2 and len(seen) == 3, seen
 
 
+def check_key(browser, binary):
+    """A server that asks for keys: the page asks for one, and again when it is wrong."""
+    with serving.serving(binary, "-t", "1", "--api-key", "secret") as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        for key in ("wrong", "secret"):
+            expect(page.locator("#key-dialog")).to_be_visible()
+            page.fill("#key", key)
+            page.keyboard.press("Enter")
+        expect(page.locator("#model")).to_have_text("Millrace Tiny")
+        ask(page, "Hello")
+        idle(page)
+        expect(page.locator("article.assistant .note")).to_contain_text("tokens")
+        expect(page.locator("#health")).to_have_text("running")
+        page.close()
+
+
 def screenshots(context, url, folder):
     for scheme in ("light", "dark"):
         page = context.browser.new_page(viewport={"width": 1360, "height": 820}, color_scheme=scheme)
@@ -171,6 +188,7 @@ def main():
         assert not outside, outside
         if arguments.screenshots:
             screenshots(context, server.url, arguments.screenshots)
+        check_key(browser, arguments.millrace)
         browser.close()
     with serving.serving(arguments.millrace, "-t", "1", "--no-ui") as server:
         try:
