@@ -81,7 +81,10 @@ function assistantArticle(message, index) {
 function drawBody(body, version) {
   const parts = [];
   if (version.reasoning) {
-    parts.push(element("details", {class: "reasoning", ...(version.text === "" ? {open: ""} : {})}, element("summary", {}, "Reasoning"), element("div", {}, version.reasoning)));
+    const details = element("details", {class: "reasoning"}, element("summary", {}, "Reasoning"), element("div", {}, version.reasoning));
+    details.open = version.open ?? version.text === "";
+    details.firstChild.addEventListener("click", () => { version.open = !details.open; });
+    parts.push(details);
   }
   const shown = element("div", {class: version.done ? "text" : "text live"});
   version.map = version.entries.length > 0 ? new TokenMap(version.entries, version.text) : null;
