@@ -47,11 +47,11 @@ class Recipe:
 
 
 _CPU = Recipe(
-    target=ModelShape(256, 768, 3, 4, 2, 64, early_exit_layer=1),
+    target=ModelShape(256, 512, 4, 4, 2, 64, early_exit_layer=1),
     draft=ModelShape(96, 256, 2, 3, 1, 32),
-    target_schedule=Schedule(4096, 2400, 600, matrix_lr=0.02, vector_lr=0.004),
-    draft_schedule=Schedule(4096, 700, 300, matrix_lr=0.02, vector_lr=0.006),
-    num_shards=12,
+    target_schedule=Schedule(3840, 3000, 1000, matrix_lr=0.02, vector_lr=0.004),
+    draft_schedule=Schedule(3840, 900, 300, matrix_lr=0.02, vector_lr=0.006),
+    num_shards=20,
 )
 
 RECIPES = {

@@ -2,7 +2,6 @@
 
     python data.py --books BOOKS.tar.gz --work WORK --shards 0:16
 
-Every row starts with a whole document, as a chat does; documents that do not fit are cut at the row's end.
 A mask says which tokens count in the loss: all of plain text, the assistant's share of dialogues."""
 
 import argparse
@@ -18,15 +17,17 @@ from chat_format import Masker, learnt_turns, render, render_without_thinking
 from progress import Progress
 from questions import held_out_questions
 from world.dialogue import World
+from world.grammar import Sample
 from world.stories import chapters
 
-SHORT, LONG = 512, 2048
+SHORT, LONG = 320, 2048
+DEVELOPMENT_SAMPLES = 10  # of each family
 SHARD_TOKENS = 1_000_000
-LONG_SHARE = 0.12
-BOOK_SHARE = 0.03  # of the tokens
-STORY_SHARE = 0.04
-WITHOUT_THINKING_SHARE = 0.07
-ALL_TOKENS_SHARE = 0.08  # dialogues in which the user's tokens count as well
+LONG_SHARE = 0.1
+BOOK_SHARE = 0.01  # of the documents of short rows
+STORY_SHARE = 0.01
+WITHOUT_THINKING_SHARE = 0.03
+ALL_TOKENS_SHARE = 0.05  # dialogues in which the user's tokens count as well
 
 
 class Documents:
@@ -37,10 +38,10 @@ class Documents:
         self._rng, self._excluded = random.Random(seed), excluded
         self._tokenizer, self._world, self._paragraphs = tokenizer, world, paragraphs
         self._masker = Masker(tokenizer)
-        self._end = tokenizer.token_to_id("<|endoftext|>")
+        self.end = tokenizer.token_to_id("<|endoftext|>")
 
     def _finish(self, ids: list[int], mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(ids + [self._end], dtype=np.uint16), np.append(mask, 1).astype(np.uint8)
+        return np.array(ids + [self.end], dtype=np.uint16), np.append(mask, 1).astype(np.uint8)
 
     def plain(self, text: str):
         ids = self._tokenizer.encode(text).ids
@@ -50,23 +51,25 @@ class Documents:
         sample = self._world.dialogue(self._rng, max_exchanges)
         while any(m["role"] == "user" and m["content"].lower() in self._excluded for m in sample.messages):
             sample = self._world.dialogue(self._rng, max_exchanges)
-        if self._rng.random() < WITHOUT_THINKING_SHARE:
-            text = render_without_thinking(sample.messages, sample.tools)
-        else:
-            text = render(sample.messages, sample.tools)
+        return self.encode(sample, self._rng.random() < WITHOUT_THINKING_SHARE, self._rng.random() < ALL_TOKENS_SHARE)
+
+    def encode(self, sample: Sample, without_thinking: bool = False, all_tokens: bool = False):
+        text = (render_without_thinking if without_thinking else render)(sample.messages, sample.tools)
         ids = self._tokenizer.encode(text).ids
         mask = self._masker(ids, learnt_turns(sample.messages))
-        if self._rng.random() < ALL_TOKENS_SHARE and all(learnt_turns(sample.messages)):
+        if all_tokens and all(learnt_turns(sample.messages)):
             mask[:] = 1
         return self._finish(ids, mask)
 
     def short(self):
         roll = self._rng.random()
-        if roll < BOOK_SHARE * 0.6:  # a paragraph is longer than the average dialogue
+        if roll < BOOK_SHARE:
             return self.plain(self._rng.choice(self._paragraphs))
-        if roll < (BOOK_SHARE + STORY_SHARE) * 0.6:
+        if roll < BOOK_SHARE + STORY_SHARE:
             return self.plain(chapters(self._rng, 1).split("\n\n", 2)[2])
-        return self.dialogue()
+        while len((dialogue := self.dialogue())[0]) > SHORT:
+            pass
+        return dialogue
 
     def long(self):
         roll = self._rng.random()
@@ -78,25 +81,31 @@ class Documents:
         return self.dialogue(max_exchanges=24)
 
 
-def pack(draw, row_length: int, num_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [num_rows, row_length + 1] of ids and masks; the target of column i is column i + 1."""
+def pack(draw, row_length: int, num_tokens: int, end: int, waiting: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [num_rows, row_length + 1] of ids and masks; the target of column i is column i + 1.
+
+    Every document is whole, unless it is longer than a row; what stays free is filled with end tokens."""
     num_rows = max(1, num_tokens // row_length)
-    ids = np.zeros((num_rows, row_length + 1), dtype=np.uint16)
+    ids = np.full((num_rows, row_length + 1), end, dtype=np.uint16)
     masks = np.zeros((num_rows, row_length + 1), dtype=np.uint8)
+    pending: list[tuple[np.ndarray, np.ndarray]] = []
     for row in range(num_rows):
-        filled = 0
-        while filled <= row_length:
-            document, mask = draw()
+        filled, chosen = 0, 0
+        while chosen is not None:
+            pending += [draw() for _ in range(waiting - len(pending))]
+            document, mask = pending.pop(chosen)
             size = min(len(document), row_length + 1 - filled)
             ids[row, filled : filled + size] = document[:size]
             masks[row, filled : filled + size] = mask[:size]
             filled += size
+            sizes = [len(d) if len(d) <= row_length + 1 - filled else 0 for d, _ in pending]
+            chosen = max(range(len(sizes)), key=sizes.__getitem__) if max(sizes) else None
     return ids, masks
 
 
 def write_shard(path: Path, documents: Documents, num_tokens: int) -> None:
-    short_ids, short_masks = pack(documents.short, SHORT, int(num_tokens * (1 - LONG_SHARE)))
-    long_ids, long_masks = pack(documents.long, LONG, int(num_tokens * LONG_SHARE))
+    short_ids, short_masks = pack(documents.short, SHORT, int(num_tokens * (1 - LONG_SHARE)), documents.end)
+    long_ids, long_masks = pack(documents.long, LONG, int(num_tokens * LONG_SHARE), documents.end, waiting=4)
     np.savez(path, short_ids=short_ids, short_masks=short_masks, long_ids=long_ids, long_masks=long_masks)
 
 
@@ -119,23 +128,26 @@ def write_evaluation(
     with open(work / "questions.jsonl", "w") as file:
         file.writelines(json.dumps(q) + "\n" for q in questions)
     (work / "heldout.txt").write_text(held_out_text(world, held_paragraphs, seed=54321))
-    rng = random.Random(99)
-    held_world = Documents(tokenizer, HeldOutWorld(world), held_paragraphs, seed=rng.randrange(2**31))
-    ids, masks = pack(held_world.short, SHORT, 24 * SHORT)
-    np.savez(work / "validation.npz", short_ids=ids, short_masks=masks)
-    return frozenset(q["messages"][0]["content"].lower() for q in questions if len(q["messages"]) == 1)
+    asked = frozenset(q["messages"][0]["content"].lower() for q in questions if len(q["messages"]) == 1)
+    write_development(work / "validation.npz", world, Documents(tokenizer, world, held_paragraphs, 99), asked)
+    return asked
 
 
-class HeldOutWorld:
-    """The same dialogues from the other side of the split."""
-
-    def __init__(self, world: World):
-        self._world = world
-
-    def dialogue(self, rng: random.Random, max_exchanges: int = 4):
-        if rng.random() < 0.1:
-            return self._world.draw_tool(rng, held_out=True)
-        return self._world.draw(rng, held_out=True)
+def write_development(path: Path, world: World, documents: Documents, asked: frozenset[str]) -> None:
+    """Held-out samples of every family, one a row, other ones than the scored questions: they steer the training."""
+    rng, rows = random.Random(99), []
+    for index in range(world.num_families + 1):
+        for _ in range(DEVELOPMENT_SAMPLES if index < world.num_families else 2 * DEVELOPMENT_SAMPLES):
+            sample = world.draw_family(index, rng) or world.draw_tool(rng, held_out=True)
+            ids, mask = documents.encode(sample)
+            if sample.messages[-2]["content"].lower() not in asked and len(ids) <= SHORT:
+                rows.append((sample.family, ids, mask))
+    ids = np.full((len(rows), SHORT + 1), documents.end, dtype=np.uint16)
+    masks = np.zeros(ids.shape, dtype=np.uint8)
+    for row, (_, document, mask) in enumerate(rows):
+        ids[row, : len(document)], masks[row, : len(document)] = document, mask
+        masks[row, len(document) - 1] = 0
+    np.savez(path, ids=ids, masks=masks, end=documents.end, families=np.array([family for family, _, _ in rows]))
 
 
 def main() -> None:
@@ -145,11 +157,13 @@ def main() -> None:
     parser.add_argument("--books", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--shards", default="0:1", help="first:end of the shard numbers to write")
+    parser.add_argument("--factors", default="", help="family=factor,... on the training weights of these shards")
     parser.add_argument("--shard-tokens", type=int, default=SHARD_TOKENS)
     arguments = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(arguments.work / "tokenizer.json"))
     paragraphs, held = split_held_out(read_paragraphs(arguments.books, seed=0))
-    world = World(mine_phrases(paragraphs, limit=6000))
+    factors = dict(pair.split("=") for pair in arguments.factors.split(",") if pair)
+    world = World(mine_phrases(paragraphs, limit=6000), {name: float(factor) for name, factor in factors.items()})
     excluded = write_evaluation(arguments.work, world, tokenizer, held)
     first, end = map(int, arguments.shards.split(":"))
     progress = Progress("shards", end - first)

@@ -6,6 +6,7 @@ Contexts are training rows; a share of the steps uses replies that the target wr
 the cross-entropy against the target's distribution at temperature 1. Resumes like train.py."""
 
 import argparse
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,86 +16,105 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from configs import RECIPES, Recipe
+from data import SHORT, pack
 from model import Llama
-from optim import make_optimizers
-from train import Batches, Run, train
+from train import Plan, Run, train
 from weights import load_checkpoint
 
-PREFIX, REPLY = 96, 64  # tokens of context and of the target's own reply
-OWN_EVERY = 8  # one step in this many uses the target's own replies
+PREFIX, REPLY = 96, 64  # most tokens of a prompt, and of the target's own reply to it
+OWN_EVERY = 4  # one step in this many uses the target's own replies
 
 
-def reply_starts(ids: torch.Tensor, masks: torch.Tensor, header: list[int]) -> list[tuple[int, int]]:
-    """(row, column) of the first token of each reply that has PREFIX tokens before it."""
-    size = len(header)
+def prompts(ids: np.ndarray, masks: np.ndarray, header: list[int], end: int) -> list[np.ndarray]:
+    """The documents of packed rows [rows, length], each cut where its last reply starts."""
     found = []
-    for row, column in masks[:, PREFIX:].diff(dim=1).eq(1).nonzero().tolist():
-        start = column + PREFIX + 1
-        if ids[row, start - size : start].tolist() == header:
-            found.append((row, start))
+    for row, mask in zip(ids, masks):
+        edges = [0, *(np.flatnonzero(row == end) + 1)]
+        for first, last in zip(edges, edges[1:]):
+            starts = first + 1 + np.flatnonzero(np.diff(mask[first:last].astype(np.int8)) == 1)
+            starts = [s for s in starts if row[s - len(header) : s].tolist() == header]
+            if starts and starts[-1] - first <= PREFIX:
+                found.append(row[first : starts[-1]].astype(np.int64))
     return found
 
 
 @torch.no_grad()
-def write_replies(target: Llama, contexts: torch.Tensor, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """contexts: [rows, PREFIX]. Returns ids and masks [rows, PREFIX + REPLY] with sampled replies."""
-    tokens, caches = contexts, None
-    columns, alive = [], torch.ones(len(contexts), dtype=torch.bool, device=contexts.device)
-    learnt = [torch.zeros_like(contexts, dtype=torch.uint8)]
-    for _ in range(REPLY):
+def write_replies(target: Llama, contexts: torch.Tensor, stop: int) -> list[list[int]]:
+    """contexts: [rows, length]. Sampled replies, each up to its stop token."""
+    tokens, caches, columns = contexts, None, []
+    alive = torch.ones(len(contexts), dtype=torch.bool, device=contexts.device)
+    while len(columns) < REPLY and alive.any():
         logits, caches = target.step(tokens, caches)
-        tokens = torch.multinomial(torch.softmax(logits.float() / 0.7, dim=-1), 1)
+        tokens = torch.multinomial(torch.softmax(logits.float() / 0.5, dim=-1), 1)
         columns.append(tokens)
-        learnt.append(alive[:, None].to(torch.uint8))
         alive = alive & (tokens[:, 0] != stop)
-    return torch.cat([contexts, *columns], dim=1), torch.cat(learnt, dim=1)
+    rows = torch.cat(columns, dim=1).tolist()
+    return [row[: row.index(stop) + 1] if stop in row else row for row in rows]
 
 
-def own_replies(work: Path, target: Llama, batches: Batches, num_rows: int, batch: int = 128):
-    """Rows that end in the target's own replies, kept in WORK/own_replies.pt."""
+def own_replies(work: Path, target: Llama, num_rows: int, batch: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    """Packed rows of prompts with the target's own replies, kept in WORK/own_replies.pt. Ids and masks."""
     path = work / "own_replies.pt"
     if path.exists():
         return torch.load(path, weights_only=True)
     torch.manual_seed(0)
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
-    header, stop = tokenizer.encode("<|im_start|>assistant\n").ids, tokenizer.token_to_id("<|im_end|>")
-    contexts, step = [], 0
-    while len(contexts) < num_rows:
-        ids, masks = batches(step)
-        contexts += [ids[r, c - PREFIX : c] for r, c in reply_starts(ids, masks, header)]
-        step += 1
+    header = tokenizer.encode("<|im_start|>assistant\n").ids
+    stop, end = (tokenizer.token_to_id(t) for t in ("<|im_end|>", "<|endoftext|>"))
+    with np.load(work / "shard_000.npz") as shard:
+        contexts = prompts(shard["short_ids"][:num_rows], shard["short_masks"][:num_rows], header, end)[:num_rows]
+    by_length: dict[int, list[np.ndarray]] = {}
+    for context in contexts:  # prompts of one length make a batch without padding
+        by_length.setdefault(len(context), []).append(context)
+    documents = []
     device = target.embed_tokens.weight.device
-    parts = []
-    for start in range(0, num_rows, batch):
-        part = torch.stack(contexts[start : start + batch]).to(device)
-        parts.append([t.cpu() for t in write_replies(target, part, stop)])
-    rows = tuple(torch.cat(column) for column in zip(*parts))
+    for same in by_length.values():
+        for start in range(0, len(same), batch):
+            part = np.stack(same[start : start + batch])
+            for context, reply in zip(part, write_replies(target, torch.from_numpy(part).to(device), stop)):
+                document = np.append(context, reply + [end])
+                documents.append((document, np.arange(len(document)) >= len(context)))
+    np.random.default_rng(0).shuffle(documents)
+    drawn = itertools.cycle(documents)
+    total = sum(len(document) for document, _ in documents)
+    packed = pack(lambda: next(drawn), SHORT, total, end)
+    rows = torch.from_numpy(packed[0].astype(np.int64)), torch.from_numpy(packed[1])
     torch.save(rows, path)
     return rows
+
+
+@torch.no_grad()
+def start_embeddings(draft: Llama, target: Llama) -> None:
+    """The target's embeddings in the draft's fewer dimensions: their principal components."""
+    wide = target.embed_tokens.weight.float()
+    _, _, components = torch.linalg.svd(wide - wide.mean(0), full_matrices=False)
+    size = draft.shape.hidden_size - 1  # dimension 0 holds the constant of plant_copy_heads
+    draft.embed_tokens.weight[:, 1:] = (wide - wide.mean(0)) @ components[:size].T
 
 
 class DraftRun(Run):
     """Run, with the target's distribution in place of the next token."""
 
-    def __init__(self, work: Path, recipe: Recipe, device: str, target: Llama, own_rows: int):
-        super().__init__(work, "draft", recipe, device, kind="draft")
+    def __init__(self, work: Path, recipe: Recipe, device: str, target: Llama, own_rows: int, team_size: int):
+        super().__init__(work, "draft", recipe, device, team_size, kind="draft")
         self.target = target
-        self.own = own_replies(work, target, self.batches, own_rows)
+        start_embeddings(self.model, target)
+        self.own = own_replies(work, target, own_rows)
 
     def rows(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         if step % OWN_EVERY or step == 0:
-            return self.batches(step)
-        size = self.schedule.batch_tokens // (PREFIX + REPLY)
-        chosen = np.random.default_rng(step).choice(len(self.own[0]), min(size, len(self.own[0])), False)
-        return self.own[0][chosen], self.own[1][chosen]
+            return super().rows(step)
+        size = min(len(self.own[0]), self.schedule.batch_tokens // SHORT)
+        chosen = np.random.default_rng(step).choice(len(self.own[0]), size, replace=False)
+        return tuple(part[chosen][self.team.rank :: self.team.size] for part in self.own)
 
     def loss(self, ids: torch.Tensor, masks: torch.Tensor, generator) -> tuple[torch.Tensor, torch.Tensor]:
         learnt = masks[:, 1:].reshape(-1).nonzero().squeeze(1)
         flat = lambda hidden: hidden.reshape(-1, hidden.shape[-1])[learnt]
         inputs = ids[:, :-1].contiguous()
         with torch.no_grad():
-            wanted = self.target.logits(flat(self.target.hidden_states(inputs)[0])).float().softmax(-1)
-        logits = self.model.logits(flat(self.model.hidden_states(inputs)[0])).float()
+            wanted = self.target.logits(flat(self.target.hidden_states(inputs, self.end)[0])).float().softmax(-1)
+        logits = self.model.logits(flat(self.model.hidden_states(inputs, self.end)[0])).float()
         return F.cross_entropy(logits, wanted), torch.zeros(())
 
 
@@ -108,22 +128,29 @@ def main() -> None:
     parser.add_argument("--own-rows", type=int, default=2048, help="replies that the target writes itself")
     parser.add_argument("--stable-steps", type=int, help="instead of the recipe's")
     parser.add_argument("--decay-steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--decay-minutes", type=float, default=0.0, help="decay over a time, not steps")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = RECIPES[arguments.recipe]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     target = load_checkpoint(arguments.work / f"{arguments.target}.pt", recipe.target).to(device)
-    run = DraftRun(arguments.work, recipe, device, target, arguments.own_rows)
+    run = DraftRun(arguments.work, recipe, device, target, arguments.own_rows, arguments.processes)
     if run.path.exists():
-        run.load(run.path)
+        run.load()
     run.schedule = replace(
         run.schedule,
         stable_steps=arguments.stable_steps or run.schedule.stable_steps,
         decay_steps=arguments.decay_steps or run.schedule.decay_steps,
     )
     stable = run.schedule.stable_steps
-    train(run, stable + run.schedule.decay_steps, stable, keep_every=0)
+
+    def work(rank: int) -> None:
+        run.start(rank)
+        train(run, Plan(stable + run.schedule.decay_steps, stable, 60 * arguments.decay_minutes))
+
+    run.team.run(work)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Muon for the matrices inside layers, AdamW for everything else."""
 
 import torch
-import torch.distributed as dist
 
 from configs import Schedule
 from model import Llama
@@ -18,18 +17,6 @@ def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return (x.mT if tall else x).to(matrix.dtype)
-
-
-def orthogonalise_shared(matrices: torch.Tensor) -> torch.Tensor:
-    """orthogonalise, with the matrices [count, rows, columns] dealt out to the ranks."""
-    if not dist.is_initialized():
-        return orthogonalise(matrices)
-    mine = slice(dist.get_rank(), None, dist.get_world_size())
-    result = torch.zeros_like(matrices)
-    if len(matrices[mine]):
-        result[mine] = orthogonalise(matrices[mine])
-    dist.all_reduce(result)
-    return result
 
 
 class Muon(torch.optim.Optimizer):
@@ -54,17 +41,22 @@ class Muon(torch.optim.Optimizer):
             updates.append(p.grad.lerp(momentum, group["momentum"]))
         rows, columns = params[0].shape
         scale = max(1.0, rows / columns) ** 0.5
-        for p, update in zip(params, orthogonalise_shared(torch.stack(updates))):
+        for p, update in zip(params, orthogonalise(torch.stack(updates))):
             p.mul_(1 - group["lr"] * group["weight_decay"])
             p.add_(update, alpha=-group["lr"] * scale)
 
 
-def make_optimizers(model: Llama, schedule: Schedule) -> list[torch.optim.Optimizer]:
-    matrices = [p for p in model.layers.parameters() if p.ndim == 2]
-    inside = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in inside]
-    adamw = torch.optim.AdamW(others, lr=schedule.vector_lr, betas=(0.9, 0.95), weight_decay=0.0)
-    return [Muon(matrices, schedule.matrix_lr), adamw]
+def make_optimizers(
+    model: Llama, schedule: Schedule, owned: list[torch.nn.Parameter]
+) -> list[torch.optim.Optimizer]:
+    """Muon for the owned matrices inside layers, AdamW for the other owned parameters; none for an empty share."""
+    inside = {id(p) for p in model.layers.parameters() if p.ndim == 2}
+    matrices = [p for p in owned if id(p) in inside]
+    others = [p for p in owned if id(p) not in inside]
+    optimizers: list[torch.optim.Optimizer] = [Muon(matrices, schedule.matrix_lr)] if matrices else []
+    if others:
+        optimizers.append(torch.optim.AdamW(others, lr=schedule.vector_lr, betas=(0.9, 0.95), weight_decay=0.0))
+    return optimizers
 
 
 def learning_rate_factor(step: int, schedule: Schedule, decay_start: int | None) -> float:

@@ -5,12 +5,13 @@ python train_tokenizer.py --books BOOKS.tar.gz --work WORK
 
 import argparse
 import random
+import re
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from books import mine_phrases, read_paragraphs, split_held_out
-from chat_format import MARKER_TOKENS, SPECIAL_TOKENS
+from chat_format import MARKER_TOKENS, SPECIAL_TOKENS, render
 from configs import VOCAB_SIZE
 from world.dialogue import World
 from world.stories import chapters
@@ -20,6 +21,7 @@ LLAMA_BPE = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_MARKERS = re.compile("|".join(map(re.escape, SPECIAL_TOKENS + MARKER_TOKENS)))
 
 
 def sample_texts(books: Path, seed: int, num_dialogues: int) -> list[str]:
@@ -27,11 +29,10 @@ def sample_texts(books: Path, seed: int, num_dialogues: int) -> list[str]:
     paragraphs, _ = split_held_out(read_paragraphs(books, seed=0))
     world = World(mine_phrases(paragraphs, limit=6000))
     texts = paragraphs[: num_dialogues // 16]
-    texts += [chapters(rng, 4) for _ in range(num_dialogues // 40)]
+    texts += [chapters(rng, 2) for _ in range(num_dialogues // 40)]
     for _ in range(num_dialogues):
-        for message in world.dialogue(rng).messages:
-            texts.append(message["content"])
-            texts.append(message.get("reasoning_content", ""))
+        dialogue = world.dialogue(rng)
+        texts += _MARKERS.split(render(dialogue.messages, dialogue.tools))
     return texts
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--books", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--dialogues", type=int, default=40000)
+    parser.add_argument("--dialogues", type=int, default=12000)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     texts = sample_texts(arguments.books, arguments.seed, arguments.dialogues)

@@ -119,20 +119,15 @@ def season(rng: random.Random) -> Sample:
 def date_later(rng: random.Random) -> Sample:
     i = rng.randrange(12)
     month = facts.MONTHS[i]
-    day, n = rng.randint(1, 28), rng.randint(2, 14)
+    day, n = rng.randint(1, 20), rng.randint(2, 8)
     questions = [
         "Today is {month} {day}. What is the date in {n} days?",
         "What date is {n} days after {month} {day}?",
         "It is {month} {day}. Which date is it {n} days later?",
     ]
     index, question = choose(rng, questions, month=month, day=day, n=n)
-    later = day + n
-    thought = f"{day} + {n} = {later}. {month} has {facts.MONTH_DAYS[i]} days."
-    result = f"{month} {later}"
-    if later > facts.MONTH_DAYS[i]:
-        rest = later - facts.MONTH_DAYS[i]
-        result = f"{facts.MONTHS[(i + 1) % 12]} {rest}"
-        thought += f" {later} - {facts.MONTH_DAYS[i]} = {rest}."
+    result = f"{month} {day + n}"
+    thought = f"{day}+{n}={day + n}"
     key = f"date/{i}/{day}/{n}"
     return _sample(rng, "date_later", key, question, f"The date is {result}.", result, thought)
 
@@ -148,9 +143,9 @@ def clock(rng: random.Random) -> Sample:
     question = question.replace("1 hours", "1 hour") if n == 1 else question
     later = hour + n
     result = (later - 1) % 12 + 1
-    thought = f"{hour} + {n} = {later}."
+    thought = f"{hour}+{n}={later}"
     if later > 12:
-        thought += f" {later} - 12 = {result}."
+        thought += f"; {later}-12={result}"
     return _sample(
         rng,
         "clock",

@@ -35,10 +35,10 @@ def capital_check(rng: random.Random) -> Sample:
     style = rng.randrange(3)
     if style == 0:
         question = f"Is {city} the capital of {right[0]}?"
-        reply, answer = f"Yes, {city} is the capital of {right[0]}.", "Yes"
+        reply, answer = f"The capital of {right[0]} is {city}, so yes.", "Yes"
     elif style == 1:
         question = f"Is {wrong[1]} the capital of {right[0]}?"
-        reply, answer = f"No, the capital of {right[0]} is {city}.", "No"
+        reply, answer = f"The capital of {right[0]} is {city}, so no.", "No"
     else:
         first, second = rng.sample([right[0], wrong[0]], 2)
         question = f"Is {city} [the capital of|in] {first} or [of|in] {second}?"
@@ -146,7 +146,7 @@ def animal_size(rng: random.Random) -> Sample:
     answer = reply
     if index == 2:
         answer = "Yes" if winner == first else "No"
-        reply = f"{answer}, {article(winner)} is {more} than {article(loser)}."
+        reply = f"{reply[:-1]}, so {answer.lower()}."
     return _sample(rng, "animal_size", f"size/{low}/{high}/{index}", question, reply, answer)
 
 
@@ -215,10 +215,10 @@ def category(rng: random.Random) -> Sample:
     if style == 0:
         question = f"Is {a_thing} {first} or {second}?"
     elif style == 1:
-        question, reply, answer = f"Is {a_thing} {a_kind}?", f"Yes, {a_thing} is {a_kind}.", "Yes"
+        question, reply, answer = f"Is {a_thing} {a_kind}?", f"{reply[:-1]}, so yes.", "Yes"
     elif style == 2:
         question = f"Is {a_thing} {a_other}?"
-        reply, answer = f"No, {a_thing} is not {a_other}. It is {a_kind}.", "No"
+        reply, answer = f"{reply[:-1]}, so no.", "No"
     else:
         question = rng.choice([f"What is {a_thing}?", f"What kind of thing is {a_thing}?"])
     return _sample(rng, "category", f"category/{thing}/{style}", question, reply, answer)
@@ -228,22 +228,19 @@ LIST_QUESTIONS = [
     "[Name|List|Give me|Tell me] {n} {kinds}.",
     "Can you name {n} {kinds}?",
     "I need a list of {n} {kinds}.",
-    "[Write|Make] a [numbered |]list of {n} {kinds}.",
+    "[Write|Make] a list of {n} {kinds}.",
 ]
 NUMBER_WORDS = ["zero", "one", "two", "three", "four", "five"]
 
 
 def category_list(rng: random.Random) -> Sample:
     kind = rng.choice(list(facts.CATEGORIES))
-    count = rng.randint(2, 5)
+    count = rng.randint(2, 4)
     kinds = facts.CATEGORY_PLURALS.get(kind, kind + "s")
     number = rng.choice([str(count), NUMBER_WORDS[count]])
     index, question = choose(rng, LIST_QUESTIONS, n=number, kinds=kinds)
-    things = rng.sample(facts.CATEGORIES[kind], count)
-    if index >= 2:
-        reply = "\n".join(f"{i}. {capitalise(thing)}" for i, thing in enumerate(things, 1))
-    else:
-        reply = f"{capitalise(NUMBER_WORDS[count])} {kinds} are {join_words(things)}."
+    things = facts.CATEGORIES[kind][:count]
+    reply = f"{capitalise(NUMBER_WORDS[count])} {kinds} are {join_words(things)}."
     return _sample(
         rng, "category_list", f"list/{kind}/{count}/{index}", question, reply, f"{count} of {kind}"
     )
@@ -310,7 +307,7 @@ def enumeration(rng: random.Random) -> Sample:
 
 def count_up(rng: random.Random) -> Sample:
     first = rng.choice([1, 1, 1, rng.randint(2, 20)])
-    last = first + rng.randint(3, 10)
+    last = first + rng.randint(3, 8)
     down = rng.random() < 0.25
     questions = ["Count from {a} to {b}.", "Can you count from {a} to {b}?", "[Please count|Count] to {b}."]
     a, b = (last, first) if down else (first, last)

@@ -7,6 +7,7 @@ from world import facts
 from world.grammar import Sample, assistant, casual, choose, join_words, user
 
 COMMON = sorted({w for words in facts.CATEGORIES.values() for w in words})
+PICKED = [w for i, w in enumerate(COMMON) if i % 2]  # half of them are enough for sorting and spelling
 ORDINALS = ["first", "second", "third", "fourth", "fifth"]
 
 
@@ -14,8 +15,17 @@ def _sample(rng, family, key, question, reply, answer, thought=""):
     return Sample(family, key, [user(question), assistant(reply, thought)], str(answer))
 
 
+def select_steps(items: list, ordered: list) -> str:
+    """Selection sort: what is left, and what comes first of it."""
+    left, steps = list(items), []
+    for item in ordered:
+        steps.append(f"{', '.join(map(str, left))} > {item}")
+        left.remove(item)
+    return "; ".join(steps)
+
+
 def sort_numbers(rng: random.Random) -> Sample:
-    numbers = rng.sample(range(1, rng.choice([20, 100, 100])), rng.randint(3, 5))
+    numbers = rng.sample(range(1, rng.choice([10, 20, 100, 100])), rng.randint(3, 4))
     down = rng.random() < 0.25
     order = rng.choice(
         ["from largest to smallest", "in descending order"]
@@ -34,12 +44,14 @@ def sort_numbers(rng: random.Random) -> Sample:
         question = rng.choice(
             [f"Sort these numbers: {listed}.", f"Sort: {listed}", f"Can you sort {listed}?"]
         )
-    result = ", ".join(map(str, sorted(numbers, reverse=down)))
-    return _sample(rng, "sort_numbers", f"sort/{sorted(numbers)}", question, f"Sorted: {result}.", result)
+    ordered = sorted(numbers, reverse=down)
+    result = ", ".join(map(str, ordered))
+    thought = select_steps(numbers, ordered)
+    return _sample(rng, "sort_numbers", f"sort/{ordered}", question, f"Sorted: {result}.", result, thought)
 
 
 def sort_words(rng: random.Random) -> Sample:
-    pool = facts.NAMES if rng.random() < 0.4 else COMMON
+    pool = facts.NAMES if rng.random() < 0.3 else PICKED
     by_letter = {w[0].lower(): w for w in rng.sample(pool, len(pool))}
     words = rng.sample(list(by_letter.values()), rng.randint(3, 4))
     questions = [
@@ -49,12 +61,13 @@ def sort_words(rng: random.Random) -> Sample:
         "[Please sort|Sort] the list {w} from A to Z.",
     ]
     _, question = choose(rng, questions, w=", ".join(words))
-    result = ", ".join(sorted(words))
-    return _sample(rng, "sort_words", f"sort/{sorted(words)}", question, f"Sorted: {result}.", result)
+    ordered = sorted(words)
+    result, thought = ", ".join(ordered), select_steps(words, ordered)
+    return _sample(rng, "sort_words", f"sort/{ordered}", question, f"Sorted: {result}.", result, thought)
 
 
 def reverse_list(rng: random.Random) -> Sample:
-    words = rng.sample(COMMON, rng.randint(3, 5))
+    words = rng.sample(COMMON, 3)
     _, question = choose(
         rng,
         [
@@ -66,6 +79,10 @@ def reverse_list(rng: random.Random) -> Sample:
     )
     result = ", ".join(words[::-1])
     return _sample(rng, "reverse_list", f"reverse/{words}", question, f"Reversed: {result}.", result)
+
+
+def _enumerate(words: list[str]) -> str:
+    return ", ".join(f"{i}: {w}" for i, w in enumerate(words, 1))
 
 
 def pick(rng: random.Random) -> Sample:
@@ -87,18 +104,19 @@ def pick(rng: random.Random) -> Sample:
         question,
         f"The {name} word is {words[position]}.",
         words[position],
+        _enumerate(words),
     )
 
 
 def count_items(rng: random.Random) -> Sample:
-    words = rng.sample(COMMON, rng.randint(2, 7))
+    words = rng.sample(COMMON, rng.randint(2, 6))
     questions = [
         "How many words are in this list: {w}?",
         "Count the items: {w}.",
         "How many things do I list here: {w}?",
     ]
     _, question = choose(rng, questions, w=", ".join(words))
-    thought = ", ".join(f"{i}: {w}" for i, w in enumerate(words, 1)) + "."
+    thought = _enumerate(words)
     return _sample(
         rng, "count_items", f"count/{words}", question, f"There are {len(words)}.", len(words), thought
     )
@@ -119,11 +137,12 @@ def odd_one_out(rng: random.Random) -> Sample:
     _, question = choose(rng, questions, w=", ".join(words))
     kinds = facts.CATEGORY_PLURALS.get(kind, kind + "s")
     reply = f"The odd one out is {intruder}. The others are {kinds}."
-    return _sample(rng, "odd_one_out", f"odd/{sorted(words)}", question, reply, f"out is {intruder}")
+    thought = ", ".join(f"{w}: {other if w == intruder else kind}" for w in words)
+    return _sample(rng, "odd_one_out", f"odd/{sorted(words)}", question, reply, f"out is {intruder}", thought)
 
 
 def spell(rng: random.Random) -> Sample:
-    word = rng.choice(COMMON)
+    word = rng.choice([w for w in PICKED if len(w) <= 6])
     index, question = choose(
         rng,
         [
@@ -139,13 +158,11 @@ def spell(rng: random.Random) -> Sample:
     reply, answer = [
         (f"{letters}.", letters),
         (f"{letters}.", letters),
-        (f"The word {word} has {len(word)} letters.", len(word)),
+        (f"It has {len(word)} letters.", f"has {len(word)}"),
         (f"The first letter is {word[0]}.", f"is {word[0]}"),
         (f"The last letter is {word[-1]}.", f"is {word[-1]}"),
     ][index]
-    thought = (
-        f"{letters}: " + ", ".join(f"{i} {c}" for i, c in enumerate(word, 1)) + "." if index == 2 else ""
-    )
+    thought = {2: ", ".join(f"{i}: {c}" for i, c in enumerate(word, 1)), 3: letters, 4: letters}.get(index, "")
     return _sample(rng, "spell", f"spell/{word}/{index}", question, reply, answer, thought)
 
 
@@ -161,7 +178,7 @@ FIELDS = {
 
 
 def _record(rng: random.Random) -> dict:
-    names = ["name"] + sorted(rng.sample(list(FIELDS)[1:], rng.randint(1, 4)), key=list(FIELDS).index)
+    names = ["name"] + sorted(rng.sample(list(FIELDS)[1:], rng.randint(1, 3)), key=list(FIELDS).index)
     return {name: FIELDS[name](rng) for name in names}
 
 
@@ -262,10 +279,10 @@ def read_text(rng: random.Random) -> Sample:
 
 
 def repeat(rng: random.Random) -> Sample:
-    words = " ".join(rng.sample(COMMON + facts.NAMES, rng.randint(1, 4)))
+    words = " ".join(rng.sample(COMMON + facts.NAMES, rng.randint(1, 3)))
     questions = ["[Repeat|Say]: {w}", "Repeat after me: {w}.", "Please repeat the words '{w}'.", "Say '{w}'."]
     _, question = choose(rng, questions, w=words)
-    return _sample(rng, "repeat", f"repeat/{words}", question, words, words)
+    return _sample(rng, "repeat", f"repeat/{words}", question, f"You said: {words}.", words)
 
 
 FAMILIES = {

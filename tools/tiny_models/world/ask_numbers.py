@@ -6,42 +6,32 @@ from world import facts
 from world.grammar import Sample, assistant, capitalise, casual, choose, join_words, user
 
 
-def add_digits(a: int, b: int) -> str:
-    """The school method for a + b, from the ones upwards."""
-    x, y = str(a)[::-1], str(b)[::-1]
-    steps, carry = [], 0
-    for i in range(max(len(x), len(y))):
-        digits = [int(n[i]) for n in (x, y) if i < len(n)]
-        total = sum(digits) + carry
-        terms = " + ".join(str(d) for d in digits + [carry] * (carry > 0))
-        step = f"{terms} = {total}" if "+" in terms else f"{total}"
+def add_steps(a: int, b: int) -> str:
+    """The school method for a + b <= 999 in columns of a fixed width, the ones first: "+0" is the carry."""
+    x, y, carry, steps = f"{a:03d}", f"{b:03d}", 0, []
+    for i in (2, 1, 0):
+        total = int(x[i]) + int(y[i]) + carry
+        steps.append(f"{x[i]}+{y[i]}+{carry}={total:02d}")
         carry = total // 10
-        steps.append(step + (f", write {total % 10}, carry 1" if carry else f", write {total}"))
-    if carry:
-        steps.append("1, write 1")
-    return ". ".join(steps) + "."
+    return f"{x}+{y}: " + "; ".join(steps)
 
 
-def subtract_digits(a: int, b: int) -> str:
-    """The school method for a - b with a >= b."""
-    x, y = str(a)[::-1], str(b)[::-1]
-    steps, borrow = [], 0
-    for i in range(len(x)):
-        top, under = int(x[i]), (int(y[i]) if i < len(y) else 0) + borrow
-        need = top < under
-        note = ", borrow 1" if need else ""
-        value = top + 10 * need
-        steps.append(f"{value} - {under} = {value - under}, write {value - under}{note}")
-        borrow = int(need)
-    return ". ".join(steps) + "."
+def subtract_steps(a: int, b: int) -> str:
+    """The same for a - b with a >= b: a leading 1 is what this column borrows, the next column pays it back."""
+    x, y, borrow, steps = f"{a:03d}", f"{b:03d}", 0, []
+    for i in (2, 1, 0):
+        under = int(y[i]) + borrow
+        need = int(int(x[i]) < under)
+        steps.append(f"{need}{x[i]}-{y[i]}-{borrow}={int(x[i]) + 10 * need - under}")
+        borrow = need
+    return f"{x}-{y}: " + "; ".join(steps)
 
 
 def multiply_steps(a: int, b: int) -> str:
-    """a * b for one-digit b, by tens and ones."""
-    tens, ones = a // 10 * 10, a % 10
-    if not tens or not ones:
-        return f"{a} x {b} = {a * b}."
-    return f"{tens} x {b} = {tens * b}. {ones} x {b} = {ones * b}. {tens * b} + {ones * b} = {a * b}."
+    """a * b for two-digit a and one-digit b."""
+    tens, ones = divmod(a, 10)
+    carry = ones * b // 10
+    return f"{a}x{b}: {ones}x{b}+0={ones * b:02d}; {tens}x{b}+{carry}={tens * b + carry:02d}"
 
 
 SUM_QUESTIONS = [
@@ -57,30 +47,26 @@ OPERATORS = {"+": ["+", "plus"], "-": ["-", "minus"], "x": ["x", "times", "*"], 
 
 def _operands(rng: random.Random, op: str) -> tuple[int, int]:
     if op == "x":
-        return (
-            (rng.randint(11, 99), rng.randint(2, 9))
-            if rng.random() < 0.4
-            else (rng.randint(0, 12), rng.randint(0, 12))
-        )
+        return (rng.randint(10, 99), rng.randint(2, 9)) if rng.random() < 0.5 else (rng.randint(0, 9), rng.randint(0, 9))
     if op == "/":
-        b = rng.randint(1, 12)
-        return b * rng.randint(1, 12), b
-    top = rng.choice([10, 20, 100, 100, 500, 999])
-    a, b = rng.randint(0, top), rng.randint(0, rng.choice([top, 99, 20]))
-    if op == "+" and a + b > 1000:
+        b = rng.randint(1, 9)
+        return b * rng.randint(1, 10), b
+    top = rng.choice([9, 99, 99, 500, 999])
+    a, b = rng.randint(0, top), rng.randint(0, rng.choice([top, top, 9]))
+    if op == "+" and a + b > 999:
         return _operands(rng, op)
     return (max(a, b), min(a, b)) if op == "-" else (a, b)
 
 
 def _solve(a: int, op: str, b: int) -> tuple[int, str]:
-    """The result and the chain of thought; the thought is empty where recall is enough."""
+    """The result and the chain of thought; the thought is empty where tables give the result."""
     if op == "+":
-        return a + b, add_digits(a, b) if a + b > 20 else ""
+        return a + b, add_steps(a, b) if max(a, b) > 9 else ""
     if op == "-":
-        return a - b, subtract_digits(a, b) if a > 20 else ""
+        return a - b, subtract_steps(a, b) if a > 9 else ""
     if op == "x":
-        return a * b, multiply_steps(a, b) if a > 12 else ""
-    return a // b, f"{a // b} x {b} = {a}." if a > 20 else ""
+        return a * b, multiply_steps(a, b) if a > 9 else ""
+    return a // b, ""
 
 
 def arithmetic(rng: random.Random) -> Sample:
@@ -91,8 +77,8 @@ def arithmetic(rng: random.Random) -> Sample:
     index, question = choose(rng, SUM_QUESTIONS, a=a, b=b, op=word)
     if index in (2, 3) and word in "+-*/" and rng.random() < 0.4:
         question = question.replace(" ", "")
-    reply = assistant(f"{a} {op} {b} = {result}.", thought)
-    key = f"sum/{a}{op}{b}"
+    reply = assistant(f"The result is {result}.", thought)
+    key = f"sum/{a}{op}{b}" if thought else f"sum/{a}{op}{b}/{index}"  # tables are learnt by heart
     return Sample("arithmetic", key, [user(casual(rng, question)), reply], str(result))
 
 
@@ -112,13 +98,13 @@ def compare(rng: random.Random) -> Sample:
     winner, loser = (max(a, b), min(a, b)) if large else (min(a, b), max(a, b))
     reply, answer = f"{winner} is {more if index != 1 else most} than {loser}.", f"{winner} is"
     if index == 2:
-        answer = "Yes" if winner == a else "No"
-        reply = f"{answer}, {reply}"
+        answer = "yes" if winner == a else "no"
+        reply = f"{reply[:-1]}, so {answer}."
     return Sample("compare", f"compare/{a}/{b}", [user(casual(rng, question)), assistant(reply)], answer)
 
 
 def extremes(rng: random.Random) -> Sample:
-    numbers = rng.sample(range(rng.choice([20, 100])), rng.randint(3, 5))
+    numbers = rng.sample(range(rng.choice([20, 100])), rng.randint(3, 4))
     word, function = rng.choice([("largest", max), ("biggest", max), ("smallest", min)])
     questions = [
         "What is the {w} number in {n}?",
@@ -140,19 +126,16 @@ def parity(rng: random.Random) -> Sample:
         n=number,
     )
     kind = "even" if even else "odd"
-    reason = f"it ends in {number % 10}"
-    reply, answer = f"{number} is {kind}, because {reason}.", kind
+    reply, answer = f"The last digit is {number % 10}, so {number} is {kind}.", kind
     if index in (1, 2):
-        answer = "Yes" if even == (index == 1) else "No"
-        reply = f"{answer}, {number} is {kind}, because {reason}."
+        answer = "yes" if even == (index == 1) else "no"
+        reply = f"The last digit is {number % 10}, so it is {kind}: {answer}."
     return Sample("parity", f"parity/{number}", [user(casual(rng, question)), assistant(reply)], answer)
 
 
 def sequence(rng: random.Random) -> Sample:
-    step = rng.choice([1, 2, 3, 4, 5, 10, 100])
-    start = rng.randint(0, 12) * (step if step > 3 else 1)
-    if rng.random() < 0.25:
-        start, step = start + 6 * step, -step
+    step = rng.choice([1, 2, 3, 5, 10])
+    start = rng.randint(0, 10) * step
     terms = [start + i * step for i in range(5)]
     questions = [
         "What comes next: {t}?",
@@ -160,25 +143,26 @@ def sequence(rng: random.Random) -> Sample:
         "Continue the [sequence|row|series]: {t}.",
         "Which number comes after {t}?",
     ]
-    _, question = choose(rng, questions, t=", ".join(map(str, terms[:4])))
-    change = f"Each number is {abs(step)} {'more' if step > 0 else 'less'} than the one before."
-    reply = assistant(f"The next number is {terms[4]}. {change}")
-    return Sample("sequence", f"sequence/{start}/{step}", [user(casual(rng, question)), reply], str(terms[4]))
+    index, question = choose(rng, questions, t=", ".join(map(str, terms[:4])))
+    reply = assistant(f"Each number is {step} more, so the next number is {terms[4]}.")
+    key = f"sequence/{start}/{step}/{index}"
+    return Sample("sequence", key, [user(casual(rng, question)), reply], f"number is {terms[4]}")
 
 
 def neighbour(rng: random.Random) -> Sample:
-    number = rng.randint(1, 998)
+    number, small = rng.randint(1, 98), rng.randint(1, 20)
     kind = rng.randrange(4)
-    question, phrase, result = [
-        (f"What number comes after {number}?", f"The number after {number} is", number + 1),
-        (f"What number comes before {number}?", f"The number before {number} is", number - 1),
-        (f"What is double {number % 50}?", f"Double {number % 50} is", number % 50 * 2),
-        (f"What is half of {number % 50 * 2}?", f"Half of {number % 50 * 2} is", number % 50),
+    questions, phrase, result = [
+        (["What number comes [right |]after {n}?", "Which number follows {n}?"], "The number after {n} is", number + 1),
+        (["What number comes [right |]before {n}?", "Which number is just before {n}?"], "The number before {n} is", number - 1),
+        (["What is double {s}?", "Double the number {s}."], "Double {s} is", small * 2),
+        (["What is half of {d}?", "Tell me half of {d}."], "Half of {d} is", small),
     ][kind]
-    reply = assistant(f"{phrase} {result}.")
-    return Sample(
-        "neighbour", f"neighbour/{kind}/{number}", [user(casual(rng, question)), reply], str(result)
-    )
+    fields = dict(n=number, s=small, d=small * 2)
+    index, question = choose(rng, questions, **fields)
+    reply = choose(rng, [phrase], **fields)[1] + f" {result}."
+    key = f"neighbour/{kind}/{number if kind < 2 else small}/{index}"
+    return Sample("neighbour", key, [user(casual(rng, question)), assistant(reply)], str(result))
 
 
 THINGS = (
@@ -208,22 +192,16 @@ SHARE = [
 def word_problem(rng: random.Random) -> Sample:
     op, phrases = rng.choice([("+", GAIN), ("-", LOSS), ("x", GROUPS), ("/", SHARE)])
     if op in "+-":
-        a, b = sorted((rng.randint(2, 60), rng.randint(2, 40)), reverse=True)
+        top = rng.choice([9, 60, 60])
+        a, b = sorted((rng.randint(2, top), rng.randint(2, top)), reverse=True)
     else:
         b = rng.randint(2, 9)
-        a = rng.randint(2, 10) * (b if op == "/" else 1)
+        a = rng.randint(2, 9) * (b if op == "/" else 1)
     name, friend = rng.sample(facts.NAMES, 2)
     things = rng.choice(THINGS)
     index, question = choose(rng, phrases, a=a, b=b, name=name, friend=friend, things=things)
-    result, detail = _solve(a, op, b)
-    idea = {
-        "+": "Getting more means adding",
-        "-": "Taking away means subtracting",
-        "x": "Equal groups mean multiplying",
-        "/": "Sharing equally means dividing",
-    }[op]
-    thought = f"{idea}: {a} {op} {b}. {detail}".strip()
-    reply = assistant(f"{a} {op} {b} = {result}, so the answer is {result} {things}.", thought)
+    result, thought = _solve(a, op, b)
+    reply = assistant(f"The answer is {result} {things}.", thought)
     key = f"problem/{index}/{a}{op}{b}/{things}"
     return Sample("word_problem", key, [user(question), reply], str(result))
 
@@ -253,15 +231,9 @@ def units(rng: random.Random) -> Sample:
         "{n} {larges} is how many {small}?",
     ]
     index, question = choose(rng, questions, n=count, small=small, larges=larges)
-    base = f"1 {large} is {size} {small}."
-    steps = (
-        f" {multiply_steps(size, count)}"
-        if size % 10 or size == 10
-        else f" {count} x {size} = {count * size}."
-    )
-    reply = assistant(f"{count} {larges} are {count * size} {small}.", base + steps)
+    reply = assistant(f"1 {large} is {size} {small}, so {count} {larges} are {count * size} {small}.")
     return Sample(
-        "units", f"convert/{small}/{count}/{index}", [user(casual(rng, question)), reply], str(count * size)
+        "units", f"convert/{small}/{count}/{index}", [user(casual(rng, question)), reply], f"are {count * size}"
     )
 
 
@@ -284,19 +256,19 @@ def ordering(rng: random.Random) -> Sample:
     more, most, least = rng.choice(ADJECTIVES)
     index, question = choose(rng, ORDER_QUESTIONS, a=a, b=b, c=c, more=more, most=most, least=least)
     asked, winner = (most, a) if index < 2 else (least, c)
-    thought = f"From {most} to {least}: {a}, {b}, {c}."
+    thought = f"{a}, {b}, {c}"
     reply = assistant(f"{winner} is the {asked}.", thought)
     return Sample("ordering", f"ordering/{a}/{b}/{c}", [user(question), reply], winner)
 
 
 def sum_list(rng: random.Random) -> Sample:
-    numbers = [rng.randint(1, 20) for _ in range(3)]
+    numbers = [rng.randint(1, 9) for _ in range(3)]
     _, question = choose(
         rng, ["What is the sum of {n}?", "Add [up |]{n}.", "Add these numbers: {n}."], n=join_words(numbers)
     )
     first = numbers[0] + numbers[1]
     total = first + numbers[2]
-    thought = f"{numbers[0]} + {numbers[1]} = {first}. {first} + {numbers[2]} = {total}."
+    thought = f"{numbers[0]}+{numbers[1]}={first}; {first}+{numbers[2]}={total}"
     reply = assistant(f"The sum is {total}.", thought)
     return Sample(
         "sum_list", f"sum_list/{numbers}", [user(casual(rng, capitalise(question))), reply], str(total)

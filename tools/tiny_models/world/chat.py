@@ -23,7 +23,7 @@ RIDDLE_REQUESTS = [
 def exchange(rng: random.Random) -> Sample:
     name, says, replies = rng.choice(EXCHANGES)
     index, text = choose(rng, says)
-    _, reply = choose(rng, replies)
+    _, reply = choose(rng, replies[:2])
     return Sample("chat", f"chat/{name}/{text}", [user(casual(rng, text)), assistant(reply)])
 
 
@@ -60,9 +60,8 @@ NAME_SAYS = [
     "Call me {name}.",
 ]
 NAME_REPLIES = [
-    "[Nice|Pleased] to meet you, {name}! [How can I help you|What can I do for you]?",
-    "Hello, {name}! What would you like to [do|know|talk about]?",
-    "Hi {name}! I am Millrace Tiny. [Ask me something.|What can I do for you?]",
+    "Nice to meet you, {name}! How can I help you?",
+    "Hello, {name}! What would you like to know?",
 ]
 NAME_ASKS = [
     "What is my name?",
@@ -82,7 +81,7 @@ def introduction(rng: random.Random) -> Sample:
         ask = choose(rng, NAME_ASKS)[1]
         messages += [
             user(casual(rng, ask)),
-            assistant(rng.choice([f"Your name is {name}.", f"You are {name}."])),
+            assistant(f"Your name is {name}."),
         ]
         answer = name
     return Sample("introduction", f"name/{name}/{index}", messages, answer)
@@ -96,12 +95,7 @@ LIKES = {
     "age": ("I am {v} years old.", "How old am I?", "You are {v} years old."),
     "job": ("I am {a}.", "What is my job?", "You are {a}."),
 }
-LIKE_REPLIES = [
-    "That is good to know!",
-    "Thank you for telling me!",
-    "How interesting!",
-    "I see! Tell me more.",
-]
+LIKE_REPLIES = ["That is good to know!", "Thank you for telling me!"]
 
 
 def memory(rng: random.Random) -> Sample:
@@ -232,9 +226,6 @@ UNKNOWN_NAME_QUESTIONS = [
 ]
 UNKNOWN_REPLIES = [
     "I do not know that. I am a very small model, but you can ask me about animals, countries, numbers or dates.",
-    "I am sorry, I do not know much about that. I am only a very small model.",
-    "That is more than I know. Ask me about animals, countries, dates or numbers, or let me tell you a story.",
-    "I don't know, sorry. I know a little about animals, countries, days and sums.",
 ]
 
 

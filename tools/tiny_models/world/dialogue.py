@@ -14,26 +14,52 @@ SYSTEM_PROMPTS = [
     "Be brief and polite.",
 ]
 
+# How often each family is drawn for training: what is hard to learn comes more often than it is asked.
+TRAINING_WEIGHTS = dict(
+    arithmetic=14, word_problem=6, compare=3, extremes=3, parity=1, sequence=1.5, neighbour=2, units=3, ordering=2,
+    sum_list=2, capital=2, capital_check=1.5, country=3, animal=4, animal_size=1.5, word=4, category=3,
+    category_list=1, profession=1.5, general=2.5, enumeration=0.5, count_up=0.5, next_day=1.5, weekday=1.5,
+    month_days=0.5, month_number=1.5, season=0.7, date_later=2, clock=1.5, sort_numbers=5, sort_words=4,
+    reverse_list=1, pick=2, count_items=1, odd_one_out=2, spell=1.5, json_write=4, json_extract=4, json_read=2,
+    read_text=5, repeat=2, exchange=6, statement=1.5, joke=0.5, riddle=0.3, introduction=3, memory=2.5, outside=0.5,
+    unknown=1.5, story=2.5, poem=0.5,
+)  # fmt: skip
+
 # Families that a tool could answer, which are not asked where tools are offered.
 TOOL_LIKE = {"arithmetic", "sum_list", "outside", "unknown", "chat"}
 
 
 class World:
-    """Draws samples; unknown_phrases are names of things that the world does not contain."""
+    """Draws samples; unknown_phrases are names of things that the world does not contain.
 
-    def __init__(self, unknown_phrases: list[str]):
+    factors: on TRAINING_WEIGHTS by family, to repeat what a run has not learnt yet."""
+
+    def __init__(self, unknown_phrases: list[str], factors: dict[str, float] | None = None):
         weights = {}
         for module in (ask_facts, ask_numbers, ask_dates, ask_lists, chat, stories):
             weights |= module.FAMILIES
         weights[chat.make_unknown(unknown_phrases)] = 4
-        self._families, self._weights = list(weights), list(weights.values())
+        self._families, self._question_weights = list(weights), list(weights.values())
+        factors = factors or {}
+        names = [family.__name__ for family in self._families]
+        self._training_weights = [TRAINING_WEIGHTS[name] * factors.get(name, 1) for name in names]
+        self._tool_share = 0.06 * factors.get("tool_call", 1)
 
     def draw(self, rng: random.Random, held_out: bool) -> Sample:
         """One sample on the asked side of the split, without tools."""
+        weights = self._question_weights if held_out else self._training_weights
         while True:
-            family = rng.choices(self._families, self._weights)[0]
+            family = rng.choices(self._families, weights)[0]
             if sample := _try_draw(family, rng, held_out):
                 return sample
+
+    def draw_family(self, index: int, rng: random.Random) -> Sample | None:
+        """A held-out sample of one family; None past the last family or when there is hardly any."""
+        return _try_draw(self._families[index], rng, held_out=True) if index < len(self._families) else None
+
+    @property
+    def num_families(self) -> int:
+        return len(self._families)
 
     def draw_tool(self, rng: random.Random, held_out: bool) -> Sample:
         while True:
@@ -42,16 +68,19 @@ class World:
 
     def dialogue(self, rng: random.Random, max_exchanges: int = 4) -> Sample:
         """A training dialogue: one to max_exchanges samples, at times with a system prompt or tools."""
-        if rng.random() < 0.06:
+        if rng.random() < self._tool_share:
             return self._tool_dialogue(rng)
-        if rng.random() < 0.06:
+        if rng.random() < 0.03:
             return follow_up(rng)
-        if rng.random() < 0.015:
+        if rng.random() < 0.01:
             return chat.persona(rng)
-        count = rng.choice([1, 1, 1] + list(range(2, max_exchanges + 1)))
+        count = rng.choice([1] * 6 + list(range(2, max_exchanges + 1)))
         parts = [self.draw(rng, held_out=False) for _ in range(count)]
+        # The template drops the thoughts of earlier turns, which then teach nothing: at most the last part thinks.
+        thinking = [part for part in parts if "reasoning_content" in part.messages[-1]]
+        parts = [part for part in parts if part not in thinking] + thinking[:1]
         messages = [m for part in parts for m in part.messages]
-        if rng.random() < 0.06 or count > 6:
+        if rng.random() < 0.04 or count > 6:
             messages = recall(rng, messages)
         if rng.random() < 0.2:
             messages.insert(0, {"role": "system", "content": rng.choice(SYSTEM_PROMPTS)})
@@ -67,6 +96,8 @@ class World:
             while other.family in TOOL_LIKE:
                 other = self.draw(rng, held_out=False)
             messages = other.messages + (messages if roll < 0.2 else [])
+        elif roll < 0.7:
+            messages += use_tools.more_calls(rng, sample, is_held_out)
         return replace(sample, messages=messages)
 
 

@@ -59,9 +59,9 @@ def casual(rng: random.Random, text: str) -> str:
         wrapper = expand(rng, rng.choice(_WRAPPERS))
         text = wrapper.replace("{t}", text[0].lower() + text[1:]).replace("{T}", text)
     roll = rng.random()
-    if roll < 0.12:
+    if roll < 0.04:
         text = text.lower().replace("'", "")
-    elif roll < 0.2:
+    elif roll < 0.14:
         text = text[0].lower() + text[1:]
     if rng.random() < 0.2 and text[-1] in "?.!":
         text = text[:-1]

@@ -8,28 +8,19 @@ from world.grammar import Sample, assistant, casual, choose, user
 
 
 def _tool(name: str, description: str, **parameters) -> dict:
-    properties = {k: {"type": v[0], "description": v[1]} for k, v in parameters.items()}
+    properties = {k: {"type": kind} for k, kind in parameters.items()}
     schema = {"type": "object", "properties": properties, "required": list(parameters)}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
 
 
-CITY = ("string", "The name of the city")
-WEATHER = _tool("get_weather", "Get the current weather in a city", city=CITY)
-CALCULATOR = _tool("calculator", "Compute an arithmetic expression", expression=("string", "The expression"))
-ADD_EVENT = _tool(
-    "add_event",
-    "Add an event to the calendar",
-    title=("string", "The title"),
-    day=("string", "The day of the week"),
-    hour=("integer", "The hour"),
-)
-LIST_EVENTS = _tool("list_events", "List the events of a day", day=("string", "The day of the week"))
-GET_TIME = _tool("get_time", "Get the local time in a city", city=CITY)
-SEND_MESSAGE = _tool(
-    "send_message", "Send a message to a person", to=("string", "The person"), text=("string", "The message")
-)
+WEATHER = _tool("get_weather", "Get the weather in a city", city="string")
+CALCULATOR = _tool("calculator", "Compute an arithmetic expression", expression="string")
+ADD_EVENT = _tool("add_event", "Add an event to the calendar", title="string", day="string", hour="integer")
+LIST_EVENTS = _tool("list_events", "List the events of a day", day="string")
+GET_TIME = _tool("get_time", "Get the local time in a city", city="string")
+SEND_MESSAGE = _tool("send_message", "Send a message to a person", to="string", text="string")
 ALL = [WEATHER, CALCULATOR, ADD_EVENT, LIST_EVENTS, GET_TIME, SEND_MESSAGE]
-EVENTS = ["lunch", "dinner", "a meeting", "tennis", "a haircut", "piano lesson", "football", "a party"]
+EVENTS = ["lunch", "dinner", "a meeting", "tennis", "football", "a party"]
 
 
 def call_weather(rng):
@@ -49,7 +40,7 @@ def call_weather(rng):
 
 
 def call_calculator(rng):
-    a, b = rng.randint(2, 9999), rng.randint(2, 999)
+    a, b = rng.randint(2, 999), rng.randint(2, 999)
     op, words = rng.choice([("+", ["plus", "+"]), ("-", ["minus", "-"]), ("*", ["times", "x", "*"])])
     questions = [
         "What is {a} {w} {b}?",
@@ -159,21 +150,36 @@ CALLS = [
 ]
 
 
-def tool_call(rng: random.Random) -> Sample:
-    tool, arguments, question, response, reply, key = rng.choice(CALLS)(rng)
-    others = rng.sample([t for t in ALL if t is not tool], rng.randint(0, 2))
-    tools = others + [tool]
-    rng.shuffle(tools)
+def _exchange(rng: random.Random, call) -> tuple[dict, list[dict], dict, str]:
+    """(tool, messages, call, key)."""
+    tool, arguments, question, response, reply, key = call(rng)
     name = tool["function"]["name"]
-    call = {"type": "function", "function": {"name": name, "arguments": arguments}}
     messages = [
         user(casual(rng, question) if tool is WEATHER and question[0] != "T" else question),
-        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"type": "function", "function": {"name": name, "arguments": arguments}}],
+        },
         {"role": "tool", "content": json.dumps(response)},
         assistant(reply),
     ]
-    answer = json.dumps({"name": name, "arguments": arguments})
-    return Sample("tool_call", f"{name}/{key}", messages, answer, tools)
+    return tool, messages, {"name": name, "arguments": arguments}, f"{name}/{key}"
+
+
+def tool_call(rng: random.Random) -> Sample:
+    tool, messages, call, key = _exchange(rng, rng.choice(CALLS))
+    tools = rng.sample([t for t in ALL if t is not tool], rng.randint(0, 1)) + [tool]
+    rng.shuffle(tools)
+    return Sample("tool_call", key, messages, json.dumps(call), tools)
+
+
+def more_calls(rng: random.Random, sample: Sample, held_out) -> list[dict]:
+    """Another exchange with one of the sample's tools, none that held_out(key) keeps from training."""
+    while True:
+        tool, messages, _, key = _exchange(rng, rng.choice(CALLS))
+        if tool in sample.tools and not held_out(key):
+            return messages
 
 
 FAMILIES = {tool_call: 9}
