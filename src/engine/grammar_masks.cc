@@ -8,13 +8,16 @@
 namespace millrace {
 namespace {
 
-// Where bytes are forced, the tokens allowed are prefixes of them: few. More tokens than this are a choice.
-constexpr int kMaxForcedSpellings = 64;
+// Where little choice is left, the tokens allowed are prefixes of what must come, and tokens that begin with an escape: few.
+constexpr int kMaxSpellings = 512;
+// Tokens without drafts after a row that accepted few of its own.
+constexpr int kFirstPause = 4;
+constexpr int kMaxPauseDoublings = 6;
 
-bool MayBeForced(std::span<const uint32_t> mask) {
+bool HasLittleChoice(std::span<const uint32_t> mask) {
   int count = 0;
-  for (size_t w = 0; w < mask.size() && count <= kMaxForcedSpellings; ++w) count += std::popcount(mask[w]);
-  return count <= kMaxForcedSpellings;
+  for (size_t w = 0; w < mask.size() && count <= kMaxSpellings; ++w) count += std::popcount(mask[w]);
+  return count <= kMaxSpellings;
 }
 
 Status TooAmbiguous() {
@@ -52,6 +55,7 @@ void GrammarMasks::Assign(Batch* batch) {
     const bool first = output.row != last_row;
     last_row = output.row;
     found->second.rows_in_flight += first;
+    found->second.num_drafts = first ? 0 : found->second.num_drafts + 1;
     output.grammar_mask = static_cast<int>(step.outputs.size());
     step.outputs.push_back({sequence, first ? -1 : batch->token_ids[static_cast<size_t>(output.token_index)]});
     step.words = std::max(step.words, found->second.matcher.grammar().vocabulary().mask_words());
@@ -68,6 +72,7 @@ void GrammarMasks::Accept(std::vector<SequenceEvent>& events) {
     if (!event.tokens.empty()) {
       --entry.rows_in_flight;
       entry.start = nullptr;
+      Learn(entry, static_cast<int>(event.tokens.size()));
     }
     for (const OutputResult& token : event.tokens) {
       const bool accepted = entry.matcher.AcceptToken(token.token);
@@ -81,6 +86,17 @@ void GrammarMasks::Accept(std::vector<SequenceEvent>& events) {
     }
     if (event.finish_reason == FinishReason::kError && entry.matcher.overflowed()) event.error = TooAmbiguous().message();
     if (event.finish_reason != FinishReason::kNone) matchers_.erase(found);
+  }
+}
+
+// From a row that drew so many tokens. A row with drafts is the only one in flight.
+void GrammarMasks::Learn(Entry& entry, int num_tokens) {
+  entry.pause = std::max(0, entry.pause - num_tokens);
+  if (entry.num_drafts == 0 || entry.rows_in_flight > 0) return;
+  if (2 * (num_tokens - 1) >= entry.num_drafts) {
+    entry.num_misses = 0;
+  } else {
+    entry.pause = kFirstPause << std::min(entry.num_misses++, kMaxPauseDoublings);
   }
 }
 
@@ -100,7 +116,7 @@ void GrammarMasks::FillOutputs(Entry& entry, std::span<const Output> outputs, si
   }
   entry.forced.clear();
   const bool all = accepted + 1 == static_cast<int>(outputs.size());
-  if (max_forced_ > 0 && all && MayBeForced(masks.subspan((outputs.size() - 1) * words, own_words))) {
+  if (max_forced_ > 0 && all && HasLittleChoice(masks.subspan((outputs.size() - 1) * words, own_words))) {
     entry.forced = entry.matcher.ForcedTokens(max_forced_ + 1);
     for (size_t i = outputs.size() - 1; i > 0 && !entry.forced.empty(); --i) entry.forced.insert(entry.forced.begin(), outputs[i].draft);
   }
@@ -130,7 +146,7 @@ void GrammarMasks::SetDrafts(Scheduler& scheduler) {
   for (auto& [sequence, entry] : matchers_) {
     // The first forced token is what the row in flight draws.
     const size_t drawn = static_cast<size_t>(std::min(entry.rows_in_flight, 1));
-    if (entry.forced.size() <= drawn) {
+    if (entry.forced.size() <= drawn || entry.pause > 0) {
       scheduler.SetDraft(sequence, {});
     } else {
       scheduler.SetDraft(sequence, {entry.forced.begin() + static_cast<std::ptrdiff_t>(drawn), entry.forced.end()});

@@ -1,12 +1,13 @@
 // GrammarMasks: the grammar matchers of running sequences, the token bitmasks of the steps in flight and the tokens that grammars
-// force. Engine thread only, but for GuidedStart.
+// foretell. Engine thread only, but for GuidedStart.
 //
 // A step's masks depend on the tokens of the step before it. So Assign marks the outputs of a scheduled batch, Accept feeds the committed
 // tokens, and MakeMasks computes the masks of the oldest step that still waits for them.
 //
-// Jump-forward: where a grammar leaves no choice, the tokens that spell what must come are known before they are drawn. They are given to
+// Jump-forward: where a grammar leaves little choice, the tokens that spell what must come are guessed before they are drawn. They go to
 // the scheduler as drafts, so that one step computes them all; each is still drawn from its own logits and mask, and what is drawn otherwise
-// is kept instead. The output is therefore that of a step per token, bit for bit.
+// is kept instead. The output is therefore that of a step per token, bit for bit. A sequence whose model spells otherwise pauses, for twice
+// as long each time.
 #pragma once
 
 #include <cstdint>
@@ -63,8 +64,11 @@ class GrammarMasks {
     grammar::GrammarMatcher matcher;
     std::shared_ptr<const GuidedStart> start;  // until the first token
     int rows_in_flight = 0;                    // that draw tokens
-    // What must come after the tokens accepted so far, the rows in flight included.
+    // What most likely comes after the tokens accepted so far, the rows in flight included.
     std::vector<TokenId> forced;
+    int num_drafts = 0;  // in the row in flight
+    int num_misses = 0;  // rows in a row that accepted less than half of their drafts
+    int pause = 0;       // tokens to draw before the next draft
   };
   struct Output {
     SequenceId sequence = 0;
@@ -75,6 +79,7 @@ class GrammarMasks {
     std::vector<Output> outputs;  // [masks]
     size_t words = 0;
   };
+  static void Learn(Entry& entry, int num_tokens);
   void FillOutputs(Entry& entry, std::span<const Output> outputs, size_t words, std::span<uint32_t> masks);
 
   const int max_forced_;

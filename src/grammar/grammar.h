@@ -97,8 +97,8 @@ class GrammarMatcher {
   TokenId ForcedControl() const;
   // The bytes that every continuation starts with ("" when there is a choice); at most max_bytes.
   std::string ForcedBytes(size_t max_bytes = 256);
-  // Those bytes and control tokens as the tokenizer spells them; at most max_tokens, and not more than max_rollback. Other
-  // spellings are allowed too: a model may draw one of them.
+  // What most likely comes next where there is little choice (LikelyByte), and control tokens that are forced, as the tokenizer
+  // spells it; at most max_tokens, and not more than max_rollback. A guess: a model may draw something else that is allowed.
   std::vector<TokenId> ForcedTokens(int max_tokens);
   // Takes back the last n accepted tokens; n is at most the tokens accepted and max_rollback.
   void Rollback(int n);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "grammar/grammar.h"
+#include "grammar/likely_byte.h"
 
 namespace millrace::grammar {
 namespace {
@@ -11,6 +12,24 @@ void SetBit(std::span<uint32_t> mask, TokenId id) { mask[static_cast<size_t>(id)
 void OrLocal(const LocalMask& local, std::span<uint32_t> mask) {
   for (size_t w = 0; w < local.bits.size(); ++w) mask[w] |= local.bits[w];
   for (TokenId id : local.ids) SetBit(mask, id);
+}
+
+// The bytes that next_byte gives one after the other, up to its -1.
+template <typename NextByte>
+std::string ReadAhead(Machine& machine, ConfigSet now, size_t max_bytes, NextByte next_byte) {
+  std::string bytes;
+  const Machine::Mark mark = machine.GetMark();
+  ConfigSet next;
+  while (bytes.size() < max_bytes) {
+    const int byte = next_byte(now);
+    if (byte < 0) break;
+    machine.Step(now, static_cast<uint8_t>(byte), next);
+    if (next.empty()) break;
+    std::swap(now, next);
+    bytes += static_cast<char>(byte);
+  }
+  machine.Truncate(mark);
+  return bytes;
 }
 
 }  // namespace
@@ -144,42 +163,31 @@ int GrammarMatcher::ForcedByte(const ConfigSet& now) {
 }
 
 std::string GrammarMatcher::ForcedBytes(size_t max_bytes) {
-  std::string forced;
-  if (IsTerminated()) return forced;
-  const Machine::Mark mark = machine_.GetMark();
-  ConfigSet now = current().set, next;
-  while (forced.size() < max_bytes) {
-    const int byte = ForcedByte(now);
-    if (byte < 0) break;
-    machine_.Step(now, static_cast<uint8_t>(byte), next);
-    if (next.empty()) break;
-    std::swap(now, next);
-    forced += static_cast<char>(byte);
-  }
-  machine_.Truncate(mark);
-  return forced;
+  if (IsTerminated()) return "";
+  return ReadAhead(machine_, current().set, max_bytes, [this](const ConfigSet& now) { return ForcedByte(now); });
 }
 
 std::vector<TokenId> GrammarMatcher::ForcedTokens(int max_tokens) {
   const GrammarVocabulary& vocabulary = grammar_->vocabulary();
   const size_t limit = static_cast<size_t>(std::max(0, std::min(max_tokens, static_cast<int>(max_rollback_))));
-  std::vector<TokenId> forced;
+  std::vector<TokenId> likely;
   bool more = true;
-  while (more && forced.size() < limit) {
+  while (more && likely.size() < limit) {
     std::vector<TokenId> ids;
     if (const TokenId control = ForcedControl(); control >= 0) {
       ids = {control};
-    } else if (const std::string bytes = ForcedBytes(4 * limit); !bytes.empty()) {
-      ids = vocabulary.Encode(bytes);
+    } else if (!IsTerminated()) {
+      const auto likely_byte = [this](const ConfigSet& now) { return LikelyByte(machine_, now); };
+      ids = vocabulary.Encode(ReadAhead(machine_, current().set, 4 * limit, likely_byte));
     }
     more = !ids.empty();
-    for (size_t i = 0; more && i < ids.size() && forced.size() < limit; ++i) {
+    for (size_t i = 0; more && i < ids.size() && likely.size() < limit; ++i) {
       more = AcceptToken(ids[i]);
-      if (more) forced.push_back(ids[i]);
+      if (more) likely.push_back(ids[i]);
     }
   }
-  Rollback(static_cast<int>(forced.size()));
-  return forced;
+  Rollback(static_cast<int>(likely.size()));
+  return likely;
 }
 
 void GrammarMatcher::FillBitmask(std::span<uint32_t> mask) {

@@ -125,6 +125,24 @@ TEST(StructureTest, RawStringsAreThoseOfTheSchema) {
   EXPECT_FALSE(CompileStructure(RawString(R"({"type":"integer"})", {}), SmallVocabulary()).ok());
 }
 
+TEST(MatcherTest, LikelyTokensPassOverEscapesAndMissingSpaces) {
+  const auto grammar = CompileJsonSchema(R"({"type":"object","properties":{"name":{"enum":["abcd","12"]},"x":{"type":"boolean"}},
+      "required":["name","x"],"additionalProperties":false})", SmallVocabulary());
+  ASSERT_TRUE(grammar.ok());
+  const auto likely = [&](const char* text) {
+    GrammarMatcher matcher(*grammar);
+    EXPECT_TRUE(matcher.AcceptBytes(text));
+    return SmallTokenizer().Decode(matcher.ForcedTokens(64), false);
+  };
+  EXPECT_EQ(likely(""), "{\"");
+  EXPECT_EQ(likely("{\"n"), "ame\": \"");
+  EXPECT_EQ(likely("{\"name\":\"a"), "bcd\", \"x\": ");
+  EXPECT_EQ(likely("{\"x\":t"), "rue, \"name\": \"");
+  EXPECT_EQ(likely("{\"x\":true,\"name\":\"12"), "\"}");
+  EXPECT_EQ(likely("{\"x\":"), " ");
+  EXPECT_EQ(likely("{\"x\": "), "");
+}
+
 TEST(MatcherTest, MoreReadingsThanTheBoundAreTold) {
   std::vector<Structure> ways;
   for (int i = 0; i < 3000; ++i) ways.push_back(Sequence({Text("a"), Text("b" + std::to_string(i))}));
