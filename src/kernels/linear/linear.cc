@@ -23,7 +23,7 @@ constexpr int64_t kSlabTokens = 192;
 constexpr int64_t kPanelSectionBytes = 34 << 10;
 constexpr int64_t kExpandedBlocks = 8;
 // From this many tiles on a section of a panel is expanded for them (where the kernel can).
-constexpr int64_t kExpandTiles = 4;
+constexpr int64_t kExpandTiles = 6;
 // How far ahead a tile that is bound by arithmetic fetches its weights: 12 and 24 KiB did equally well, 2 and 6 KiB worse (Zen 4).
 constexpr int64_t kFetchAheadBytes = 12 << 10;
 

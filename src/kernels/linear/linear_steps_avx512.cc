@@ -68,6 +68,9 @@ void StoreInt8(const __m512 v[2], const Encoding& encoding, std::byte* dst) {
   }
 }
 
+// Rows of a tile share lines that the other core may have read last.
+constexpr int64_t kStoreAheadBlocks = 6;
+
 void PrepareRow(const PrepareArgs& args) {
   const bool normed = args.norm.kind != NormKind::kNone;
   float mean = 0.0f;
@@ -92,6 +95,7 @@ void PrepareRow(const PrepareArgs& args) {
       if (args.norm.bias != nullptr) v[half] = _mm512_add_ps(v[half], _mm512_maskz_loadu_ps(mask, args.norm.bias + k));
     }
     std::byte* dst = args.Block(block);
+    __builtin_prefetch(args.Block(block + kStoreAheadBlocks), 1);
     switch (args.encoding.type) {
       case ActivationType::kInt8:
         StoreInt8(v, args.encoding, dst);

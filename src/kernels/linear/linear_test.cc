@@ -193,6 +193,21 @@ TEST_P(LinearTest, ARowKeepsItsBitsInEveryBatchAndOnAnyNumberOfThreads) {
   }
 }
 
+TEST_P(LinearTest, ARowKeepsItsBitsOverSeveralSectionsAndSlabs) {
+  constexpr int64_t kTokens = 200;
+  const int64_t cols = Cols(1056);
+  Context context(2);
+  const Weight weight(dtype(), 35, cols, 13);
+  const Matrix matrix = Pack(isa(), context, {weight.rows});
+  const std::vector<float> x = RandomVector(static_cast<size_t>(kTokens * cols), 14);
+  const std::vector<float> out = RunLinear(context, matrix.get(), x, kTokens);
+  for (const int64_t t : {0, 1, 95, 188, 191, 192, 199}) {
+    const std::vector<float> row(x.begin() + t * cols, x.begin() + (t + 1) * cols);
+    const std::vector<float> alone = RunLinear(context, matrix.get(), row, 1);
+    ASSERT_EQ(std::memcmp(&out[t * 35], alone.data(), alone.size() * sizeof(float)), 0) << "token " << t;
+  }
+}
+
 TEST_P(LinearTest, ANonFiniteActivationReachesItsRowAndNoOther) {
   Context context(2);
   const int64_t cols = Cols(64);
