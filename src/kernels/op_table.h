@@ -100,7 +100,7 @@ struct KvCacheView {
   std::byte* blocks = nullptr;   // the pool: block b starts at blocks + b * block_bytes
   int64_t block_bytes = 0;
   int64_t layer_offset = 0;      // of this layer inside a block
-  DType dtype = DType::kBF16;    // kF32, kF16, kBF16, kI8 (f32 scale per token and head)
+  DType dtype = DType::kBF16;    // kF32, kF16, kBF16, kI8 or kF8E4M3 (f32 scale per token and head)
   int num_kv_heads = 0;
   int head_dim = 0;
 };

@@ -103,7 +103,7 @@ TEST_P(GoldenModel, AsGgufMatchesTransformers) {
 
 TEST_P(GoldenModel, ChunksAndThreadsGiveTheSameBits) {
   const Golden golden = ReadGolden(GetParam());
-  for (const DType kv_dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8}) {
+  for (const DType kv_dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8, DType::kF8E4M3}) {
     std::vector<std::vector<float>> whole;
     for (const auto& [threads, chunk] : {std::pair{1, 100}, {2, 1}, {1, 5}, {3, 17}}) {
       Result<std::unique_ptr<Checkpoint>> checkpoint = OpenCheckpoint(kGoldenDir + GetParam());

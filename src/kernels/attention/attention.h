@@ -13,7 +13,7 @@
 // the bits of the plain sequence. Slots not yet written are never multiplied.
 //
 // q is rounded to bf16 for BF16 caches and to 15 bits per head for I8; p is rounded to bf16 for BF16 and to 15 bits of
-// the largest weight of the segment for I8. F32 and F16 caches compute in f32.
+// the largest weight of the segment for I8. F32, F16 and F8 caches compute in f32.
 #pragma once
 
 #include <cstdint>

@@ -141,7 +141,7 @@ int Main(int argc, char** argv) {
   ThreadPool pool(argc > 2 ? std::atoi(argv[2]) : NumUsableCores());
   const AttentionKernels& kernels = GetAttentionKernels(isa);
   std::printf("%s, %d threads, read %.1f GB/s\n", IsaName(isa), pool.num_threads(), ReadBandwidth(pool, 128 << 20));
-  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kI8, DType::kF32}) {
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kI8, DType::kF8E4M3, DType::kF32}) {
     RunCase(kernels, pool, {"llama-1b decode 4096", dtype, 32, 8, 64, 1, 4095, 1, 8}, word);
     RunCase(kernels, pool, {"qwen-0.6b decode 4096", dtype, 16, 8, 128, 1, 4095, 1, 8}, word);
     RunCase(kernels, pool, {"llama-1b decode 128", dtype, 32, 8, 64, 1, 127, 1, 16}, word);

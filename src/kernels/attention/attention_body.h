@@ -35,6 +35,7 @@ struct KvF32 {
   using Word = F32x16;
   static constexpr int kGroup = 1;
   static constexpr int kStepBytes = 64;
+  static constexpr bool kScaled = false;  // has a scale per token
   static Acc Zero() { return ZeroF32(); }
   static Vec Load(const std::byte* p) { return LoadF32(reinterpret_cast<const float*>(p)); }
   static Vec LoadHalf(const std::byte* p) { return LoadPartF32(reinterpret_cast<const float*>(p), 8); }
@@ -51,6 +52,15 @@ struct KvF16 : KvF32 {
   static Vec LoadHalf(const std::byte* p) { return LoadHalfF16(p); }
 };
 
+// Loads give the codes' values / kF8Unit.
+struct KvF8 : KvF32 {
+  static constexpr int kStepBytes = 16;
+  static constexpr bool kScaled = true;
+  static Vec Load(const std::byte* p) { return LoadF8(p); }
+  static Vec LoadHalf(const std::byte* p) { return LoadHalfF8(p); }
+};
+constexpr float kF8Unit = 256.0f;
+
 struct KvBf16 {
   using Elem = uint16_t;
   using Acc = F32x16;
@@ -58,6 +68,7 @@ struct KvBf16 {
   using Word = I32x16;
   static constexpr int kGroup = 2;
   static constexpr int kStepBytes = 64;
+  static constexpr bool kScaled = false;
   static Acc Zero() { return ZeroF32(); }
   static Vec Load(const std::byte* p) { return LoadI32(p); }
   static Vec LoadHalf(const std::byte* p) { return LoadHalfI32(p); }
@@ -82,6 +93,7 @@ struct KvI8 {
   using Word = Vec;
   static constexpr int kGroup = 4;
   static constexpr int kStepBytes = 64;
+  static constexpr bool kScaled = true;
   static Acc Zero() { return ZeroI32(); }
   static Vec Load(const std::byte* p) {
     const I32x16 bytes = LoadI32(p);
@@ -112,6 +124,7 @@ void PackQuery(int head_dim, float scale, const float* q, typename Kv::Elem* out
   *bias = 0;
   if constexpr (std::is_same_v<typename Kv::Elem, float>) {
     std::memcpy(out, q, static_cast<size_t>(head_dim) * sizeof(float));
+    if constexpr (std::is_same_v<Kv, KvF8>) *factor *= kF8Unit;
   } else if constexpr (std::is_same_v<Kv, KvBf16>) {
     for (int d = 0; d < head_dim; d += kLanes) {
       const int n = head_dim - d < kLanes ? head_dim - d : kLanes;
@@ -151,7 +164,7 @@ void PackAll(int head_dim, float scale, const float* const* q, int num_queries, 
 struct QueryScratch {
   alignas(64) float scores[kQueryTile][kSegmentSlots];
   alignas(64) float p[kQueryTile][kSegmentSlots];
-  float factor[kQueryTile];  // I8: unit of p
+  float factor[kQueryTile];  // I8, F8: unit of p V
   int32_t bias[kQueryTile];  // I8: 128 * sum of p
 
   template <typename Kv>
@@ -262,7 +275,7 @@ void ValueTile(const SegmentTask& task, int first_query, int first_dim, SlotRang
 #pragma GCC unroll 8
     for (int d = 0; d < kD; ++d) {
       F32x16 value = Kv::ToFloat(acc[i][d], scratch.bias[i]);
-      if constexpr (std::is_same_v<Kv, KvI8>) value = Mul(value, SetF32(scratch.factor[i]));
+      if constexpr (Kv::kScaled) value = Mul(value, SetF32(scratch.factor[i]));
       StoreF32(out + d * kLanes, value);
     }
   }
@@ -284,7 +297,7 @@ float MaskedScores(const SegmentTask& task, int m, SlotRange range, float* score
   F32x16 largest = minus_infinity;
   for (int block = range.FirstBlock(); block < range.EndBlock(); ++block) {
     F32x16 score = Mul(LoadF32(scores + block * kKvBlockSlots), factor);
-    if constexpr (std::is_same_v<Kv, KvI8>) {
+    if constexpr (Kv::kScaled) {
       score = Mul(score, LoadF32(reinterpret_cast<const float*>(task.parts[block] + task.layout->k_scales)));
     }
     if (task.softcap > 0)
@@ -346,12 +359,16 @@ void SoftmaxRow(const SegmentTask& task, int m, int i, SlotRange range, QueryScr
   for (int block = range.FirstBlock(); block < range.EndBlock(); ++block) {
     float* at = scores + block * kKvBlockSlots;
     const F32x16 value = Exp2(Sub(LoadF32(at), max_lanes));
-    if constexpr (std::is_same_v<Kv, KvI8>) {
+    if constexpr (Kv::kScaled) {
       const auto* scales = reinterpret_cast<const float*>(task.parts[block] + task.layout->v_scales);
       const LaneMask visible = VisibleLanes(task.lo[m], task.hi[m], block);
       const F32x16 weighted = Select(visible, Mul(value, LoadF32(scales)), ZeroF32());
-      StoreF32(at, weighted);
-      largest = Max(weighted, largest);
+      if constexpr (std::is_same_v<Kv, KvF8>) {
+        StoreF32(p + block * kKvBlockSlots, weighted);
+      } else {
+        StoreF32(at, weighted);
+        largest = Max(weighted, largest);
+      }
       sum = Add(sum, value);
     } else {
       sum = Add(sum, StoreProbabilities<Kv>(value, p + block * kKvBlockSlots));
@@ -359,6 +376,8 @@ void SoftmaxRow(const SegmentTask& task, int m, int i, SlotRange range, QueryScr
   }
   if constexpr (std::is_same_v<Kv, KvI8>) {
     QuantiseProbabilities(range, scores, ReduceMax(largest), p, &scratch.factor[i], &scratch.bias[i]);
+  } else {
+    scratch.factor[i] = kF8Unit;
   }
   task.result.max[m] = max;
   task.result.sum[m] = ReduceAdd(sum);
@@ -404,6 +423,8 @@ void PackQueries(DType dtype, int head_dim, float scale, const float* const* q, 
       return PackAll<KvBf16>(head_dim, scale, q, num_queries, out);
     case DType::kI8:
       return PackAll<KvI8>(head_dim, scale, q, num_queries, out);
+    case DType::kF8E4M3:
+      return PackAll<KvF8>(head_dim, scale, q, num_queries, out);
     default:
       return PackAll<KvF32>(head_dim, scale, q, num_queries, out);
   }
@@ -417,6 +438,8 @@ void Segment(const SegmentTask& task) {
       return SegmentOf<KvF16>(task);
     case DType::kI8:
       return SegmentOf<KvI8>(task);
+    case DType::kF8E4M3:
+      return SegmentOf<KvF8>(task);
     default:
       return SegmentOf<KvF32>(task);
   }

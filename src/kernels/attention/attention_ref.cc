@@ -30,6 +30,9 @@ struct CacheReader {
       case DType::kBF16:
         std::memcpy(&half, at, 2);
         return Bf16ToF32(half);
+      case DType::kF8E4M3:
+        std::memcpy(&value, part + scale_offset + (slot % kKvBlockSlots) * 4, 4);
+        return F8E4M3ToF32(static_cast<uint8_t>(*at)) * static_cast<double>(value);
       default:
         std::memcpy(&value, part + scale_offset + (slot % kKvBlockSlots) * 4, 4);
         return (static_cast<int>(*at) - 128) * static_cast<double>(value);

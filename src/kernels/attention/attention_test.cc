@@ -11,7 +11,7 @@
 namespace millrace::kernels {
 namespace {
 
-constexpr DType kCacheTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kI8};
+constexpr DType kCacheTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kF8E4M3};
 
 std::vector<Isa> AvailableIsas() {
   std::vector<Isa> isas;
@@ -78,6 +78,7 @@ TEST(KvLayout, EveryValueHasItsOwnBytes) {
   }
   EXPECT_EQ(KvLayerBytesCpu(DType::kBF16, 8, 64), 8 * 16 * 64 * 2 * 2);
   EXPECT_EQ(KvLayerBytesCpu(DType::kI8, 1, 64), 16 * (64 + 4) * 2);
+  EXPECT_EQ(KvLayerBytesCpu(DType::kF8E4M3, 1, 64), 16 * (64 + 4) * 2);
 }
 
 TEST(Attention, MatchesTheReferenceOverOddShapes) {

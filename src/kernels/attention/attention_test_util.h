@@ -63,14 +63,17 @@ inline void StoreToken(const KvCacheView& kv, const KvLayout& layout, int block,
           *at =
               static_cast<std::byte>(static_cast<int>(std::nearbyintf(amax > 0 ? x[d] * (127.0f / amax) : 0.0f)) + 128);
           break;
+        case DType::kF8E4M3:
+          *at = static_cast<std::byte>(F32ToF8E4M3(amax > 0 ? x[d] * (448.0f / amax) : 0.0f));
+          break;
         default:
           std::memcpy(at, &half, 2);
       }
     }
     // As rope_kv_write: a head with a NaN has a NaN for its scale.
     const bool finite = std::all_of(x, x + kv.head_dim, [](float value) { return std::isfinite(value); });
-    const float scale = finite ? amax / 127.0f : NAN;
-    if (kv.dtype == DType::kI8) std::memcpy(part + (is_k ? layout.k_scales : layout.v_scales) + lane * 4, &scale, 4);
+    const float scale = finite ? amax / (kv.dtype == DType::kI8 ? 127.0f : 448.0f) : NAN;
+    if (layout.k_scales > 0) std::memcpy(part + (is_k ? layout.k_scales : layout.v_scales) + lane * 4, &scale, 4);
   };
   store(k, true);
   store(v, false);

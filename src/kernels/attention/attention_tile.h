@@ -20,7 +20,7 @@ inline int PaddedHeadDim(int head_dim) {
   return (head_dim + 15) / 16 * 16;
 }
 
-// Queries of a tile, packed for the scores: elements as the cache type multiplies them (f32 for F32 and F16, bf16,
+// Queries of a tile, packed for the scores: elements as the cache type multiplies them (f32 for F32, F16 and F8, bf16,
 // int16 for I8).
 struct PackedQueries {
   alignas(64) std::byte values[kMaxTileFloats * 4];  // [query][padded head_dim] elements

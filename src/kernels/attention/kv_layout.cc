@@ -22,13 +22,16 @@ KvLayout KvLayout::Make(DType dtype, int head_dim) {
     case DType::kI8:
       layout.group = 4, layout.elem_bytes = 1;
       break;
+    case DType::kF8E4M3:
+      layout.group = 1, layout.elem_bytes = 1;
+      break;
     default:
       CHECK(false, "no KV cache of type {}", DTypeName(dtype));
   }
   const int64_t tile_bytes = static_cast<int64_t>(kKvBlockSlots) * head_dim * layout.elem_bytes;
   layout.v_tile = tile_bytes;
   layout.head_bytes = 2 * tile_bytes;
-  if (dtype == DType::kI8) {
+  if (dtype == DType::kI8 || dtype == DType::kF8E4M3) {
     constexpr int64_t kScalesBytes = kKvBlockSlots * sizeof(float);
     layout.k_scales = layout.head_bytes;
     layout.v_scales = layout.k_scales + kScalesBytes;

@@ -1,13 +1,14 @@
 // Bytes of one layer of a paged KV block on the CPU, shared by every ISA.
 //
-// A layer's part of a block holds, per kv head, the K tile, the V tile and, for int8, the K scales and the V scales.
+// A layer's part of a block holds, per kv head, the K tile, the V tile and, for 8 bits, the K scales and the V scales.
 // Sixteen tokens are the sixteen lanes of a 512-bit register:
-//   K  lanes are tokens, so that scores need no horizontal sum: [head_dim / g][16 tokens][g dims], g = 1 (F32, F16), 2
+//   K  lanes are tokens, so that scores need no horizontal sum: [head_dim / g][16 tokens][g dims], g = 1 (F32, F16, F8), 2
 //   (BF16), 4 (I8). V  lanes are dims, and g tokens lie together for the dot products: [16 / g][head_dim][g tokens]. I8
 //   groups lie in the order 0, 2, 1, 3: the even bytes are then the first pair, the odd bytes the second, as products
 //   of int16 want them.
 //      A value is stored as value + 128 (unsigned), value = round(x / scale), scale = max |x| / 127 over the head of
 //      one token; scales are f32 [16 tokens].
+//      F8 stores e4m3 of x / scale, scale = max |x| / 448; never the code of NaN: a head with a NaN has it for its scale.
 #pragma once
 
 #include <cstddef>
@@ -25,14 +26,14 @@ inline constexpr int kMaxHeadDim = 576;   // head_dim is a multiple of 8 up to t
 struct KvLayout {
   int64_t k_tile = 0;
   int64_t v_tile = 0;
-  int64_t k_scales = 0;  // I8 only
-  int64_t v_scales = 0;  // I8 only
+  int64_t k_scales = 0;  // I8, F8
+  int64_t v_scales = 0;  // I8, F8
   int64_t head_bytes = 0;
   int group = 1;  // g above
   int elem_bytes = 4;
   int head_dim = 0;
 
-  // dtype is one of F32, F16, BF16, I8.
+  // dtype is one of F32, F16, BF16, I8, F8E4M3.
   static KvLayout Make(DType dtype, int head_dim);
 
   int64_t KOffset(int token, int dim) const {

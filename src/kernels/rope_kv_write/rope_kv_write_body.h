@@ -78,17 +78,43 @@ struct EncodedHead {
   float scale;
 };
 
-inline void EncodeI8(const float* x, int head_dim, EncodedHead& out) {
+// The largest magnitude of a head; *poison is 0, or NaN when x has an infinity or NaN: then the scale says so.
+inline float LargestOf(const float* x, int head_dim, float* poison) {
   F32x16 largest = ZeroF32();
-  F32x16 poison = ZeroF32();  // NaN when x has an infinity or NaN: then the scale says so
+  F32x16 not_finite = ZeroF32();
   for (int d = 0; d < head_dim; d += 16) {
     const F32x16 v = LoadPartF32(x + d, LanesAt(d, head_dim));
     largest = Max(Abs(v), largest);
-    poison = Add(poison, Sub(v, v));
+    not_finite = Add(not_finite, Sub(v, v));
   }
-  const float amax = ReduceMax(largest);
+  *poison = ReduceAdd(not_finite);
+  return ReduceMax(largest);
+}
+
+// e4m3 of |x| <= 448, to nearest even: normal numbers lose 20 bits of their f32; below 2^-6 adding 1.5 * 2^14 leaves multiples of 2^-9.
+inline std::byte EncodeF8Value(float x) {
+  const auto bits = __builtin_bit_cast(uint32_t, x);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  const uint32_t normal = ((magnitude + 0x7ffffu + (magnitude >> 20 & 1u)) >> 20) - (120u << 3);
+  const uint32_t small = __builtin_bit_cast(uint32_t, __builtin_bit_cast(float, magnitude) + 0x1.8p14f) & 0xfu;
+  const uint32_t code = magnitude < 0x3c800000u ? small : normal < 0x7eu ? normal : 0x7eu;
+  return static_cast<std::byte>(code | (bits >> 24 & 0x80u));
+}
+
+inline void EncodeF8(const float* x, int head_dim, EncodedHead& out) {
+  constexpr float kTiny = 1e-30f;  // a head so small is stored as zeros: 448 / amax must not overflow
+  float poison;
+  const float amax = LargestOf(x, head_dim, &poison);
+  const float inverse = amax > kTiny ? 448.0f / amax : 0.0f;
+  out.scale = amax / 448.0f + poison;
+  for (int d = 0; d < head_dim; ++d) out.bytes[d] = EncodeF8Value(x[d] * inverse);
+}
+
+inline void EncodeI8(const float* x, int head_dim, EncodedHead& out) {
+  float poison;
+  const float amax = LargestOf(x, head_dim, &poison);
   const F32x16 inverse = SetF32(amax > 0 ? 127.0f / amax : 0.0f);
-  out.scale = amax / 127.0f + ReduceAdd(poison);
+  out.scale = amax / 127.0f + poison;
   for (int d = 0; d < head_dim; d += 16) {
     const int n = LanesAt(d, head_dim);
     int16_t rounded[16];
@@ -99,6 +125,7 @@ inline void EncodeI8(const float* x, int head_dim, EncodedHead& out) {
 
 inline void Encode(DType dtype, const float* x, int head_dim, EncodedHead& out) {
   if (dtype == DType::kI8) return EncodeI8(x, head_dim, out);
+  if (dtype == DType::kF8E4M3) return EncodeF8(x, head_dim, out);
   if (dtype == DType::kF32) {
     std::memcpy(out.bytes, x, static_cast<size_t>(head_dim) * sizeof(float));
     return;
@@ -128,6 +155,8 @@ void ScatterV(const std::byte* bytes, int head_dim, std::byte* v) {
 
 inline void StoreK(const KvLayout& layout, EncodedHead& head, int lane, std::byte* part) {
   std::byte* k = part + layout.KOffset(lane, 0);
+  if (layout.k_scales > 0) std::memcpy(part + layout.k_scales + lane * sizeof(float), &head.scale, sizeof(float));
+  if (layout.group * layout.elem_bytes == 1) return ScatterK<1>(head.bytes, layout.head_dim, k);
   if (layout.group * layout.elem_bytes == 2) return ScatterK<2>(head.bytes, layout.head_dim, k);
   if (layout.group == 4) {
     for (int d = 0; d < layout.head_dim; d += 4) {
@@ -135,17 +164,14 @@ inline void StoreK(const KvLayout& layout, EncodedHead& head, int lane, std::byt
       head.bytes[d + 1] = head.bytes[d + 2];
       head.bytes[d + 2] = second;
     }
-    std::memcpy(part + layout.k_scales + lane * sizeof(float), &head.scale, sizeof(float));
   }
   ScatterK<4>(head.bytes, layout.head_dim / layout.group, k);
 }
 
 inline void StoreV(const KvLayout& layout, const EncodedHead& head, int lane, std::byte* part) {
   std::byte* v = part + layout.VOffset(lane, 0);
-  if (layout.group == 4) {
-    std::memcpy(part + layout.v_scales + lane * sizeof(float), &head.scale, sizeof(float));
-    return ScatterV<1, 4>(head.bytes, layout.head_dim, v);
-  }
+  if (layout.v_scales > 0) std::memcpy(part + layout.v_scales + lane * sizeof(float), &head.scale, sizeof(float));
+  if (layout.group == 4) return ScatterV<1, 4>(head.bytes, layout.head_dim, v);
   if (layout.group == 2) return ScatterV<2, 4>(head.bytes, layout.head_dim, v);
   std::memcpy(v, head.bytes, static_cast<size_t>(layout.head_dim) * layout.elem_bytes);
 }

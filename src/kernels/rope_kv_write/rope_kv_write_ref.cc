@@ -46,14 +46,16 @@ void WriteHead(DType dtype, const float* x, int head_dim, std::byte* part, int64
                const OffsetFn& offset) {
   float amax = 0;
   for (int d = 0; d < head_dim; ++d) amax = std::max(amax, std::fabs(x[d]));
-  const float scale = amax / 127.0f;
-  if (dtype == DType::kI8) std::memcpy(part + scale_offset, &scale, sizeof(scale));
+  const float scale = amax / (dtype == DType::kI8 ? 127.0f : 448.0f);
+  if (dtype == DType::kI8 || dtype == DType::kF8E4M3) std::memcpy(part + scale_offset, &scale, sizeof(scale));
   for (int d = 0; d < head_dim; ++d) {
     std::byte* at = part + offset(d);
     if (dtype == DType::kF32) {
       std::memcpy(at, &x[d], 4);
     } else if (dtype == DType::kI8) {
       *at = static_cast<std::byte>(static_cast<int>(std::nearbyintf(amax > 0 ? x[d] * (127.0f / amax) : 0.0f)) + 128);
+    } else if (dtype == DType::kF8E4M3) {
+      *at = static_cast<std::byte>(F32ToF8E4M3(amax > 0 ? x[d] * (448.0f / amax) : 0.0f));
     } else {
       const uint16_t half = dtype == DType::kBF16 ? F32ToBf16(x[d]) : F32ToF16(std::clamp(x[d], -65504.0f, 65504.0f));
       std::memcpy(at, &half, 2);

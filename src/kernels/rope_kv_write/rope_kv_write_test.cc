@@ -91,7 +91,7 @@ class Step {
       for (int head = 0; head < case_.num_kv_heads; ++head) {
         const std::byte* part = KvHeadPart(args_.kv, layout, block, head);
         for (int64_t at = 0; at < layout.head_bytes;) {
-          const bool scale = case_.dtype == DType::kI8 && at >= layout.k_scales;
+          const bool scale = layout.k_scales > 0 && at >= layout.k_scales;
           if (scale || case_.dtype == DType::kF32) {
             float value;
             std::memcpy(&value, part + at, 4);
@@ -99,6 +99,8 @@ class Step {
             at += 4;
           } else if (case_.dtype == DType::kI8) {
             values.push_back(static_cast<float>(part[at++]));
+          } else if (case_.dtype == DType::kF8E4M3) {
+            values.push_back(F8E4M3ToF32(static_cast<uint8_t>(part[at++])));
           } else {
             uint16_t half;
             std::memcpy(&half, part + at, 2);
@@ -146,7 +148,7 @@ TEST(RopeKvWrite, MatchesTheReferenceOnEveryIsa) {
   ThreadPool pool(3);
   OpContext context{.pool = &pool};
   for (Case c : Cases()) {
-    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kF8E4M3}) {
       c.dtype = dtype;
       Step expected(c);
       RopeKvWriteRef(expected.args());
@@ -163,10 +165,44 @@ TEST(RopeKvWrite, MatchesTheReferenceOnEveryIsa) {
         }
         const std::vector<float> cache = actual.CacheValues();
         for (size_t i = 0; i < cache.size(); ++i) {
-          const float tolerance = dtype == DType::kI8 ? 1.0f : step * std::fabs(expected_cache[i]) + 1e-6f;
+          const float tolerance = dtype == DType::kI8       ? 1.0f
+                                  : dtype == DType::kF8E4M3 ? std::fabs(expected_cache[i]) / 8 + 0x1p-9f
+                                                            : step * std::fabs(expected_cache[i]) + 1e-6f;
           ASSERT_NEAR(cache[i], expected_cache[i], tolerance)
               << IsaName(isa) << " " << DTypeName(dtype) << " dim " << c.head_dim << " at " << i;
         }
+      }
+    }
+  }
+}
+
+// Every code comes back, and values between two codes go to the nearer one, to the even one in the middle.
+TEST(RopeKvWrite, Fp8RoundsAsTheScalarConversionDoes) {
+  ThreadPool pool(1);
+  OpContext context{.pool = &pool};
+  Case c{.num_heads = 1, .num_kv_heads = 1, .head_dim = 512, .rotary_dim = 0};
+  c.dtype = DType::kF8E4M3;
+  for (const Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
+    if (!IsaAvailable(isa)) continue;
+    Step step(c);
+    step.args().cos_sin = nullptr;
+    std::vector<float> expected;
+    for (int64_t t = 0; t < step.args().batch->num_tokens; ++t) {
+      float* k = step.args().qkv + t * step.args().stride + 512;
+      for (int d = 0; d < 512; ++d) {
+        const float low = F8E4M3ToF32(static_cast<uint8_t>(d / 4 % 126)), high = F8E4M3ToF32(static_cast<uint8_t>(d / 4 % 126 + 1));
+        const float parts[] = {0.0f, 0.5f, 0.499f, 0.501f};
+        k[d] = (t % 2 == 0 ? 1.0f : -1.0f) * (low + parts[d % 4] * (high - low));
+      }
+      k[511] = 448.0f;
+    }
+    const KvLayout layout = KvLayout::Make(c.dtype, 512);
+    RunRopeKvWrite(GetRopeKvWriteKernel(isa), &context, step.args());
+    const std::byte* part = KvHeadPart(step.args().kv, layout, 7, 0);  // row 1, slots 0 to 15
+    for (int lane = 0; lane < 16; ++lane) {
+      const float* k = step.args().qkv + (1 + lane) * step.args().stride + 512;
+      for (int d = 0; d < 512; ++d) {
+        ASSERT_EQ(static_cast<uint8_t>(part[layout.KOffset(lane, d)]), F32ToF8E4M3(k[d])) << IsaName(isa) << " " << k[d];
       }
     }
   }

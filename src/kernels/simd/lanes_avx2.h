@@ -115,6 +115,17 @@ inline F32x16 LoadF16(const void* p) {
 inline F32x16 LoadHalfF16(const void* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))), _mm256_setzero_ps()};
 }
+inline __m256 F8ToF32(__m128i codes) {  // 8 codes, 16 bits each
+  const __m128i half = _mm_srai_epi16(_mm_slli_epi16(codes, 8), 1);
+  return _mm256_cvtph_ps(_mm_and_si128(half, _mm_set1_epi16(static_cast<int16_t>(0xbf80))));
+}
+inline F32x16 LoadF8(const void* p) {
+  const __m128i codes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  return {F8ToF32(_mm_cvtepu8_epi16(codes)), F8ToF32(_mm_cvtepu8_epi16(_mm_srli_si128(codes, 8)))};
+}
+inline F32x16 LoadHalfF8(const void* p) {
+  return {F8ToF32(_mm_cvtepu8_epi16(_mm_loadl_epi64(static_cast<const __m128i*>(p)))), _mm256_setzero_ps()};
+}
 inline void StoreF16(void* p, F32x16 v) {
   constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   auto* at = static_cast<__m128i*>(p);

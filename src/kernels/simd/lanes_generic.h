@@ -126,6 +126,20 @@ inline F32x16 LoadF16(const void* p) {
 inline F32x16 LoadHalfF16(const void* p) {
   return LoadPartF16(p, 8);
 }
+inline F32x16 LoadPartF8(const void* p, int n) {
+  uint8_t codes[16] = {};
+  std::memcpy(codes, p, static_cast<size_t>(n));
+  return MapF32([&](int i) {
+    const auto shifted = static_cast<int16_t>(codes[i] << 8);
+    return F16ToF32(static_cast<uint16_t>((shifted >> 1) & 0xbf80));
+  });
+}
+inline F32x16 LoadF8(const void* p) {
+  return LoadPartF8(p, 16);
+}
+inline F32x16 LoadHalfF8(const void* p) {
+  return LoadPartF8(p, 8);
+}
 inline void StoreF16(void* p, const F32x16& v) {
   uint16_t bits[16];
   for (int i = 0; i < 16; ++i) bits[i] = F32ToF16(v.lane[i]);
