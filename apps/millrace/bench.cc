@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "bench_engine.h"
 #include "bench_run.h"
 #include "bench_serve.h"
 #include "commands.h"
@@ -16,7 +17,8 @@ struct BenchOptions {
   int pp = 512, tg = 128, repetitions = 3;
   std::vector<int> depths = {0}, threads, batches = {1};
   std::string kv_cache_dtype = "bf16";
-  bool json = false, limits_only = false;
+  bool json = false, limits_only = false, engine = false;
+  EngineBenchOptions through_engine;
 };
 
 struct BenchLine {
@@ -169,6 +171,17 @@ Status RunBench(BenchOptions options) {
   EngineOptions engine_options;
   engine_options.model = options.model;
   RETURN_IF_ERROR(FinishEngineOptions(options.kv_cache_dtype, &engine_options));
+  if (options.engine) {
+    EngineBenchOptions& all = options.through_engine;
+    all.engine.model = engine_options.model;
+    all.engine.kv_cache_dtype = engine_options.kv_cache_dtype;
+    all.engine.num_threads = options.threads.front();
+    all.num_requests = options.batches.front();
+    all.prompt_tokens = std::max(1, options.pp);
+    all.output_tokens = std::max(1, options.tg);
+    all.json = options.json;
+    return RunEngineBench(all);
+  }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint, OpenModel(engine_options.model));
   Bench bench(checkpoint, options, engine_options.kv_cache_dtype);
   nlohmann::ordered_json out = {{"model", options.model}, {"kv_cache_dtype", options.kv_cache_dtype}};
@@ -195,6 +208,22 @@ Status RunBench(BenchOptions options) {
   return OkStatus();
 }
 
+void AddEngineBenchOptions(CLI::App& command, BenchOptions* options) {
+  EngineBenchOptions& engine = options->through_engine;
+  command.add_flag("--engine", options->engine, "through the whole engine: the first --batch requests of --pp and --tg tokens at once, or a trace");
+  command.add_option("--trace", engine.trace, "with --engine: an Azure (CSV) or Mooncake (JSON lines) trace");
+  command.add_option("--requests", engine.max_requests, "of the trace, the first so many")->check(CLI::Range(1, 1'000'000));
+  command.add_option("--time-scale", engine.scale.time, "play the trace so many times faster")->check(CLI::Range(1e-6, 1e6));
+  command.add_option("--length-scale", engine.scale.length, "divide its prompts and answers by this")->check(CLI::Range(1.0, 1e6));
+  command.add_option("--steps-out", engine.steps_out, "with --engine: write the measured steps, for simulate --cost");
+  command.add_option("--max-num-seqs", engine.engine.max_num_seqs, "sequences that run at once (default: 64, or the mode's)")->check(CLI::Range(1, 4096));
+  command.add_option("--max-num-batched-tokens", engine.engine.max_num_batched_tokens, "tokens of one step (default: 512, or the mode's)")
+      ->check(CLI::Range(16, 65536));
+  command.add_option("--max-model-len", engine.engine.max_model_len, "with --engine: tokens of a sequence")->check(CLI::Range(16, 1 << 24));
+  command.add_option("--kv-cache-bytes", engine.engine.kv_cache_bytes, "with --engine: memory of the KV cache")->transform(CLI::AsSizeValue(false));
+  AddSchedulerOptions(command, &engine.engine);
+}
+
 }  // namespace
 
 void AddBenchCommand(CLI::App& app, int* exit_code) {
@@ -207,9 +236,10 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
   command->add_option("-t,--threads", options->threads, "thread counts")->delimiter(',')->check(CLI::Range(1, 1024));
   command->add_option("--batch", options->batches, "sequences that decode together")->delimiter(',')->check(CLI::Range(1, 1024))->capture_default_str();
   command->add_option("-r,--repetitions", options->repetitions, "runs, of which the median is shown")->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--kv-cache-dtype", options->kv_cache_dtype, "bf16, f16, f32 or int8")->capture_default_str();
+  command->add_option("--kv-cache-dtype,--kv-type", options->kv_cache_dtype, "bf16, f16, f32, int8 or fp8")->capture_default_str();
   command->add_flag("--limits", options->limits_only, "measure the machine only");
   command->add_flag("--json", options->json, "print JSON");
+  AddEngineBenchOptions(*command, options.get());
   AddBenchServeCommand(*command, exit_code);
   command->callback([=] {
     if (!command->got_subcommand("serve")) *exit_code = ReportStatus(RunBench(*options));

@@ -20,6 +20,7 @@ void AddBenchCommand(CLI::App& app, int* exit_code);
 void AddSynthCommand(CLI::App& app, int* exit_code);
 void AddEvalCommand(CLI::App& app, int* exit_code);
 void AddServeCommand(CLI::App& app, int* exit_code);
+void AddSimulateCommand(CLI::App& app, int* exit_code);
 
 void AddGrammarCommand(CLI::App& app, int* exit_code);
 // Added last: completes what the app has by then.
@@ -30,6 +31,8 @@ int ReportStatus(const Status& status);
 
 // Options of every command that opens an engine.
 void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv_cache_dtype);
+// Options of the commands that schedule many requests.
+void AddSchedulerOptions(CLI::App& command, EngineOptions* options);
 // Fills what the option strings say; kInvalidArgument names the option.
 Status FinishEngineOptions(const std::string& kv_cache_dtype, EngineOptions* options);
 

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -19,15 +20,13 @@ void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv
   command.add_option("-t,--threads", options->num_threads, "threads (default: every usable core)")->check(CLI::Range(1, 1024));
   command.add_option("--max-model-len", options->max_model_len, "tokens of a sequence at most (default: the model's)")
       ->check(CLI::Range(16, 1 << 24));
-  command.add_option("--max-num-seqs", options->max_num_seqs, "sequences that run at once")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
+  command.add_option("--max-num-seqs", options->max_num_seqs, "sequences that run at once (default: 64, or the mode's)")
+      ->check(CLI::Range(1, 4096));
   command.add_option("--num-forced-tokens", options->num_forced_tokens, "tokens without a choice that one step computes under a grammar; 0: off")
       ->check(CLI::Range(0, 32))->capture_default_str();
-  command.add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "tokens of one step at most")
-      ->check(CLI::Range(16, 65536))
-      ->capture_default_str();
-  command.add_option("--kv-cache-dtype", *kv_cache_dtype, "bf16, f16, f32 or int8")->capture_default_str();
+  command.add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "tokens of one step at most (default: 512, or the mode's)")
+      ->check(CLI::Range(16, 65536));
+  command.add_option("--kv-cache-dtype,--kv-type", *kv_cache_dtype, "bf16, f16, f32, int8 or fp8")->capture_default_str();
   command.add_option("--kv-cache-bytes", options->kv_cache_bytes, "memory of the KV cache (default: decided at start)")
       ->transform(CLI::AsSizeValue(false));
   command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options->enable_prefix_caching,
@@ -35,11 +34,29 @@ void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv
   command.add_flag("-v,--verbose", options->verbose, "say on standard error what was decided");
 }
 
+void AddSchedulerOptions(CLI::App& command, EngineOptions* options) {
+  command.add_option("--mode", options->mode, "low-latency, balanced or high-throughput");
+  command.add_option("--target-inter-token-us", options->target_inter_token_us, "longest step that a prompt may cause while others stream (default: the mode's, or no limit)")
+      ->check(CLI::Range(1, 60'000'000));
+  command.add_option("--scheduling-policy", options->scheduling_policy, "fcfs, priority, lpm, round-robin or fair")->capture_default_str();
+  command.add_option("--preemption-policy", options->preemption_policy, "who gives way: latest, lowest-priority, least-generated or waiting-score")
+      ->capture_default_str();
+  command.add_option("--batching", options->batching, "continuous, static or dynamic")->capture_default_str();
+  command.add_option("--swap-space-bytes", options->swap_space_bytes, "host memory for preempted sequences")->transform(CLI::AsSizeValue(false));
+  command.add_option("--max-tenant-cache-fraction", options->max_tenant_cache_fraction, "part of the KV blocks that one tenant's cached prefixes may hold")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command.add_option("--max-pinned-cache-fraction", options->max_pinned_cache_fraction, "part of the KV blocks that pinned prefixes may hold")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+}
+
 Status FinishEngineOptions(const std::string& kv_cache_dtype, EngineOptions* options) {
-  const std::string name = kv_cache_dtype == "int8" ? "I8" : kv_cache_dtype;
+  const std::string name = kv_cache_dtype == "int8" ? "I8" : kv_cache_dtype == "fp8" ? "F8_E4M3" : kv_cache_dtype;
   const std::optional<DType> type = ParseDType(name);
-  if (!type || (*type != DType::kF32 && *type != DType::kF16 && *type != DType::kBF16 && *type != DType::kI8)) {
-    return InvalidArgument("--kv-cache-dtype is {}, expected bf16, f16, f32 or int8", kv_cache_dtype);
+  constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kF8E4M3};
+  if (!type || std::find(std::begin(kTypes), std::end(kTypes), *type) == std::end(kTypes)) {
+    return InvalidArgument("--kv-cache-dtype is {}, expected bf16, f16, f32, int8 or fp8", kv_cache_dtype);
   }
   options->kv_cache_dtype = *type;
   ASSIGN_OR_RETURN(options->model, ResolveModel(options->model));

@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   millrace::AddEvalCommand(app, &exit_code);
   millrace::AddGrammarCommand(app, &exit_code);
   millrace::AddServeCommand(app, &exit_code);
+  millrace::AddSimulateCommand(app, &exit_code);
   millrace::AddCompletionCommand(app, &exit_code);
   try {
     app.parse(argc, argv);

@@ -23,7 +23,7 @@ struct RunOptions {
   EngineOptions engine;
   std::string kv_cache_dtype = "bf16";
   SamplingParams sampling;
-  std::string prompt, system, template_file;
+  std::string prompt, system, template_file, save_kv, load_kv;
   bool has_prompt = false, raw = false, json = false, has_seed = false;
 };
 
@@ -111,7 +111,15 @@ Status RunOnce(Engine& engine, const PromptBuilder& builder, const RunOptions& o
     input.add_generation_prompt = true;
     ASSIGN_OR_RETURN(prompt, builder.Build(input));
   }
+  if (!options.load_kv.empty()) {
+    ASSIGN_OR_RETURN(const int restored, engine.LoadPrompt({}, options.load_kv));
+    std::fprintf(stderr, "%d tokens restored from %s\n", restored, options.load_kv.c_str());
+  }
   ASSIGN_OR_RETURN(const Generation out, Generate(engine, prompt, options.sampling, Printer(options.json)));
+  if (!options.save_kv.empty()) {
+    ASSIGN_OR_RETURN(const int saved, engine.SavePrompt({}, prompt, options.save_kv));
+    std::fprintf(stderr, "%d tokens of the prompt saved to %s\n", saved, options.save_kv.c_str());
+  }
   if (options.json) {
     PrintJson(out, prompt);
   } else {
@@ -211,6 +219,8 @@ void AddRunCommand(CLI::App& app, int* exit_code) {
   command->add_option("--system", options->system, "system message");
   command->add_option("--chat-template", options->template_file, "a Jinja file instead of the model's own template");
   CLI::Option* seed = command->add_option("--seed", options->sampling.seed, "seed of sampling (default: random)");
+  command->add_option("--save-kv", options->save_kv, "with one prompt: write its KV to this file");
+  command->add_option("--load-kv", options->load_kv, "with one prompt: take the KV of its beginning from such a file");
   command->add_flag("--raw", options->raw, "complete the text as it is, without a chat template");
   command->add_flag("--json", options->json, "print one JSON object");
   command->callback([=] {

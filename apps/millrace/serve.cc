@@ -18,7 +18,8 @@ struct ServeOptions {
   std::string kv_cache_dtype = "bf16";
   ServerOptions server;
   std::string template_file;
-  double drain_seconds = 30.0, watchdog_seconds = 120.0;
+  double drain_seconds = 30.0, watchdog_seconds = 120.0, queue_timeout_seconds = 0.0;
+  bool dry_run = false;
   int max_queued = 1024;
 };
 
@@ -39,7 +40,8 @@ void PrintStart(const Engine& engine, const ServeOptions& options, int port) {
   const std::string& host = options.server.http.host;
   const std::string shown = host == "0.0.0.0" || host == "::" ? "localhost" : (host.find(':') == std::string::npos ? host : "[" + host + "]");
   std::fprintf(stderr, "%s: context %d, %d KV blocks, up to %d sequences at once\n", engine.checkpoint().info().name.c_str(),
-               engine.max_model_len(), static_cast<int>(engine.memory_plan().num_blocks), options.engine.max_num_seqs);
+               engine.max_model_len(), static_cast<int>(engine.memory_plan().num_blocks), engine.max_num_seqs());
+  std::fprintf(stderr, "%s\n", engine.memory_plan().reason.c_str());
   if (!IsLoopback(host) && options.server.access.api_keys.empty()) {
     std::fprintf(stderr, "anyone who reaches %s may use this server: --api-key asks for a key\n", host.c_str());
   }
@@ -54,11 +56,18 @@ Status Serve(ServeOptions options) {
   }
   if (const char* key = std::getenv("MILLRACE_API_KEY"); key != nullptr && *key != '\0') options.server.access.api_keys.emplace_back(key);
   options.server.access.loopback = IsLoopback(options.server.http.host);
-  options.server.service.max_open_sequences = options.engine.max_num_seqs + options.max_queued;
+  options.engine.max_num_waiting = options.max_queued;
+  options.engine.queue_timeout_us = static_cast<int64_t>(options.queue_timeout_seconds * 1e6);
   options.server.service.stall_timeout_us = static_cast<int64_t>(options.watchdog_seconds * 1e6);
   options.server.version = MILLRACE_VERSION;
+  if (options.dry_run) {
+    ASSIGN_OR_RETURN(const std::string plan, Engine::DryRun(options.engine));
+    std::printf("%s", plan.c_str());
+    return OkStatus();
+  }
   const sigset_t signals = BlockSignals();
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(options.engine));
+  options.server.service.max_open_sequences = engine->max_num_seqs() + options.max_queued;
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(*engine, options.server));
   PrintStart(*engine, options, server->port());
   int signal = 0;
@@ -72,6 +81,9 @@ Status Serve(ServeOptions options) {
 void AddLimits(CLI::App& command, ServeOptions* options) {
   HttpServerOptions& http = options->server.http;
   command.add_option("--max-queued", options->max_queued, "sequences that may wait; beyond, 429")->check(CLI::Range(1, 4000))->capture_default_str();
+  command.add_option("--queue-timeout-seconds", options->queue_timeout_seconds, "longest wait for the first step (0: none)")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
   command.add_option("--max-connections", http.max_connections, "open connections")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   command.add_option("--max-body-bytes", http.max_body_bytes, "of a request")->transform(CLI::AsSizeValue(false))->capture_default_str();
   command.add_option("--drain-seconds", options->drain_seconds, "for open requests after SIGTERM")->check(CLI::Range(0.0, 3600.0))->capture_default_str();
@@ -97,9 +109,8 @@ void AddServeCommand(CLI::App& app, int* exit_code) {
   command->add_option("--chat-template", options->template_file, "a Jinja file instead of the model's own template");
   command->add_option("--tool-call-parser", server.service.tool_call_parser, "format of tool calls; auto learns it from the template")->capture_default_str();
   command->add_option("--reasoning-parser", server.service.reasoning_parser, "format of reasoning; auto learns it from the template")->capture_default_str();
-  command->add_option("--mode", options->engine.mode, "low-latency, balanced or high-throughput");
-  command->add_option("--scheduling-policy", options->engine.scheduling_policy, "fcfs, priority, lpm, round-robin or fair");
-  command->add_option("--swap-space-bytes", options->engine.swap_space_bytes, "host memory for preempted sequences")->transform(CLI::AsSizeValue(false));
+  AddSchedulerOptions(*command, &options->engine);
+  command->add_flag("--dry-run", options->dry_run, "print what would be taken of the memory, and end");
   command->add_flag("--strict-fields", server.service.strict_fields, "refuse request fields that are unknown or have no effect");
   command->add_flag("--ui,!--no-ui", server.ui, "the web page at /");
   AddLimits(*command, options.get());

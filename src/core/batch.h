@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,7 @@ struct SequenceStart {
   std::shared_ptr<const SamplingParams> sampling;
   std::vector<TokenId> token_ids;  // prompt, and what was generated before a preemption
   int num_prompt_tokens = 0;
+  std::optional<float> sampler_state;  // OutputResult::sampler_state of the last token; absent before the first
 };
 
 struct Batch {
@@ -96,12 +98,14 @@ struct OutputResult {
   std::string error;
   float logprob = 0.0f;
   int rank = 0;
+  float sampler_state = 0.0f;  // what the sampler must be told to go on after this token (mirostat's mu)
   // As many as asked for, best first; beam search asks for 2 x width of the unmodified distribution.
   std::vector<TokenLogprob> top;
 };
 
 struct StepResult {
   uint64_t step_id = 0;
+  std::string error;  // not empty: the step failed as a whole and computed nothing that may be used
   std::vector<OutputResult> outputs;  // [outputs of the batch]
 };
 

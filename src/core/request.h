@@ -20,6 +20,7 @@ struct Request {
   int64_t queue_timeout_us = 0;  // 0: none; longest wait before the first token is scheduled
   std::string tenant;         // fair sharing and quotas
   uint64_t cache_salt = 0;    // prefix cache entries are shared only among equal salts
+  int64_t cache_ttl_us = 0;   // > 0: the prompt's cached blocks are pinned this long from the first token on
   int adapter = 0;            // LoRA adapter index; 0: none
 };
 

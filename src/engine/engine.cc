@@ -30,13 +30,20 @@ int64_t BlocksPerSequence(const std::vector<KvGroupSpec>& groups, int64_t block_
   return blocks;
 }
 
-Result<SchedulingPolicy> ParsePolicy(const std::string& name) {
-  if (name == "fcfs") return SchedulingPolicy::kFcfs;
-  if (name == "priority") return SchedulingPolicy::kPriority;
-  if (name == "lpm") return SchedulingPolicy::kLongestPrefixFirst;
-  if (name == "round-robin") return SchedulingPolicy::kRoundRobin;
-  if (name == "fair") return SchedulingPolicy::kFair;
-  return InvalidArgument("--scheduling-policy is {}, expected fcfs, priority, lpm, round-robin or fair", name);
+int NumSequences(const SamplingParams& sampling) {
+  return std::max(sampling.n, sampling.best_of);
+}
+
+// What the user left open, from the mode or the defaults of a machine without one.
+Status ResolveOptions(EngineOptions* options) {
+  SchedulerConfig preset;
+  preset.max_num_seqs = 64;
+  preset.max_num_batched_tokens = 512;
+  if (!options->mode.empty()) RETURN_IF_ERROR(ApplySchedulerPreset(options->mode, preset));
+  if (options->max_num_seqs == 0) options->max_num_seqs = preset.max_num_seqs;
+  if (options->max_num_batched_tokens == 0) options->max_num_batched_tokens = preset.max_num_batched_tokens;
+  if (options->target_inter_token_us == 0) options->target_inter_token_us = preset.target_inter_token_us;
+  return OkStatus();
 }
 
 // Forced tokens are verified as drafts are, and a recurrent state can't go back from a wrong one.
@@ -54,27 +61,48 @@ Result<std::unique_ptr<Engine>> Engine::Open(const EngineOptions& options) {
 
 Result<std::unique_ptr<Engine>> Engine::Open(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options) {
   std::unique_ptr<Engine> engine(new Engine());
-  RETURN_IF_ERROR(engine->Init(std::move(checkpoint), options));
+  RETURN_IF_ERROR(engine->LoadAndPlan(std::move(checkpoint), options));
+  RETURN_IF_ERROR(engine->Start());
   return engine;
 }
 
-Status Engine::Init(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options) {
+Result<std::string> Engine::DryRun(const EngineOptions& options) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint, OpenModel(options.model));
+  Engine engine;
+  RETURN_IF_ERROR(engine.LoadAndPlan(std::move(checkpoint), options));
+  MemoryReport report;
+  report.model = engine.checkpoint_->info().name;
+  report.file_bytes = engine.checkpoint_->info().file_bytes;
+  report.weight_bytes = engine.runner_->model().weight_bytes();
+  report.workspace_bytes = engine.runner_->workspace_bytes();
+  report.block_bytes = engine.runner_->block_bytes();
+  report.kv_dtype = engine.options_.kv_cache_dtype;
+  report.swap_bytes = engine.options_.swap_space_bytes / report.block_bytes * report.block_bytes;
+  report.max_num_seqs = engine.options_.max_num_seqs;
+  report.max_num_batched_tokens = engine.options_.max_num_batched_tokens;
+  return DescribeMemory(report, engine.plan_);
+}
+
+Status Engine::LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options) {
   checkpoint_ = std::move(checkpoint);
+  options_ = options;
+  RETURN_IF_ERROR(ResolveOptions(&options_));
   start_us_ = SteadyUs();
   const ModelConfig& config = checkpoint_->config();
   ASSIGN_OR_RETURN(tokenizer_, checkpoint_->MakeTokenizer());
   end_ids_ = EndIds(*tokenizer_, config);
-  if (options.max_model_len > config.max_position_embeddings) {
-    return InvalidArgument("--max-model-len is {}, the model has {} positions", options.max_model_len,
+  if (options_.max_model_len > config.max_position_embeddings) {
+    return InvalidArgument("--max-model-len is {}, the model has {} positions", options_.max_model_len,
                            config.max_position_embeddings);
   }
   RunnerOptions runner_options;
-  runner_options.num_threads = options.num_threads;
-  runner_options.max_model_len = options.max_model_len;
-  runner_options.max_num_batched_tokens = options.max_num_batched_tokens;
-  runner_options.max_num_seqs = options.max_num_seqs;
-  runner_options.kv_cache_dtype = options.kv_cache_dtype;
-  runner_options.on_load_progress = options.on_load_progress;
+  runner_options.num_threads = options_.num_threads;
+  runner_options.max_model_len = options_.max_model_len;
+  runner_options.max_num_batched_tokens = options_.max_num_batched_tokens;
+  runner_options.max_num_seqs = options_.max_num_seqs;
+  runner_options.kv_cache_dtype = options_.kv_cache_dtype;
+  runner_options.observer = options_.observer;
+  runner_options.on_load_progress = options_.on_load_progress;
   ASSIGN_OR_RETURN(runner_, ModelRunner::Create(checkpoint_, runner_options, end_ids_));
 
   MemoryPlanInput input;
@@ -82,41 +110,46 @@ Status Engine::Init(std::shared_ptr<const Checkpoint> checkpoint, const EngineOp
   input.block_bytes = runner_->block_bytes();
   input.max_model_len = runner_->max_model_len();
   input.blocks_per_sequence =
-      BlocksPerSequence(runner_->model().kv_groups(), input.block_bytes, input.max_model_len, options.max_num_batched_tokens);
-  input.max_model_len_given = options.max_model_len > 0;
-  input.max_num_seqs = options.max_num_seqs;
-  input.kv_cache_bytes = options.kv_cache_bytes;
+      BlocksPerSequence(runner_->model().kv_groups(), input.block_bytes, input.max_model_len, options_.max_num_batched_tokens);
+  input.max_model_len_given = options_.max_model_len > 0;
+  input.max_num_seqs = options_.max_num_seqs;
+  input.kv_cache_bytes = options_.kv_cache_bytes;
+  input.swap_bytes = options_.swap_space_bytes;
   ASSIGN_OR_RETURN(plan_, PlanKvMemory(input));
-  if (options.verbose) std::fprintf(stderr, "%s\n", plan_.reason.c_str());
-  RETURN_IF_ERROR(runner_->AllocateKv(plan_.num_blocks, options.swap_space_bytes / runner_->block_bytes()));
+  if (options_.verbose) std::fprintf(stderr, "%s\n", plan_.reason.c_str());
+  return OkStatus();
+}
 
-  ASSIGN_OR_RETURN(const SchedulerConfig scheduler_config, MakeSchedulerConfig(options));
+Status Engine::Start() {
+  RETURN_IF_ERROR(runner_->AllocateKv(plan_.num_blocks, options_.swap_space_bytes / runner_->block_bytes()));
+  ASSIGN_OR_RETURN(const SchedulerConfig scheduler_config, MakeSchedulerConfig());
   scheduler_ = std::make_unique<Scheduler>(scheduler_config);
   grammar_masks_ = std::make_unique<GrammarMasks>(scheduler_config.num_forced_tokens);
   output_processor_ = std::make_unique<OutputProcessor>(*tokenizer_);
+  PublishStats();
   engine_thread_ = std::thread([this] { EngineLoop(); });
   output_thread_ = std::thread([this] { OutputLoop(); });
   return OkStatus();
 }
 
-Result<SchedulerConfig> Engine::MakeSchedulerConfig(const EngineOptions& options) const {
+Result<SchedulerConfig> Engine::MakeSchedulerConfig() const {
   SchedulerConfig config;
-  config.max_num_seqs = options.max_num_seqs;
-  config.max_num_batched_tokens = options.max_num_batched_tokens;
+  config.max_num_seqs = options_.max_num_seqs;
+  config.max_num_batched_tokens = options_.max_num_batched_tokens;
   config.max_model_len = plan_.max_model_len;
-  config.enable_prefix_caching = options.enable_prefix_caching;
+  config.max_num_waiting = options_.max_num_waiting + options_.max_num_seqs;  // Submit counts the running ones too
+  config.enable_prefix_caching = options_.enable_prefix_caching;
   config.kv_groups = runner_->model().kv_groups();
   config.num_gpu_blocks = static_cast<int>(plan_.num_blocks);
   config.num_cpu_blocks = static_cast<int>(runner_->num_host_blocks());
-  config.target_inter_token_us = options.target_inter_token_us;
+  config.max_tenant_cache_fraction = options_.max_tenant_cache_fraction;
+  config.max_pinned_cache_fraction = options_.max_pinned_cache_fraction;
+  config.target_inter_token_us = options_.target_inter_token_us;
   config.eos_token_ids = end_ids_;
-  config.num_forced_tokens = NumForcedTokens(config.kv_groups, options.num_forced_tokens);
-  if (!options.mode.empty()) RETURN_IF_ERROR(ApplySchedulerPreset(options.mode, config));
-  config.max_num_seqs = std::min(config.max_num_seqs, options.max_num_seqs);
-  config.max_num_batched_tokens = std::min(config.max_num_batched_tokens, options.max_num_batched_tokens);
-  if (!options.scheduling_policy.empty()) {
-    ASSIGN_OR_RETURN(config.policy, ParsePolicy(options.scheduling_policy));
-  }
+  config.num_forced_tokens = NumForcedTokens(config.kv_groups, options_.num_forced_tokens);
+  ASSIGN_OR_RETURN(config.policy, ParseSchedulingPolicy(options_.scheduling_policy));
+  ASSIGN_OR_RETURN(config.victim_policy, ParseVictimPolicy(options_.preemption_policy));
+  ASSIGN_OR_RETURN(config.batching, ParseBatchingMode(options_.batching));
   RETURN_IF_ERROR(ValidateSchedulerConfig(config));
   return config;
 }
@@ -166,12 +199,32 @@ Result<RequestId> Engine::Submit(Request request, Sink sink, grammar::GrammarPtr
     ASSIGN_OR_RETURN(guided, GuidedStart::Make(grammar));
   }
   if (sampling.best_of > sampling.n && sampling.logprobs < 0) sampling.logprobs = 0;  // to rank the choices
+  RETURN_IF_ERROR(scheduler_->CheckFits(request));
+  RETURN_IF_ERROR(ReserveSequences(NumSequences(sampling)));
   if (request.id == 0) request.id = next_request_.fetch_add(1, std::memory_order_relaxed);
   const RequestId id = request.id;
   request.arrival_us = NowUs();
+  if (request.queue_timeout_us == 0) request.queue_timeout_us = options_.queue_timeout_us;
   num_open_.fetch_add(1, std::memory_order_relaxed);
   Post(SubmitMessage{std::make_shared<const Request>(std::move(request)), std::move(sink), std::move(guided)});
   return id;
+}
+
+Status Engine::ReserveSequences(int num_sequences) {
+  const int64_t limit = int64_t{options_.max_num_waiting} + options_.max_num_seqs;
+  if (num_sequences > limit) {
+    return OutOfRange("n or best_of is {}, {} sequences may be open at once (--max-num-seqs and --max-queued)", num_sequences, limit);
+  }
+  const int64_t before = num_open_sequences_.fetch_add(num_sequences, std::memory_order_relaxed);
+  if (before + num_sequences <= limit) return OkStatus();
+  num_open_sequences_.fetch_sub(num_sequences, std::memory_order_relaxed);
+  return ResourceExhausted("{} sequences are open and {} more were asked for, the limit is {} (--max-num-seqs and --max-queued)",
+                           before, num_sequences, limit);
+}
+
+void Engine::Close(const OpenRequest& request) {
+  num_open_sequences_.fetch_sub(request.num_sequences, std::memory_order_relaxed);
+  num_open_.fetch_sub(1, std::memory_order_release);
 }
 
 void Engine::Abort(RequestId request) { Post(AbortMessage{request}); }

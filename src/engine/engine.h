@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -19,6 +20,7 @@
 
 #include "core/request.h"
 #include "engine/grammar_masks.h"
+#include "engine/kv_file.h"
 #include "engine/memory_plan.h"
 #include "engine/output_processor.h"
 #include "model_loader/checkpoint.h"
@@ -32,16 +34,24 @@ struct EngineOptions {
   std::string model;               // a .gguf file, a folder, or synth:SHAPE:TYPE
   int num_threads = 0;             // 0: every usable core
   int max_model_len = 0;           // 0: the model's, lowered to what memory holds
-  int max_num_seqs = 64;
-  int max_num_batched_tokens = 512;
+  int max_num_seqs = 0;            // 0: what the mode says, 64 without one
+  int max_num_batched_tokens = 0;  // 0: what the mode says, 512 without one
+  int max_num_waiting = 4096;      // sequences that may wait; Submit refuses beyond
   DType kv_cache_dtype = DType::kBF16;
   int64_t kv_cache_bytes = 0;      // 0: decided from the memory available
   int64_t swap_space_bytes = 0;    // host memory for preempted sequences; 0: they are computed again
   bool enable_prefix_caching = true;
-  std::string mode;                // scheduler preset; "": defaults
-  std::string scheduling_policy;   // "fcfs", "priority", ...; "": fcfs
+  std::string mode;                // scheduler preset: fills what is 0 above and the next; "": none
   int num_forced_tokens = 16;      // jump-forward: tokens forced by a grammar that one step computes at most; 0: off
   int64_t target_inter_token_us = 0;
+  std::string scheduling_policy = "fcfs";  // scheduler_config.h has the names of these three
+  std::string preemption_policy = "latest";
+  std::string batching = "continuous";
+  int64_t queue_timeout_us = 0;    // of requests that bring none; 0: none
+  double max_tenant_cache_fraction = 1.0;  // of the KV blocks, for what one tenant has cached
+  double max_pinned_cache_fraction = 0.5;  // of the KV blocks, for pinned prefixes
+  int64_t idle_check_us = 1'000'000;       // after so long without work the KV bookkeeping is recounted
+  StepObserver* observer = nullptr;        // sees every step; outlives the engine
   bool verbose = false;            // tell on standard error what was decided
   std::function<void(double fraction)> on_load_progress;  // called while the weights are packed; may be empty
 };
@@ -51,6 +61,9 @@ struct EngineStats {
   int64_t num_steps = 0;
   int64_t last_step_us = 0;
   int64_t last_progress_us = 0;  // engine clock of the last committed step
+  int64_t num_failed_steps = 0;
+  int64_t num_integrity_checks = 0;
+  std::string integrity_error;  // what the first failed check found; "": none
 };
 
 class Engine {
@@ -60,6 +73,8 @@ class Engine {
 
   static Result<std::unique_ptr<Engine>> Open(const EngineOptions& options);
   static Result<std::unique_ptr<Engine>> Open(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options);
+  // What Open would take of the memory, line by line; loads the weights, takes no KV memory.
+  static Result<std::string> DryRun(const EngineOptions& options);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -69,15 +84,21 @@ class Engine {
   const ModelRunner& runner() const { return *runner_; }
   const MemoryPlan& memory_plan() const { return plan_; }
   int max_model_len() const { return plan_.max_model_len; }
+  int max_num_seqs() const { return options_.max_num_seqs; }
   // Every token id that ends a generation with this model.
   const std::vector<TokenId>& end_ids() const { return end_ids_; }
 
-  // Checks the request, makes the first mask of its grammar and queues it; the sink gets its outputs until one has
-  // request_finished. An id of 0 is replaced by a new one. With a
-  // grammar every choice is drawn from what it allows; it must be compiled for this engine's tokenizer.
+  // Checks the request, makes the first mask of its grammar and queues it; the sink gets its outputs until one has request_finished. An id
+  // of 0 is replaced by a new one. With a grammar every choice is drawn from what it allows; it must be compiled for this engine's
+  // tokenizer. A request that could never run is refused here: kInvalidArgument or kOutOfRange; kResourceExhausted when the queue is full.
   Result<RequestId> Submit(Request request, Sink sink, grammar::GrammarPtr grammar = nullptr);
   // Ends a request without further output; harmless when it ended already.
   void Abort(RequestId request);
+
+  // Writes the KV of a prompt's beginning to a file (engine/kv_file.h) and gives it back to the prefix cache, also in another process
+  // with the same model and KV type. Return the number of tokens. Wait for the engine thread; not for models with recurrent layers.
+  Result<int> SavePrompt(const CacheDomain& domain, std::span<const TokenId> prompt, const std::string& path);
+  Result<int> LoadPrompt(const CacheDomain& domain, const std::string& path);
 
   EngineStats stats() const;
   // Microseconds since the engine opened.
@@ -97,12 +118,19 @@ class Engine {
   struct StopMessage {
     SequenceId sequence;
   };
-  using Message = std::variant<SubmitMessage, AbortMessage, StopMessage>;
+  struct CallMessage {
+    std::function<void()> call;  // with no step in flight
+  };
+  using Message = std::variant<SubmitMessage, AbortMessage, StopMessage, CallMessage>;
 
   Engine() = default;
-  Status Init(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options);
-  Result<SchedulerConfig> MakeSchedulerConfig(const EngineOptions& options) const;
+  Status LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options);
+  Status Start();
+  Result<SchedulerConfig> MakeSchedulerConfig() const;
   void Post(Message message);
+  void CallIdle(const std::function<void()>& call);
+  Status CheckSaving() const;
+  KvFile EmptyKvFile() const;
   void EngineLoop();
   void OutputLoop();
   void Deliver(RequestOutput output);
@@ -110,8 +138,12 @@ class Engine {
   void Handle(SubmitMessage message);
   void Emit(std::vector<SequenceEvent> events);
   void ProvideMasks();
+  void CommitOldest();
+  void AwaitWork(std::unique_lock<std::mutex>& lock);
+  void CheckIntegrity();
   void PublishStats();
 
+  EngineOptions options_;  // with nothing left to decide
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<TokenId> end_ids_;
@@ -135,16 +167,23 @@ class Engine {
     SequenceEvent event;   // an event, or
     RequestId forget = 0;  // an aborted request
   };
+  struct OpenRequest {
+    Sink sink;
+    int num_sequences = 0;
+  };
+  void Close(const OpenRequest& request);
+  Status ReserveSequences(int num_sequences);
   std::mutex outbox_mutex_;
   std::condition_variable outbox_ready_;
   std::deque<OutputItem> outbox_;
   bool output_stopping_ = false;
   std::unique_ptr<OutputProcessor> output_processor_;  // output thread only
-  std::unordered_map<RequestId, Sink> sinks_;          // output thread only
+  std::unordered_map<RequestId, OpenRequest> open_;    // output thread only
 
   mutable std::mutex stats_mutex_;
   EngineStats stats_;
-  std::atomic<int64_t> num_open_{0};  // requests submitted and not finished
+  std::atomic<int64_t> num_open_{0};            // requests submitted and not finished
+  std::atomic<int64_t> num_open_sequences_{0};  // their sequences
 
   std::thread engine_thread_, output_thread_;
 };

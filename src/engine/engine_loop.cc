@@ -1,4 +1,7 @@
 // The two loops of the engine: steps and outputs.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <optional>
 #include <utility>
 
@@ -32,9 +35,7 @@ bool Engine::DrainInbox() {
   std::deque<Message> messages;
   {
     std::unique_lock lock(inbox_mutex_);
-    if (in_flight_.empty() && scheduler_->idle()) {
-      inbox_ready_.wait(lock, [this] { return stopping_ || !inbox_.empty(); });
-    }
+    if (in_flight_.empty() && scheduler_->idle()) AwaitWork(lock);
     if (stopping_) return false;
     messages.swap(inbox_);
   }
@@ -47,6 +48,9 @@ bool Engine::DrainInbox() {
       std::lock_guard lock(outbox_mutex_);
       outbox_.push_back({.forget = abort->request});
       outbox_ready_.notify_one();
+    } else if (const auto* call = std::get_if<CallMessage>(&message)) {
+      while (!in_flight_.empty()) CommitOldest();
+      call->call();
     } else {
       const SequenceId sequence = std::get<StopMessage>(message).sequence;
       scheduler_->FinishEarly(sequence);
@@ -54,6 +58,45 @@ bool Engine::DrainInbox() {
     }
   }
   return true;
+}
+
+// Idle: tells so, and recounts the KV bookkeeping once per idle time.
+void Engine::AwaitWork(std::unique_lock<std::mutex>& lock) {
+  const auto has_work = [this] { return stopping_ || !inbox_.empty(); };
+  if (has_work()) return;
+  PublishStats();
+  if (inbox_ready_.wait_for(lock, std::chrono::microseconds(options_.idle_check_us), has_work)) return;
+  lock.unlock();
+  CheckIntegrity();
+  lock.lock();
+  inbox_ready_.wait(lock, has_work);
+}
+
+void Engine::CheckIntegrity() {
+  const std::string error = scheduler_->DescribeError();
+  if (!error.empty()) std::fprintf(stderr, "the KV bookkeeping is damaged: %s\n", error.c_str());
+  std::lock_guard lock(stats_mutex_);
+  ++stats_.num_integrity_checks;
+  if (stats_.integrity_error.empty()) stats_.integrity_error = error;
+}
+
+void Engine::CommitOldest() {
+  const StepResult result = in_flight_.front().Wait();
+  in_flight_.pop_front();
+  const bool failed = !result.error.empty();
+  std::vector<SequenceEvent> events = failed ? scheduler_->CommitFailed(result.step_id, result.error)
+                                             : scheduler_->Commit(result, runner_->last_step_us());
+  grammar_masks_->Accept(events);
+  ProvideMasks();
+  {
+    std::lock_guard lock(stats_mutex_);
+    ++stats_.num_steps;
+    stats_.num_failed_steps += failed;
+    stats_.last_step_us = runner_->last_step_us();
+    stats_.last_progress_us = NowUs();
+  }
+  PublishStats();  // before the outputs: who sees the last token sees its end in the stats
+  Emit(std::move(events));
 }
 
 void Engine::EngineLoop() {
@@ -68,15 +111,11 @@ void Engine::EngineLoop() {
     }
     // With a step running and another queued behind it, or with nothing new to run, the oldest step is awaited.
     if (in_flight_.size() == ModelRunner::kMaxStepsInFlight || (!has_rows && !in_flight_.empty())) {
-      const StepResult result = in_flight_.front().Wait();
-      in_flight_.pop_front();
-      std::vector<SequenceEvent> events = scheduler_->Commit(result, runner_->last_step_us());
-      grammar_masks_->Accept(events);
-      ProvideMasks();
-      PublishStats();  // before the outputs: who sees the last token sees its end in the stats
-      Emit(std::move(events));
+      CommitOldest();
     } else if (!has_rows) {
-      Emit(scheduler_->TakeEvents());
+      std::vector<SequenceEvent> events = scheduler_->TakeEvents();
+      grammar_masks_->Accept(events);
+      Emit(std::move(events));
       if (!scheduler_->idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // waits for a time, not for a step
     }
   }
@@ -96,9 +135,6 @@ void Engine::ProvideMasks() {
 void Engine::PublishStats() {
   std::lock_guard lock(stats_mutex_);
   stats_.scheduler = scheduler_->stats();
-  ++stats_.num_steps;
-  stats_.last_step_us = runner_->last_step_us();
-  stats_.last_progress_us = NowUs();
 }
 
 void Engine::Emit(std::vector<SequenceEvent> events) {
@@ -111,13 +147,13 @@ void Engine::Emit(std::vector<SequenceEvent> events) {
 }
 
 void Engine::Deliver(RequestOutput output) {
-  const auto sink = sinks_.find(output.request);
-  if (sink == sinks_.end()) return;
+  const auto open = open_.find(output.request);
+  if (open == open_.end()) return;
   const bool finished = output.request_finished;
-  sink->second(std::move(output));
+  open->second.sink(std::move(output));
   if (!finished) return;
-  sinks_.erase(sink);
-  num_open_.fetch_sub(1, std::memory_order_release);
+  Close(open->second);
+  open_.erase(open);
 }
 
 void Engine::OutputLoop() {
@@ -131,13 +167,17 @@ void Engine::OutputLoop() {
     }
     for (OutputItem& item : items) {
       if (item.start != nullptr) {
-        sinks_[item.start->id] = std::move(item.sink);
+        const SamplingParams& sampling = item.start->sampling;
+        open_[item.start->id] = {std::move(item.sink), std::max(sampling.n, sampling.best_of)};
         output_processor_->Start(item.start);
         continue;
       }
       if (item.forget != 0) {
         output_processor_->Forget(item.forget);
-        if (sinks_.erase(item.forget) > 0) num_open_.fetch_sub(1, std::memory_order_release);
+        if (const auto open = open_.find(item.forget); open != open_.end()) {
+          Close(open->second);
+          open_.erase(open);
+        }
         continue;
       }
       bool stopped = false;

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "engine/engine.h"
+#include "engine/engine_test_util.h"
 #include "engine/open.h"
 
 namespace millrace {
@@ -17,55 +17,6 @@ namespace {
 std::string DataDir() {
   const char* given = std::getenv("MILLRACE_DATA");
   return given != nullptr && *given != '\0' ? given : std::string(MILLRACE_SOURCE_DIR) + "/../shared/data";
-}
-
-struct Collected {
-  std::vector<TokenId> tokens;
-  std::string text;
-  FinishReason reason = FinishReason::kNone;
-  std::string error;
-  int num_cached_tokens = 0;
-  double mean_logprob = 0.0;
-};
-
-// Submits all requests at once and waits for all their choices.
-std::vector<std::vector<Collected>> RunAll(Engine& engine, const std::vector<Request>& requests, grammar::GrammarPtr grammar = nullptr) {
-  std::vector<std::vector<Collected>> results(requests.size());
-  std::vector<std::promise<void>> done(requests.size());
-  for (size_t i = 0; i < requests.size(); ++i) {
-    results[i].resize(static_cast<size_t>(requests[i].sampling.n));
-    const Result<RequestId> id = engine.Submit(requests[i], [&, i](RequestOutput output) {
-      Collected& choice = results[i][static_cast<size_t>(output.choice_index)];
-      for (const OutputResult& token : output.tokens) {
-        choice.tokens.push_back(token.token);
-        choice.mean_logprob += (token.logprob - choice.mean_logprob) / static_cast<double>(choice.tokens.size());
-      }
-      choice.text += output.text;
-      choice.error += output.error;
-      choice.num_cached_tokens = std::max(choice.num_cached_tokens, output.num_cached_tokens);
-      if (output.finish_reason != FinishReason::kNone) choice.reason = output.finish_reason;
-      if (output.request_finished) done[i].set_value();
-    }, grammar);
-    EXPECT_TRUE(id.ok()) << id.status().message();
-    if (!id.ok()) done[i].set_value();
-  }
-  for (auto& promise : done) promise.get_future().wait();
-  return results;
-}
-
-std::unique_ptr<Engine> OpenEngine(EngineOptions options) {
-  Result<std::unique_ptr<Engine>> engine = Engine::Open(options);
-  EXPECT_TRUE(engine.ok()) << engine.status().message();
-  return engine.ok() ? std::move(*engine) : nullptr;
-}
-
-Request GreedyRequest(std::vector<TokenId> prompt, int max_tokens) {
-  Request request;
-  request.prompt_token_ids = std::move(prompt);
-  request.sampling.temperature = 0.0f;
-  request.sampling.max_tokens = max_tokens;
-  request.sampling.ignore_eos = true;
-  return request;
 }
 
 // Token ids that karpathy/llama2.c's run.c gives for the same weights.
@@ -147,6 +98,7 @@ std::vector<Request> MixedRequests(int vocab_size, uint64_t seed) {
     request.sampling.seed = static_cast<uint64_t>(i);
     request.sampling.repetition_penalty = i % 4 == 0 ? 1.2f : 1.0f;
     request.sampling.n = i % 5 == 4 ? 3 : 1;
+    request.sampling.mirostat_mode = i % 7 == 5 ? 2 : 0;
     requests.push_back(request);
   }
   return requests;
@@ -154,8 +106,10 @@ std::vector<Request> MixedRequests(int vocab_size, uint64_t seed) {
 
 class EngineEquivalence : public testing::TestWithParam<std::string> {};
 
+// The parameter is a model, with "+fp8" for that KV type.
 TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
-  const Result<std::shared_ptr<const Checkpoint>> checkpoint = OpenModel(GetParam());
+  const bool fp8 = GetParam().ends_with("+fp8");
+  const Result<std::shared_ptr<const Checkpoint>> checkpoint = OpenModel(GetParam().substr(0, GetParam().find('+')));
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   const std::vector<Request> requests = MixedRequests((*checkpoint)->config().vocab_size, 11);
   std::vector<std::vector<Collected>> reference;
@@ -170,6 +124,7 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
     options.max_model_len = 160;
     options.enable_prefix_caching = load.prefix_caching;
     options.kv_cache_bytes = 64 << 20;
+    if (fp8) options.kv_cache_dtype = DType::kF8E4M3;
     if (load.sequences_in_memory > 0.0) {
       const double sequence = static_cast<double>(BytesOfOneSequence(*checkpoint, options));
       options.kv_cache_bytes = static_cast<int64_t>(load.sequences_in_memory * sequence);
@@ -198,7 +153,8 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
 
 INSTANTIATE_TEST_SUITE_P(TinyModels, EngineEquivalence,
                          testing::Values("synth:tiny-llama:Q4_0", "synth:tiny-gemma3:Q8_0", "synth:tiny-gpt-oss:MXFP4",
-                                         "synth:tiny-qwen3-moe:Q4_K_M", "synth:tiny-qwen3-next:BF16"),
+                                         "synth:tiny-qwen3-moe:Q4_K_M", "synth:tiny-qwen3-next:BF16",
+                                         "synth:tiny-llama:Q4_0+fp8", "synth:tiny-gpt-oss:MXFP4+fp8"),
                          [](const auto& info) {
                            std::string name = info.param.substr(6);
                            for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
@@ -399,20 +355,6 @@ TEST(Engine, AbortedRequestsFreeTheirBlocks) {
   EXPECT_TRUE(engine->Drain(10'000'000));
   RunAll(*engine, {GreedyRequest({3, 4}, 4)});
   EXPECT_EQ(engine->stats().scheduler.num_running, 0);
-}
-
-TEST(MemoryPlan, FitsOrSaysWhy) {
-  MemoryPlanInput input{.available_bytes = 1000 << 20, .block_bytes = 1 << 20, .blocks_per_sequence = 64, .max_model_len = 1024,
-                        .max_num_seqs = 4};
-  EXPECT_EQ(PlanKvMemory(input)->num_blocks, 256);
-  input.max_num_seqs = 100;
-  EXPECT_EQ(PlanKvMemory(input)->num_blocks, 800);
-  input.available_bytes = 40 << 20;
-  EXPECT_EQ(PlanKvMemory(input)->max_model_len, 512);
-  input.max_model_len_given = true;
-  EXPECT_EQ(PlanKvMemory(input).status().code(), StatusCode::kResourceExhausted);
-  input.kv_cache_bytes = 64 << 20;
-  EXPECT_EQ(PlanKvMemory(input)->num_blocks, 64);
 }
 
 }  // namespace

@@ -45,12 +45,29 @@ int64_t AvailableMemoryBytes() {
   return available;
 }
 
+std::string DescribeMemory(const MemoryReport& r, const MemoryPlan& plan) {
+  const int64_t kv_bytes = plan.num_blocks * r.block_bytes;
+  std::string text;
+  const auto line = [&](const char* part, int64_t bytes, const std::string& why) {
+    text += fmt::format("{:<12} {:>10}  {}\n", part, FormatBytes(bytes), why);
+  };
+  line("weights", r.weight_bytes, fmt::format("{}, packed from {} on disk", r.model, FormatBytes(r.file_bytes)));
+  line("workspace", r.workspace_bytes,
+       fmt::format("steps of {} tokens (--max-num-batched-tokens), {} sequences (--max-num-seqs)", r.max_num_batched_tokens, r.max_num_seqs));
+  line("KV cache", kv_bytes, fmt::format("{} blocks of {} in {}", plan.num_blocks, FormatBytes(r.block_bytes), DTypeName(r.kv_dtype)));
+  line("swap space", r.swap_bytes, "--swap-space-bytes");
+  line("total", r.weight_bytes + r.workspace_bytes + kv_bytes + r.swap_bytes, "taken at start, never more");
+  line("left", std::max<int64_t>(0, plan.available_bytes - kv_bytes), "of what the machine has free now");
+  return text + plan.reason + "\n";
+}
+
 Result<MemoryPlan> PlanKvMemory(const MemoryPlanInput& in) {
   CHECK(in.block_bytes > 0 && in.blocks_per_sequence > 0 && in.max_model_len > 0);
   MemoryPlan plan;
   plan.max_model_len = in.max_model_len;
   const int64_t wanted = in.blocks_per_sequence * in.max_num_seqs;
-  const int64_t affordable = static_cast<int64_t>(kFraction * static_cast<double>(in.available_bytes)) / in.block_bytes;
+  plan.available_bytes = std::max<int64_t>(0, in.available_bytes - in.swap_bytes);
+  const int64_t affordable = static_cast<int64_t>(kFraction * static_cast<double>(plan.available_bytes)) / in.block_bytes;
   std::string why;
   if (in.kv_cache_bytes > 0) {
     plan.num_blocks = in.kv_cache_bytes / in.block_bytes;
@@ -60,7 +77,7 @@ Result<MemoryPlan> PlanKvMemory(const MemoryPlanInput& in) {
     why = fmt::format("{} sequences of {} tokens", in.max_num_seqs, in.max_model_len);
   } else {
     plan.num_blocks = affordable;
-    why = fmt::format("80 % of the {} available", FormatBytes(in.available_bytes));
+    why = fmt::format("80 % of the {} available", FormatBytes(plan.available_bytes));
   }
   if (plan.num_blocks < in.blocks_per_sequence) {
     const int64_t fits = plan.num_blocks * in.max_model_len / in.blocks_per_sequence / kKvBlockTokens * kKvBlockTokens;

@@ -28,6 +28,7 @@ void Append(RequestOutput&& more, RequestOutput* to) {
   to->error += more.error;
   to->num_prompt_tokens = more.num_prompt_tokens;
   to->num_cached_tokens = more.num_cached_tokens;
+  to->queue_us = more.queue_us;
 }
 
 }  // namespace
@@ -115,6 +116,7 @@ RequestOutput OutputProcessor::ProcessChoice(const SequenceEvent& event, Entry* 
   out.prompt_logprobs = event.prompt_logprobs;
   out.num_prompt_tokens = static_cast<int>(entry->request->prompt_token_ids.size());
   out.num_cached_tokens = event.num_cached_tokens;
+  out.queue_us = event.queue_us;
   const SamplingParams& params = entry->request->sampling;
   bool matched = false;
   for (size_t i = 0; i < event.tokens.size() && !matched; ++i) {

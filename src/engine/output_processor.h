@@ -26,6 +26,7 @@ struct RequestOutput {
   std::string error;
   int num_prompt_tokens = 0;
   int num_cached_tokens = 0;
+  int64_t queue_us = -1;          // from arrival to the first row; -1: none yet
   bool request_finished = false;  // nothing follows for this request
 };
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <exception>
 
+#include "kernels/attention/tree_tail.h"
 #include "kernels/rope/rope.h"
 
 namespace millrace {
@@ -12,6 +14,27 @@ namespace {
 // Logits are made and sampled this many rows at a time, which bounds their memory for prompt logprobs and perplexity.
 constexpr int kLogitRows = 32;
 constexpr int kSpinIterations = 1000;
+
+int64_t MicrosecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Draft trees deeper than the kernels take, or with a parent after its child. Empty: none.
+std::string DescribeTreeError(const Batch& batch) {
+  std::vector<int> depth(batch.parent.size());
+  for (int row = 0; row < batch.num_rows() && !batch.parent.empty(); ++row) {
+    const int first = batch.query_start[static_cast<size_t>(row)];
+    for (int i = first; i < batch.query_start[static_cast<size_t>(row) + 1]; ++i) {
+      const int parent = batch.parent[static_cast<size_t>(i)];
+      if (parent >= i - first) return "a draft tree has a parent that is not before its child";
+      depth[static_cast<size_t>(i)] = parent < 0 ? 1 : depth[static_cast<size_t>(first + parent)] + 1;
+      if (depth[static_cast<size_t>(i)] > kernels::kMaxTreeDepth) {
+        return fmt::format("a draft tree is deeper than {} tokens", kernels::kMaxTreeDepth);
+      }
+    }
+  }
+  return "";
+}
 
 int64_t Floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float)) + 64; }
 
@@ -90,6 +113,7 @@ ModelRunner::Pending ModelRunner::Submit(Batch batch) {
 void ModelRunner::SetMasks(uint64_t step_id, std::vector<uint32_t> masks) {
   {
     std::lock_guard lock(mutex_);
+    masks_.erase(masks_.begin(), masks_.lower_bound(step_id));  // of steps that failed before they wanted them
     masks_[step_id] = std::move(masks);
   }
   masks_ready_.notify_one();
@@ -134,9 +158,11 @@ void ModelRunner::ThreadLoop() {
       queue_.erase(queue_.begin());
     }
     const auto start = std::chrono::steady_clock::now();
-    StepResult result = Execute(batch);
-    const auto elapsed = std::chrono::steady_clock::now() - start;
-    last_step_us_.store(std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count(), std::memory_order_relaxed);
+    StepResult result = ExecuteOrFail(batch);
+    const int64_t step_us = MicrosecondsSince(start);
+    last_step_us_.store(step_us, std::memory_order_relaxed);
+    total_step_us_.fetch_add(step_us, std::memory_order_relaxed);
+    if (options_.observer != nullptr) options_.observer->AfterStep(batch, step_us);
     {
       std::lock_guard lock(mutex_);
       done_.push_back(std::move(result));
@@ -200,11 +226,32 @@ void ModelRunner::CopyBlocks(const std::vector<BlockCopy>& copies) {
   }
 }
 
+RunnerTimes ModelRunner::times() const {
+  return {static_cast<int64_t>(completed_.load(std::memory_order_acquire)), total_step_us_.load(std::memory_order_relaxed),
+          total_model_us_.load(std::memory_order_relaxed)};
+}
+
+StepResult ModelRunner::ExecuteOrFail(const Batch& batch) {
+  std::string error = DescribeTreeError(batch);
+  try {
+    if (error.empty()) return Execute(batch);
+  } catch (const std::exception& exception) {
+    error = fmt::format("the step failed: {}", exception.what());
+  }
+  StepResult result;
+  result.step_id = batch.step_id;
+  result.error = error;
+  result.outputs.assign(batch.outputs.size(), {.failed = true, .error = error});
+  last_result_ = result;
+  return result;
+}
+
 StepResult ModelRunner::Execute(const Batch& batch) {
   CHECK_LE(batch.num_tokens(), options_.max_num_batched_tokens);
   for (const SequenceId sequence : batch.finished) sampler_.Finish(sequence);
   for (const SequenceStart& start : batch.started) sampler_.Start(start);
   CopyBlocks(batch.copies);
+  if (options_.observer != nullptr) options_.observer->BeforeStep(batch);
   StepResult result;
   result.step_id = batch.step_id;
   result.outputs.resize(batch.outputs.size());
@@ -214,7 +261,9 @@ StepResult ModelRunner::Execute(const Batch& batch) {
     Step step{ops_, context_};
     FillStep(batch, &step);
     float* x = workspace_.Take<float>(step.num_tokens * model_->config().hidden_size);
+    const auto start = std::chrono::steady_clock::now();
     model_->Forward(step, x);
+    total_model_us_.fetch_add(MicrosecondsSince(start), std::memory_order_relaxed);
     RunOutputs(batch, x, AwaitMasks(batch), &result);
   }
   last_result_ = result;
@@ -249,7 +298,9 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const
     for (int i = 0; i < count; ++i) indices[i] = batch.outputs[static_cast<size_t>(first + i)].token_index;
     const kernels::GatherRowsArgs gather{x, hidden, indices, count, rows};
     ops_.gather_rows(&context_, &gather);
+    const auto start = std::chrono::steady_clock::now();
     model_->Logits(context_, rows, count, logits);
+    total_model_us_.fetch_add(MicrosecondsSince(start), std::memory_order_relaxed);
     // Outputs of one row belong to one sequence and are drawn in order; rows are independent.
     std::vector<int> group_start;
     for (int i = 0; i < count; ++i) {
@@ -260,8 +311,12 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const
     pool_.ParallelFor(static_cast<int64_t>(group_start.size()) - 1, 1, [&](int64_t group, int64_t) {
       for (int i = group_start[static_cast<size_t>(group)]; i < group_start[static_cast<size_t>(group) + 1]; ++i) {
         if (IsSuperseded(batch, first + i, *result)) continue;
-        RunOutputRow(batch, first + i, {logits + i * vocab, static_cast<size_t>(vocab)}, masks,
-                     &result->outputs[static_cast<size_t>(first + i)]);
+        OutputResult& output = result->outputs[static_cast<size_t>(first + i)];
+        try {
+          RunOutputRow(batch, first + i, {logits + i * vocab, static_cast<size_t>(vocab)}, masks, &output);
+        } catch (const std::exception& exception) {
+          output = {.failed = true, .error = fmt::format("sampling failed: {}", exception.what())};
+        }
       }
     });
   }

@@ -5,6 +5,7 @@
 //   1. Steps run in the order of Submit, one at a time, on the runner's own thread.
 //   2. At most kMaxStepsInFlight steps are submitted and not waited for.
 //   3. A step touches KV blocks only through its own tables and copies.
+//   4. An exception in a step ends in its StepResult::error, one in the sampling of a row in that row's error; neither leaves the thread.
 #pragma once
 
 #include <atomic>
@@ -20,6 +21,7 @@
 #include "base/thread_pool.h"
 #include "core/batch.h"
 #include "models/model.h"
+#include "runtime/step_observer.h"
 #include "sampling/sampler.h"
 
 namespace millrace {
@@ -31,6 +33,14 @@ struct RunnerOptions {
   int max_num_seqs = 64;              // rows of one step at most
   DType kv_cache_dtype = DType::kBF16;
   std::function<void(double fraction)> on_load_progress;  // see ModelOptions::on_progress
+  StepObserver* observer = nullptr;  // outlives the runner
+};
+
+// Where the time of the runner's thread went since it started.
+struct RunnerTimes {
+  int64_t num_steps = 0;
+  int64_t step_us = 0;   // whole steps
+  int64_t model_us = 0;  // of it, in the model: layers and logits
 };
 
 class ModelRunner {
@@ -56,6 +66,8 @@ class ModelRunner {
   Status AllocateKv(int64_t num_blocks, int64_t num_host_blocks = 0);
   int64_t num_kv_blocks() const { return num_kv_blocks_; }
   int64_t num_host_blocks() const { return num_host_blocks_; }
+  // The bytes of a block, [block_bytes]; touched by the caller only while no step is in flight.
+  std::byte* KvBlock(BlockId block) { return kv_.data() + block * block_bytes_; }
 
   // A handle to a submitted step. Wait blocks until it ran and gives its result; called exactly once.
   class Pending {
@@ -73,8 +85,9 @@ class ModelRunner {
   // while the step runs; sampling waits for it.
   void SetMasks(uint64_t step_id, std::vector<uint32_t> masks);
 
-  // Wall time of the last finished step and of its model part, in microseconds.
+  // Wall time of the last finished step, in microseconds.
   int64_t last_step_us() const { return last_step_us_.load(std::memory_order_relaxed); }
+  RunnerTimes times() const;
 
  private:
   ModelRunner(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops, const RunnerOptions& options,
@@ -82,6 +95,7 @@ class ModelRunner {
   Status Load();
   void ThreadLoop();
   StepResult Execute(const Batch& batch);
+  StepResult ExecuteOrFail(const Batch& batch);
   void CopyBlocks(const std::vector<BlockCopy>& copies);
   void ResolveTokens(const Batch& batch);
   void FillStep(const Batch& batch, Step* step);
@@ -104,7 +118,7 @@ class ModelRunner {
   Buffer kv_, host_kv_;
   StepResult last_result_;              // for token ids that refer to the step before
   std::vector<int32_t> token_ids_;      // of the running step, resolved
-  std::atomic<int64_t> last_step_us_{0};
+  std::atomic<int64_t> last_step_us_{0}, total_step_us_{0}, total_model_us_{0};
 
   // Hand-over between Submit, the thread and Wait.
   std::mutex mutex_;

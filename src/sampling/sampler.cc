@@ -101,7 +101,7 @@ void Sampler::Start(const SequenceStart& start) {
   state.params = start.sampling;
   state.choice_index = start.choice_index;
   state.history = TokenHistory(start.token_ids, start.num_prompt_tokens);
-  state.mirostat_mu = 2.0f * start.sampling->mirostat_tau;
+  state.mirostat_mu = start.sampler_state.value_or(2.0f * start.sampling->mirostat_tau);
   states_[start.sequence] = std::move(state);
 }
 
@@ -114,6 +114,11 @@ OutputResult Sampler::Score(std::span<const float> logits, TokenId target, int t
   const float target_logit = logits[static_cast<size_t>(target)];
   result.token = target;
   result.logprob = target_logit - log_total;
+  if (!std::isfinite(result.logprob)) {
+    result.failed = true;
+    result.error = "the model produced a logit that is not finite";
+    return result;
+  }
   result.rank = 1;
   for (size_t t = 0; t < logits.size(); ++t) {
     result.rank += logits[t] > target_logit || (logits[t] == target_logit && static_cast<TokenId>(t) < target);
@@ -222,6 +227,7 @@ OutputResult Sampler::Sample(SequenceId sequence, int position, std::span<float>
   }
   if (want_logprobs) result = Score(raw, token, p.logprobs);
   result.token = token;
+  result.sampler_state = state.mirostat_mu;
   state.history.Push(token);
   return result;
 }

@@ -18,8 +18,8 @@ class Sampler {
   // end_ids: tokens that end a generation, masked while fewer than min_tokens were generated.
   Sampler(int vocab_size, std::vector<TokenId> end_ids) : vocab_size_(vocab_size), end_ids_(std::move(end_ids)) {}
 
-  // Mirostat's state is a function of the accepted tokens; a sequence that comes back after a preemption brings it in `tokens` only,
-  // so its surprise target starts afresh there.
+  // A sequence that comes back after a preemption brings its tokens and the state that its last output carried, so that it goes on as
+  // if it had never left.
   void Start(const SequenceStart& start);
   void Finish(SequenceId sequence);
 

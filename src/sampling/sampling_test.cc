@@ -152,6 +152,29 @@ TEST(Sampler, NothingToDrawFailsTheSequenceOnly) {
   EXPECT_TRUE(SampleOnce(banned, {1.0f, 2.0f}).failed);
 }
 
+TEST(Sampler, MirostatGoesOnAfterAnInterruption) {
+  std::vector<double> probs;
+  for (int i = 1; i <= 500; ++i) probs.push_back(1.0 / i);
+  for (const int mode : {1, 2}) {
+    const auto params = std::make_shared<SamplingParams>(SamplingParams{.mirostat_mode = mode, .mirostat_tau = 3.0f, .seed = 1});
+    const auto run = [&](bool interrupted) {
+      Sampler sampler(500, {});
+      sampler.Start({.sequence = 1, .sampling = params});
+      std::vector<TokenId> tokens;
+      for (int i = 0; i < 60; ++i) {
+        std::vector<float> logits = LogitsOf(probs);
+        const OutputResult output = sampler.Sample(1, i, logits);
+        tokens.push_back(output.token);
+        if (!interrupted || i % 20 != 19) continue;
+        sampler.Finish(1);
+        sampler.Start({.sequence = 1, .sampling = params, .token_ids = tokens, .sampler_state = output.sampler_state});
+      }
+      return tokens;
+    };
+    EXPECT_EQ(run(true), run(false)) << "mode " << mode;
+  }
+}
+
 TEST(Sampler, MirostatSteersSurprise) {
   std::vector<double> probs;
   for (int i = 1; i <= 2000; ++i) probs.push_back(1.0 / i);

@@ -249,6 +249,7 @@ void Scheduler::StartRunning(Sequence& sequence) {
   running_.push_back(&sequence);
   sequence.phase = SequencePhase::kRunning;
   sequence.join_block = -1;
+  if (sequence.queue_us < 0) sequence.queue_us = std::max<int64_t>(0, now_us_ - sequence.request->arrival_us);
   if (sequence.is_beam) {
     BeamGroup& group = beams_.at(sequence.request->id);
     group.started = true;
@@ -275,7 +276,8 @@ void Scheduler::AnnounceToRunner(Sequence& sequence) {
                       .choice_index = sequence.choice_index,
                       .sampling = std::shared_ptr<const SamplingParams>(sequence.request, &sequence.request->sampling),
                       .token_ids = sequence.tokens,
-                      .num_prompt_tokens = sequence.num_prompt_tokens});
+                      .num_prompt_tokens = sequence.num_prompt_tokens,
+                      .sampler_state = sequence.sampler_state});
 }
 
 }  // namespace millrace

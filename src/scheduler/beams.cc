@@ -102,6 +102,7 @@ Sequence& Scheduler::ForkBeam(Sequence& parent) {
   child.max_tokens = parent.max_tokens;
   child.num_computed = parent.num_computed;
   child.num_cached_tokens = parent.num_cached_tokens;
+  child.queue_us = parent.queue_us;
   child.num_prompt_logprobs = parent.num_prompt_logprobs;
   child.host_blocks = kv_.NewTable();
   sequences_.emplace(child.id, std::move(owned));

@@ -70,6 +70,10 @@ void Scheduler::CommitRow(const Row& row, const StepResult& result) {
   if (has_blocks) {
     kv_.InsertPrefix(sequence->domain, std::span(sequence->tokens).first(end), sequence->blocks, row.state);
     Withdraw(*sequence, end / kKvBlockTokens);
+    const Request& request = *sequence->request;
+    if (request.cache_ttl_us > 0 && row.context < sequence->num_prompt_tokens && end >= sequence->num_prompt_tokens) {
+      kv_.Pin(sequence->domain, request.prompt_token_ids, now_us_ + request.cache_ttl_us);
+    }
   }
   if (event.finish_reason != FinishReason::kNone) {
     const FinishReason reason = event.finish_reason;
@@ -91,6 +95,7 @@ int Scheduler::AcceptTokens(Sequence& sequence, const Row& row, const StepResult
       return accepted;
     }
     sequence.tokens.push_back(output.token);
+    sequence.sampler_state = output.sampler_state;
     event.tokens.push_back(output);
     ++counters_.generation_tokens;
     event.finish_reason = StopAfter(sequence);

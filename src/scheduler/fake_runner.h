@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -31,6 +32,8 @@ inline uint64_t FakeHash(uint64_t hash, uint64_t value) {
 }
 
 inline constexpr uint64_t kFakeStart = 77;
+
+inline float FakeSamplerState(uint64_t prefix_hash) { return static_cast<float>(prefix_hash % 1'000'000); }
 
 inline TokenId FakeNextToken(uint64_t prefix_hash, int choice, int vocab) {
   return static_cast<TokenId>(FakeHash(prefix_hash, 1000 + choice) % vocab);
@@ -84,6 +87,11 @@ class FakeRunner {
       known.beam_width = start.sampling->use_beam_search ? std::max(start.sampling->n, start.sampling->best_of) : 0;
       known.hashes = {kFakeStart};
       for (TokenId token : start.token_ids) known.Append(token);
+      std::optional<float> expected;
+      if (known.tokens.size() > static_cast<size_t>(start.num_prompt_tokens) && known.beam_width == 0) {
+        expected = FakeSamplerState(known.hashes.back());
+      }
+      if (start.sampler_state != expected) Fail(fmt::format("sequence {} starts with a wrong sampler state", start.sequence));
     }
     for (const BlockCopy& copy : batch.copies) Copy(copy);
     std::vector<TokenId> tokens = batch.token_ids;
@@ -219,6 +227,7 @@ class FakeRunner {
         continue;
       }
       known.Append(out.token);
+      result.outputs.back().sampler_state = FakeSamplerState(known.hashes.back());
       accepted[output.row] = position + 1;
     }
     return result;

@@ -47,7 +47,7 @@ Scheduler::Scheduler(const SchedulerConfig& config) : config_(config), kv_(Cache
 
 Scheduler::~Scheduler() = default;
 
-Status Scheduler::CheckRequest(const Request& request) const {
+Status Scheduler::CheckFits(const Request& request) const {
   const int prompt = static_cast<int>(std::min<size_t>(request.prompt_token_ids.size(), INT32_MAX));
   if (prompt == 0) return InvalidArgument("the prompt has no tokens");
   if (prompt >= config_.max_model_len) {
@@ -61,13 +61,7 @@ Status Scheduler::CheckRequest(const Request& request) const {
     return InvalidArgument("priority is {}, expected at least 1 under the waiting-score preemption policy",
                            request.priority);
   }
-  if (requests_.contains(request.id)) return InvalidArgument("request {} is there already", request.id);
-  const int width = std::max(request.sampling.best_of, request.sampling.n);
-  if (static_cast<int64_t>(waiting_.size()) + width > config_.max_num_waiting) {
-    return ResourceExhausted("{} sequences wait, the limit is {} (max_num_waiting)", waiting_.size(),
-                             config_.max_num_waiting);
-  }
-  return OkStatus();
+  return request.sampling.use_beam_search ? CheckBeams(request, MaxTokens(request)) : OkStatus();
 }
 
 // The length at which the request's sequences end.
@@ -101,11 +95,15 @@ Sequence& Scheduler::NewSequence(const std::shared_ptr<const Request>& request, 
 }
 
 Result<std::vector<SequenceId>> Scheduler::Submit(std::shared_ptr<const Request> request) {
-  RETURN_IF_ERROR(CheckRequest(*request));
+  RETURN_IF_ERROR(CheckFits(*request));
   const SamplingParams& sampling = request->sampling;
-  if (sampling.use_beam_search) RETURN_IF_ERROR(CheckBeams(*request, MaxTokens(*request)));
-  const std::vector<uint64_t> hashes = config_.enable_prefix_caching ? PromptHashes(*request) : std::vector<uint64_t>();
+  if (requests_.contains(request->id)) return InvalidArgument("request {} is there already", request->id);
   const int width = sampling.use_beam_search ? 1 : std::max(sampling.best_of, sampling.n);
+  if (static_cast<int64_t>(waiting_.size()) + width > config_.max_num_waiting) {
+    return ResourceExhausted("{} sequences wait, the limit is {} (max_num_waiting)", waiting_.size(),
+                             config_.max_num_waiting);
+  }
+  const std::vector<uint64_t> hashes = config_.enable_prefix_caching ? PromptHashes(*request) : std::vector<uint64_t>();
   std::vector<SequenceId> ids;
   for (int choice = 0; choice < width; ++choice) {
     Sequence& sequence = NewSequence(request, choice);
@@ -206,6 +204,7 @@ SequenceEvent Scheduler::NewEvent(const Sequence& sequence) const {
   event.request = sequence.request->id;
   event.sequence = sequence.id;
   event.choice_index = sequence.choice_index;
+  event.queue_us = sequence.queue_us;
   event.num_cached_tokens = std::max(0, sequence.num_cached_tokens);
   return event;
 }
@@ -245,6 +244,24 @@ void Scheduler::SetDraft(SequenceId id, std::vector<TokenId> draft) {
   const int limit = std::min(room, std::max(config_.num_speculative_tokens, config_.num_forced_tokens));
   draft.resize(std::min(draft.size(), static_cast<size_t>(limit)));
   sequence->draft = std::move(draft);
+}
+
+BlockTable Scheduler::HoldPrefix(const CacheDomain& domain, std::span<const TokenId> prompt, int* num_tokens) {
+  CHECK(in_flight_.empty());
+  BlockTable table = kv_.NewTable();
+  PrefixMatch match = kv_.FindPrefix(domain, prompt, static_cast<int>(prompt.size()) - 1);
+  match.partial_node = -1;
+  match.partial_tokens = 0;
+  *num_tokens = kv_.TakePrefix(match, table, copies_);
+  return table;
+}
+
+Result<BlockTable> Scheduler::AllocatePrefix(int num_tokens) {
+  CHECK(in_flight_.empty());
+  BlockTable table = kv_.NewTable();
+  if (kv_.Extend(table, num_tokens)) return table;
+  return ResourceExhausted("{} tokens need {} KV blocks, {} of {} can be had", num_tokens, kv_.BlocksToExtend(table, num_tokens),
+                           kv_.num_available(), kv_.num_blocks());
 }
 
 void Scheduler::ExpireDeadlines() {

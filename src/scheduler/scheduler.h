@@ -49,6 +49,7 @@ struct SequenceEvent {
   std::vector<OutputResult> prompt_logprobs;  // of prompt tokens 1, 2, ...; several events may carry parts, in order
   FinishReason finish_reason = FinishReason::kNone;  // not kNone: the last event of this sequence
   std::string error;                                 // with kError and kTimeout
+  int64_t queue_us = -1;                             // from arrival to the first row; -1: none yet
   int num_cached_tokens = 0;                         // prompt tokens found in the prefix cache
   bool request_finished = false;                     // this was the request's last sequence
 };
@@ -61,6 +62,7 @@ struct SchedulerStats {
   double kv_usage = 0;               // blocks in use / all
   int64_t kv_wasted_slots = 0;       // allocated token slots without a token, in all paged groups
   double kv_waste = 0;               // of the slots of blocks in use
+  int kv_worst_waste = 0;            // slots without a token that one sequence holds in one group; at most 15
   int64_t prefix_cache_queries = 0;  // tokens looked up at first admissions
   int64_t prefix_cache_hits = 0;     // tokens found
   int64_t num_preemptions = 0;
@@ -77,7 +79,10 @@ class Scheduler {
   explicit Scheduler(const SchedulerConfig& config);
   ~Scheduler();
 
-  // Queues best_of (or n) sequences. The request must have passed ValidateSamplingParams. Returns their ids in the
+  // Whether the request could ever run here: its lengths, its beams, its priority. kOutOfRange or kInvalidArgument says
+  // why not. Any thread: reads nothing that changes.
+  Status CheckFits(const Request& request) const;
+  // Queues best_of (or n) sequences. kResourceExhausted: the queue is full. The request must have passed ValidateSamplingParams. Returns their ids in the
   // order of choice; for beam search one id, which the n events at the end of the search carry (by choice_index, best
   // first; nothing is reported before).
   Result<std::vector<SequenceId>> Submit(std::shared_ptr<const Request> request);
@@ -106,6 +111,16 @@ class Scheduler {
   // Tokens of a prompt that are cached now, for routing.
   int CachedPrefix(const CacheDomain& domain, std::span<const TokenId> tokens) const {
     return kv_.FindPrefix(domain, tokens, static_cast<int>(tokens.size())).num_tokens();
+  }
+
+  // Saving and restoring a prompt's KV, with no step in flight. Tables must be gone before the next Schedule.
+  // The cached full blocks of a prompt's beginning, without its last token; *num_tokens is their length.
+  BlockTable HoldPrefix(const CacheDomain& domain, std::span<const TokenId> prompt, int* num_tokens);
+  // Blocks for so many tokens; kResourceExhausted when the pool is short.
+  Result<BlockTable> AllocatePrefix(int num_tokens);
+  // Offers blocks that the caller has filled to the prefix cache. tokens: whole blocks.
+  void EnterPrefix(const CacheDomain& domain, std::span<const TokenId> tokens, BlockTable& table) {
+    kv_.InsertPrefix(domain, tokens, table, {});
   }
 
   // When Schedule should be called next though nothing runs and nothing new came: a timeout or a waiting group.
@@ -165,7 +180,6 @@ class Scheduler {
   };
 
   // scheduler.cc
-  Status CheckRequest(const Request& request) const;
   int MaxTokens(const Request& request) const;
   Sequence& NewSequence(const std::shared_ptr<const Request>& request, int choice);
   void JoinTenant(const Request& request, int num_sequences);

@@ -55,6 +55,30 @@ Status ValidateSchedulerConfig(const SchedulerConfig& c) {
   return OkStatus();
 }
 
+Result<SchedulingPolicy> ParseSchedulingPolicy(std::string_view name) {
+  if (name == "fcfs") return SchedulingPolicy::kFcfs;
+  if (name == "priority") return SchedulingPolicy::kPriority;
+  if (name == "lpm") return SchedulingPolicy::kLongestPrefixFirst;
+  if (name == "round-robin") return SchedulingPolicy::kRoundRobin;
+  if (name == "fair") return SchedulingPolicy::kFair;
+  return InvalidArgument("--scheduling-policy is {}, expected fcfs, priority, lpm, round-robin or fair", name);
+}
+
+Result<VictimPolicy> ParseVictimPolicy(std::string_view name) {
+  if (name == "latest") return VictimPolicy::kLatest;
+  if (name == "lowest-priority") return VictimPolicy::kLowestPriority;
+  if (name == "least-generated") return VictimPolicy::kLeastGenerated;
+  if (name == "waiting-score") return VictimPolicy::kWaitingScore;
+  return InvalidArgument("--preemption-policy is {}, expected latest, lowest-priority, least-generated or waiting-score", name);
+}
+
+Result<BatchingMode> ParseBatchingMode(std::string_view name) {
+  if (name == "continuous") return BatchingMode::kContinuous;
+  if (name == "static") return BatchingMode::kStatic;
+  if (name == "dynamic") return BatchingMode::kDynamic;
+  return InvalidArgument("--batching is {}, expected continuous, static or dynamic", name);
+}
+
 Status ApplySchedulerPreset(std::string_view mode, SchedulerConfig& config) {
   if (mode == "low-latency") {
     config.max_num_seqs = 32;

@@ -98,6 +98,11 @@ inline constexpr int kMaxPreemptions = 4;
 // The message names the option, its value and what it should be.
 Status ValidateSchedulerConfig(const SchedulerConfig& config);
 
+// What the options --scheduling-policy, --preemption-policy and --batching name.
+Result<SchedulingPolicy> ParseSchedulingPolicy(std::string_view name);
+Result<VictimPolicy> ParseVictimPolicy(std::string_view name);
+Result<BatchingMode> ParseBatchingMode(std::string_view name);
+
 // Sets the options that `--mode low-latency | balanced | high-throughput` stands for.
 Status ApplySchedulerPreset(std::string_view mode, SchedulerConfig& config);
 

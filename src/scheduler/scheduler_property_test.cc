@@ -176,6 +176,7 @@ class RandomRun {
       request->sampling.max_tokens = Pick(1, 20);
     }
     request->priority = Pick(1, 3);
+    if (Chance(10)) request->cache_ttl_us = Pick(1, 500'000);
     request->arrival_us = now_us_;
     if (Chance(5)) request->deadline_us = now_us_ + Pick(0, 1'000'000);
     if (Chance(5)) request->queue_timeout_us = Pick(1, 300'000);
@@ -213,10 +214,12 @@ class RandomRun {
     Check(scheduler_.DescribeError());
     bool progress = batch.num_rows() > 0;
     if (batch.num_tokens() > config_.max_num_batched_tokens) error_ = "the token budget was exceeded";
+    if (scheduler_.stats().kv_worst_waste >= kKvBlockTokens) error_ = "a sequence wastes a block";
     if (scheduler_.stats().num_running > config_.max_num_seqs) error_ = "max_num_seqs was exceeded";
     if (progress) {
       results_.push_back(runner_.Run(batch));
       Check(runner_.error());
+      if (Chance(1) && Chance(30)) FailStep(batch);
       for (size_t i = 0; i < batch.outputs.size(); ++i) {
         const auto it = live_.find(batch.sequences[batch.outputs[i].row]);
         if (!Chance(1) || !Chance(20) || it == live_.end()) continue;
@@ -236,6 +239,16 @@ class RandomRun {
 
   int MaxDraft() const { return std::max(config_.num_speculative_tokens, config_.num_forced_tokens); }
 
+  void FailStep(const Batch& batch) {
+    results_.back().error = "device lost";
+    for (auto& [id, live] : live_) live.failed |= live.request->sampling.use_beam_search;  // the rows of beams have ids of their own
+    for (SequenceId id : batch.sequences) {
+      const auto failed = live_.find(id);
+      if (failed == live_.end()) continue;
+      for (auto& [other, live] : live_) live.failed |= live.request == failed->second.request;
+    }
+  }
+
   // Right, half right and wrong guesses, of what follows the committed tokens or one that may be in flight.
   void Draft() {
     for (const auto& [id, live] : live_) {
@@ -253,7 +266,9 @@ class RandomRun {
 
   void CommitOne() {
     if (results_.empty()) return;
-    Take(scheduler_.Commit(results_.front(), Pick(500, 9000)));
+    const StepResult& result = results_.front();
+    Take(result.error.empty() ? scheduler_.Commit(result, Pick(500, 9000))
+                              : scheduler_.CommitFailed(result.step_id, result.error));
     results_.pop_front();
     Check(scheduler_.DescribeError());
   }

@@ -316,6 +316,58 @@ TEST(Scheduler, AFailedStepEndsItsRequestsAndCachesNothing) {
   EXPECT_EQ(scheduler.stats().kv.num_free, config.num_gpu_blocks);
 }
 
+TEST(Scheduler, APinnedPromptOutlivesOthersUntilItsTimeIsOver) {
+  SchedulerConfig config = Config();
+  config.num_gpu_blocks = 40;
+  Engine engine(config);
+  auto pinned = NewRequest(1, 160, 1);
+  pinned->cache_ttl_us = 10'000'000;
+  engine.Submit(pinned);
+  engine.RunAll();
+  const auto cached = [&] { return engine.scheduler.CachedPrefix({}, pinned->prompt_token_ids); };
+  const auto flood = [&](RequestId first) {
+    for (RequestId id = first; id < first + 8; ++id) {
+      engine.Submit(NewRequest(id, 300, 1, static_cast<int>(id) * 37));
+      engine.RunAll();
+    }
+  };
+  flood(2);
+  EXPECT_EQ(cached(), 160);
+  EXPECT_EQ(engine.scheduler.stats().kv.prefix.num_pinned_nodes, 10);
+  engine.now_us += 10'000'000;
+  flood(20);
+  EXPECT_EQ(cached(), 0);
+  EXPECT_EQ(engine.scheduler.stats().kv.prefix.num_pinned_nodes, 0);
+}
+
+TEST(Scheduler, WindowLayersFreeWhatTheyCanNotSee) {
+  SchedulerConfig config = Config();
+  config.enable_prefix_caching = false;
+  config.kv_groups.push_back({.kind = KvGroupKind::kWindow, .layers = {1}, .bytes_per_block = 64, .window_tokens = 64});
+  Engine engine(config);
+  engine.Submit(NewRequest(1, 1600, 100));
+  int generated = 0;
+  while (engine.Step() && engine.ended.empty()) {
+    generated = static_cast<int>(engine.events[1].size());
+    if (generated == 0) continue;
+    // The full group holds every token; the window of 64 takes at most 5 blocks while decoding, whatever the length.
+    const int full = (1600 + generated - 1 + 15) / 16;
+    EXPECT_LE(engine.scheduler.stats().kv.num_in_use, full + (generated == 1 ? 40 : 5)) << generated;
+  }
+  EXPECT_EQ(generated, 99);
+}
+
+TEST(Scheduler, EventsTellHowLongTheRequestWaited) {
+  SchedulerConfig config = Config();
+  config.max_num_seqs = 1;
+  Engine engine(config);
+  engine.Submit(NewRequest(1, 10, 3));
+  engine.Submit(NewRequest(2, 10, 3, 300));
+  engine.RunAll();
+  EXPECT_EQ(engine.events[1].back().queue_us, 0);
+  EXPECT_EQ(engine.events[2].front().queue_us, 3 * 1000 + (10 + 1 + 1) * 100);
+}
+
 TEST(Scheduler, RequestsThatCanNotRunAreRefusedWithAReason) {
   SchedulerConfig config = Config();
   config.num_gpu_blocks = 10;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/ids.h"
@@ -47,6 +48,8 @@ struct Sequence {
 
   bool is_beam = false;  // of a beam search: runs in lockstep with its siblings, in memory reserved for all of them
   int num_preemptions = 0;
+  int64_t queue_us = -1;         // from arrival to the first admission; -1: not admitted yet
+  std::optional<float> sampler_state;  // of the last committed token
   int num_cached_tokens = -1;    // prefix found at the first admission; -1: not admitted yet
   int num_prompt_logprobs = 0;   // prompt positions whose logprobs are submitted
   int64_t timer_us = INT64_MAX;  // when its deadline or queue timeout is looked at next

@@ -1,4 +1,5 @@
 // What the scheduler tells about itself.
+#include <algorithm>
 #include <set>
 
 #include "base/checked_math.h"
@@ -16,8 +17,10 @@ SchedulerStats Scheduler::stats() const {
   for (const Sequence* sequence : running_) {
     for (size_t g = 0; g < sequence->blocks.groups.size(); ++g) {
       if (kv_.groups()[g].kind == KvGroupKind::kRecurrent) continue;
-      stats.kv_wasted_slots +=
-          static_cast<int64_t>(sequence->blocks.groups[g].blocks.size()) * kKvBlockTokens - sequence->num_computed;
+      const int wasted =
+          static_cast<int>(sequence->blocks.groups[g].blocks.size()) * kKvBlockTokens - sequence->num_computed;
+      stats.kv_wasted_slots += wasted;
+      stats.kv_worst_waste = std::max(stats.kv_worst_waste, wasted);
     }
   }
   if (stats.kv.num_in_use > 0) {

@@ -36,8 +36,11 @@ HttpResponse Model(const Service& service, const std::string& name) {
 HttpResponse Health(const Service& service) {
   const int64_t stalled_us = service.StalledUs();
   const bool stalled = stalled_us > service.options.stall_timeout_us;
-  const Json body = {{"status", stalled ? "stalled" : "ok"}, {"seconds_since_progress", static_cast<double>(stalled_us) * 1e-6}};
-  return {.status = stalled ? 503 : 200, .body = DumpJson(body)};
+  const std::string damage = service.engine.stats().integrity_error;
+  Json body = {{"status", stalled ? "stalled" : damage.empty() ? "ok" : "damaged"},
+               {"seconds_since_progress", static_cast<double>(stalled_us) * 1e-6}};
+  if (!damage.empty()) body["kv_integrity"] = damage;
+  return {.status = stalled || !damage.empty() ? 503 : 200, .body = DumpJson(body)};
 }
 
 HttpResponse Ready(const Service& service) {

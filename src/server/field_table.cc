@@ -68,6 +68,8 @@ constexpr FieldSpec kTable[] = {
     {"timeout", kNumber, 0.001, 86400, "none", kSample, kUsed, "Seconds after which the answer ends where it is."},
     {"priority", kInt, -1000000, 1000000, "0", kGenerate, kUsed, "Lower runs first, under --scheduling-policy priority."},
     {"cache_salt", kString, 0, 1024, "", kGenerate, kUsed, "Cached prefixes are shared only among requests with the same salt."},
+    {"cache_ttl", kNumber, 0.001, 86400, "none", kGenerate, kUsed, "Seconds for which the prompt's KV is pinned in the prefix cache, from the first token on."},
+    {"queue_timeout", kNumber, 0.001, 86400, "--queue-timeout-seconds", kGenerate, kUsed, "Seconds after which a request that still waits is given up (504)."},
     // How tokens are drawn.
     {"temperature", kNumber, 0, 100, "the model's, or 1", kSample, kUsed, "0 is greedy."},
     {"top_p", kNumber, 1e-9, 1, "the model's, or 1", kSample, kUsed, "Keep the most likely tokens of this total probability."},

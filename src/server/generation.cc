@@ -55,6 +55,8 @@ void Generation::Submit(GenerationSpec spec) {
     request.priority = spec.priority;
     request.deadline_us = spec.timeout_us > 0 ? service_.engine.NowUs() + spec.timeout_us : 0;
     request.cache_salt = spec.cache_salt;
+    request.cache_ttl_us = spec.cache_ttl_us;
+    request.queue_timeout_us = spec.queue_timeout_us;
     request.tenant = spec.tenant;
     const int num_prompt_tokens = static_cast<int>(request.prompt_token_ids.size());
     // The lock keeps outputs away until the id is known.
@@ -78,6 +80,7 @@ void Generation::ObserveLocked(const RequestOutput& output) {
   if (usage_.completion_tokens == 0) {
     first_token_ = now;
     service_.metrics.FirstToken(Seconds(now - start_));
+    if (output.queue_us >= 0) service_.metrics.LeftQueue(static_cast<double>(output.queue_us) * 1e-6);
   } else if (num_sequences_ == 1) {  // with several sequences the outputs of others lie between
     service_.metrics.NextTokens(Seconds(now - last_token_), count);
   }

@@ -37,6 +37,7 @@ struct GenerationSpec {
   SamplingParams sampling;
   int priority = 0;
   int64_t timeout_us = 0;  // 0: none
+  int64_t queue_timeout_us = 0, cache_ttl_us = 0;  // 0: none
   uint64_t cache_salt = 0;
   std::string tenant;
   std::optional<OutputConstraint> constraint;  // of the content

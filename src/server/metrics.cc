@@ -57,7 +57,8 @@ Metrics::Metrics(std::string model_name)
       prompt_tokens_(kTokenBounds),
       generation_tokens_(kTokenBounds),
       params_n_(kNBounds),
-      params_max_tokens_(kTokenBounds) {}
+      params_max_tokens_(kTokenBounds),
+      queue_(kFirstTokenBounds) {}
 
 void Metrics::RequestStarted(int num_prompt_tokens, int n, int max_tokens) {
   std::lock_guard lock(mutex_);
@@ -69,6 +70,11 @@ void Metrics::RequestStarted(int num_prompt_tokens, int n, int max_tokens) {
 void Metrics::FirstToken(double seconds) {
   std::lock_guard lock(mutex_);
   first_token_.Observe(seconds);
+}
+
+void Metrics::LeftQueue(double seconds) {
+  std::lock_guard lock(mutex_);
+  queue_.Observe(seconds);
 }
 
 void Metrics::NextTokens(double seconds_since_last, int num_tokens) {
@@ -111,6 +117,9 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
       {"millrace:kv_blocks_cached", "KV blocks held by the prefix cache alone.", d(s.kv.num_cached)},
       {"millrace:kv_blocks_in_use", "KV blocks of sequences.", d(s.kv.num_in_use)},
       {"millrace:kv_waste_ratio", "Slots without a token, of the blocks in use.", s.kv_waste},
+      {"millrace:kv_worst_waste_tokens", "Slots without a token that one sequence holds, at most.", d(s.kv_worst_waste)},
+      {"millrace:kv_blocks_pinned", "Cached prefix blocks that are pinned.", d(s.kv.prefix.num_pinned_nodes)},
+      {"millrace:kv_integrity", "1 while every recount of the KV bookkeeping was right.", gauges.engine.integrity_error.empty() ? 1.0 : 0.0},
       {"millrace:step_seconds", "Duration of the last step.", d(gauges.engine.last_step_us) * 1e-6},
       {"millrace:open_connections", "Open connections.", d(http.open_connections.load())},
   };
@@ -120,6 +129,10 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
       {"vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache.", d(s.prefix_cache_queries)},
       {"vllm:prefix_cache_hits_total", "Tokens found in the prefix cache.", d(s.prefix_cache_hits)},
       {"vllm:num_preemptions_total", "Sequences preempted.", d(s.num_preemptions)},
+      {"millrace:num_swaps_total", "Preemptions that swapped to host memory; the others recompute.", d(s.num_swaps)},
+      {"millrace:prefix_evicted_blocks_total", "Cached blocks evicted.", d(s.kv.prefix.evicted_blocks)},
+      {"millrace:kv_integrity_checks_total", "Recounts of the KV bookkeeping while idle.", d(gauges.engine.num_integrity_checks)},
+      {"millrace:failed_steps_total", "Steps that failed as a whole.", d(gauges.engine.num_failed_steps)},
       {"millrace:steps_total", "Steps of the engine.", d(gauges.engine.num_steps)},
       {"millrace:connections_total", "Connections accepted.", d(http.accepted.load())},
       {"millrace:connections_refused_total", "Connections beyond the limit.", d(http.refused.load())},
@@ -143,6 +156,7 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
                    FinishReasonName(static_cast<FinishReason>(i)), finished_[i]);
   }
   first_token_.Append("vllm:time_to_first_token_seconds", "From the request to its first token.", labels_, page);
+  queue_.Append("vllm:request_queue_time_seconds", "From the request to its first row in a step.", labels_, page);
   inter_token_.Append("vllm:inter_token_latency_seconds", "Between tokens.", labels_, page);
   per_token_.Append("vllm:request_time_per_output_token_seconds", "Mean time per token after the first, by request.", labels_, page);
   request_.Append("vllm:e2e_request_latency_seconds", "From the request to its end.", labels_, page);

@@ -35,6 +35,7 @@ class Metrics {
 
   void RequestStarted(int num_prompt_tokens, int n, int max_tokens);
   void FirstToken(double seconds);
+  void LeftQueue(double seconds);
   void NextTokens(double seconds_since_last, int num_tokens);
   void ChoiceFinished(FinishReason reason);
   // seconds_per_token: of the tokens after the first; negative when there was one token only.
@@ -59,7 +60,7 @@ class Metrics {
 
   const std::string labels_;
   mutable std::mutex mutex_;
-  Histogram first_token_, inter_token_, per_token_, request_, prompt_tokens_, generation_tokens_, params_n_, params_max_tokens_;
+  Histogram first_token_, inter_token_, per_token_, request_, prompt_tokens_, generation_tokens_, params_n_, params_max_tokens_, queue_;
   std::array<int64_t, 6> finished_{};  // by FinishReason
   int64_t cached_tokens_ = 0;
   std::map<std::pair<std::string, int>, int64_t> replies_;

@@ -120,6 +120,8 @@ Result<GenerationSpec> ReadSpec(const Service& service, const Fields& fields, co
   ASSIGN_OR_RETURN(spec.sampling, ReadSampling(service, fields));
   spec.priority = static_cast<int>(fields.Int("priority", 0));
   spec.timeout_us = static_cast<int64_t>(fields.Number("timeout", 0.0) * 1e6);
+  spec.cache_ttl_us = static_cast<int64_t>(fields.Number("cache_ttl", 0.0) * 1e6);
+  spec.queue_timeout_us = static_cast<int64_t>(fields.Number("queue_timeout", 0.0) * 1e6);
   spec.tenant = request.tenant;
   ASSIGN_OR_RETURN(spec.constraint, ReadConstraint(fields));
   spec.cache_salt = CacheSalt(request.tenant, fields.String("cache_salt"));

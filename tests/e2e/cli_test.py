@@ -107,6 +107,44 @@ class Cli(unittest.TestCase):
             self.assertEqual(json.loads(out.stdout)["scored_tokens"], 4 * 31)
             self.assertGreater(json.loads(out.stdout)["perplexity"], 10)
 
+    def test_a_prompt_is_saved_and_restored(self):
+        with tempfile.TemporaryDirectory() as folder:
+            saved = f"{folder}/prompt.kv"
+            answer = ("run", SYNTH, "--raw", "-p", "the same words again and again " * 8, "-n", "6", "--temp", "0", "--json")
+            first = run(*answer, "--save-kv", saved)
+            self.assertEqual(first.returncode, 0, first.stderr)
+            again = run(*answer, "--load-kv", saved)
+            self.assertEqual(again.returncode, 0, again.stderr)
+            first, again = json.loads(first.stdout), json.loads(again.stdout)
+            self.assertEqual(first["token_ids"], again["token_ids"])
+            self.assertEqual(first["timings"]["cached_tokens"], 0)
+            self.assertGreater(again["timings"]["cached_tokens"], 15)
+            other = run(*answer, "--kv-type", "fp8", "--load-kv", saved)
+            self.assertEqual(other.returncode, 1)
+            self.assertIn("--kv-cache-dtype", other.stderr)
+
+    def test_measured_steps_feed_the_simulator(self):
+        with tempfile.TemporaryDirectory() as folder:
+            steps, trace = f"{folder}/steps.json", pathlib.Path(folder, "t.csv")
+            bench = run("bench", SYNTH, "--engine", "--batch", "6", "--pp", "40", "--tg", "12", "--steps-out", steps, "--json")
+            self.assertEqual(bench.returncode, 0, bench.stderr)
+            self.assertEqual(json.loads(bench.stdout)["output_tokens"], 6 * 12)
+            trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" +
+                             "".join(f"2023-11-16 18:15:{second:02}.5,60,10\n" for second in range(20)))
+            simulate = ("simulate", "--trace", str(trace), "--cost", steps, "--json", "--price-per-hour", "1")
+            first, again = run(*simulate), run(*simulate)
+            self.assertEqual(first.returncode, 0, first.stderr)
+            self.assertEqual(first.stdout, again.stdout)
+            self.assertEqual(json.loads(first.stdout)["output_tokens"], 200)
+            self.assertGreater(json.loads(first.stdout)["cost_per_million_output_tokens"], 0)
+            self.assertEqual(run("simulate", "--trace", str(ROOT / "LICENSE"), "--cost", steps).returncode, 1)
+
+    def test_serve_dry_run_prints_the_memory_plan(self):
+        plan = run("serve", SYNTH, "--dry-run", "--kv-cache-bytes", "4MiB")
+        self.assertEqual(plan.returncode, 0, plan.stderr)
+        for part in ("weights", "workspace", "KV cache", "swap space", "total", "left"):
+            self.assertIn(part, plan.stdout)
+
 
 if __name__ == "__main__":
     unittest.main()
