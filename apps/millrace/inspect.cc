@@ -47,7 +47,9 @@ Status Inspect(const std::string& model, bool as_json) {
   std::string types;
   for (const auto& [type, bytes] : info.bytes_by_type) types += fmt::format("{}{} {}", types.empty() ? "" : ", ", type, FormatBytes(bytes));
   fmt::print("name           {} ({})\n", info.name, info.format);
-  fmt::print("architecture   {}, {:.2f} B parameters\n", c.model_type, static_cast<double>(info.num_parameters) / 1e9);
+  const double millions = static_cast<double>(info.num_parameters) / 1e6;
+  const std::string parameters = millions < 1e3 ? fmt::format("{:.1f} M", millions) : fmt::format("{:.2f} B", millions / 1e3);
+  fmt::print("architecture   {}, {} parameters\n", c.model_type, parameters);
   fmt::print("file           {}: {}\n", FormatBytes(info.file_bytes), types);
   fmt::print("shape          {} layers, hidden {}, heads {}/{} of {}, intermediate {}, vocabulary {}\n", c.num_hidden_layers, c.hidden_size,
              c.num_attention_heads, c.num_key_value_heads, c.head_dim, c.intermediate_size, c.vocab_size);
