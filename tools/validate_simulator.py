@@ -22,7 +22,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("millrace")
     parser.add_argument("model")
-    parser.add_argument("--learn", required=True, help="trace whose steps are measured")
+    parser.add_argument("--learn", help="trace whose steps are measured (default: those of the replay itself, which leaves out how the "
+                        "machine changes between two runs)")
     parser.add_argument("--replay", required=True, help="trace that is predicted")
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--time-scale", type=float, default=10)
@@ -35,10 +36,11 @@ def main():
     replay = ("--trace", options.replay, "--requests", options.requests, "--time-scale", options.time_scale, *length)
     with tempfile.TemporaryDirectory() as folder:
         steps = pathlib.Path(folder, "steps.json")
-        run(options.millrace, "bench", options.model, "--engine", "--trace", options.learn, "--requests",
-            options.learn_requests or options.requests, "--time-scale", options.learn_time_scale or options.time_scale, "--steps-out",
-            steps, *length)
-        real = run(options.millrace, "bench", options.model, "--engine", *replay)
+        if options.learn:
+            run(options.millrace, "bench", options.model, "--engine", "--trace", options.learn, "--requests",
+                options.learn_requests or options.requests, "--time-scale", options.learn_time_scale or options.time_scale, "--steps-out",
+                steps, *length)
+        real = run(options.millrace, "bench", options.model, "--engine", *replay, *(() if options.learn else ("--steps-out", steps)))
         simulated = run(options.millrace, "simulate", "--cost", steps, "--kv-blocks", real["kv_blocks"], *replay)
     print(f"{'':28}{'real':>10}{'simulated':>12}{'difference':>12}")
     for name, path, part in [("output tokens/s", "output_tokens_per_second", None), ("busy", "busy_fraction", None),

@@ -14,17 +14,26 @@ namespace millrace {
 namespace {
 
 constexpr size_t kMaxRecordedSteps = 1'000'000;
+// A longer pause before a step means that there was nothing to run; a shorter one is the hand-over, and part of what a step costs.
+constexpr double kLongestHandOverUs = 1000;
 
 // Appends every step; read when the engine is drained.
 class StepRecorder : public StepObserver {
  public:
   void BeforeStep(const Batch&) override {}
   void AfterStep(const Batch& batch, int64_t step_us) override {
-    if (samples_.size() < kMaxRecordedSteps) samples_.push_back({sim::ShapeOf(batch), static_cast<double>(step_us)});
+    const Clock::time_point now = Clock::now();
+    const double since_last_us = std::chrono::duration<double, std::micro>(now - last_end_).count();
+    last_end_ = now;
+    const auto us = static_cast<double>(step_us);
+    const bool back_to_back = since_last_us >= us && since_last_us < us + kLongestHandOverUs;
+    if (samples_.size() < kMaxRecordedSteps) samples_.push_back({sim::ShapeOf(batch), back_to_back ? since_last_us : us});
   }
   const std::vector<sim::StepSample>& samples() const { return samples_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_end_;
   std::vector<sim::StepSample> samples_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -11,6 +12,7 @@ namespace {
 
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
 constexpr int kMaxSweeps = 20'000;
+constexpr int kFitRounds = 5;
 
 // The steps behind a line of `bench --json`: pp<N> at a depth in chunks of 512, tg<N> of a batch.
 Result<StepSample> SampleOfBench(const nlohmann::json& line) {
@@ -70,24 +72,21 @@ std::array<double, StepCostModel::kFeatures> StepCostModel::Features(const StepS
   return x;
 }
 
-Result<StepCostModel> StepCostModel::Fit(std::span<const StepSample> samples) {
-  // Normal equations of rows divided by their measured time; columns scaled to unit length.
+// One weighted fit: rows are divided by `size` of their step, columns scaled to unit length.
+void StepCostModel::FitOnce(std::span<const StepSample> samples, std::span<const double> size) {
   std::array<std::array<double, kFeatures>, kFeatures> gram{};
   std::array<double, kFeatures> target{}, scale{};
-  size_t used = 0;
-  for (const StepSample& sample : samples) {
-    if (!(sample.us > 0) || sample.shape.num_tokens < 1) continue;
-    ++used;
-    const std::array<double, kFeatures> x = Features(sample.shape);
+  for (size_t s = 0; s < samples.size(); ++s) {
+    const std::array<double, kFeatures> x = Features(samples[s].shape);
+    const double weight = 1.0 / (size[s] * size[s]);
     for (size_t i = 0; i < kFeatures; ++i) {
-      target[i] += x[i] / sample.us;
-      for (size_t j = 0; j < kFeatures; ++j) gram[i][j] += x[i] * x[j] / (sample.us * sample.us);
+      target[i] += x[i] * samples[s].us * weight;
+      for (size_t j = 0; j < kFeatures; ++j) gram[i][j] += x[i] * x[j] * weight;
     }
   }
-  if (used == 0) return InvalidArgument("there is no measured step to learn from");
   for (size_t i = 0; i < kFeatures; ++i) scale[i] = gram[i][i] > 0 ? std::sqrt(gram[i][i]) : 1.0;
-  StepCostModel model;
   std::array<double, kFeatures> w{};  // coefficient * scale
+  for (size_t i = 0; i < kFeatures; ++i) w[i] = coefficients_[i] * scale[i];
   for (int sweep = 0; sweep < kMaxSweeps; ++sweep) {
     double change = 0;
     for (size_t i = 0; i < kFeatures; ++i) {
@@ -100,13 +99,27 @@ Result<StepCostModel> StepCostModel::Fit(std::span<const StepSample> samples) {
       change = std::max(change, std::fabs(next - w[i]));
       w[i] = next;
     }
-    if (change < 1e-9 * std::sqrt(static_cast<double>(used))) break;
+    if (change < 1e-9 * std::sqrt(static_cast<double>(samples.size()))) break;
   }
-  for (size_t i = 0; i < kFeatures; ++i) model.coefficients_[i] = w[i] / scale[i];
+  for (size_t i = 0; i < kFeatures; ++i) coefficients_[i] = w[i] / scale[i];
+}
+
+Result<StepCostModel> StepCostModel::Fit(std::span<const StepSample> all) {
+  std::vector<StepSample> samples;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(samples), [](const StepSample& s) { return s.us > 0 && s.shape.num_tokens >= 1; });
+  if (samples.empty()) return InvalidArgument("there is no measured step to learn from");
+  StepCostModel model;
+  std::vector<double> size;
+  for (const StepSample& sample : samples) size.push_back(sample.us);
+  // Weights of the first fit come from the measured times, which favours the lucky ones among equal steps; those of the others from the
+  // times predicted, so that the mean is right.
+  for (int round = 0; round < kFitRounds; ++round) {
+    model.FitOnce(samples, size);
+    for (size_t s = 0; s < samples.size(); ++s) size[s] = std::max(model.Us(samples[s].shape), 1.0);
+  }
   std::vector<double> errors;
   double predicted = 0, measured = 0;
   for (const StepSample& sample : samples) {
-    if (!(sample.us > 0) || sample.shape.num_tokens < 1) continue;
     errors.push_back(std::fabs(Relative(model.Us(sample.shape), sample.us)));
     predicted += model.Us(sample.shape);
     measured += sample.us;

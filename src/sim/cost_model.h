@@ -4,7 +4,7 @@
 //        + per_copy * copied blocks
 // tokens are those of all rows; the ranges lie between kTokenKnots, since a product with few rows costs what reading the weights costs
 // and one with many what its arithmetic costs. pairs are (new token, KV slot that it attends to). Every coefficient is >= 0; they
-// minimise the squared relative error (non-negative least squares, coordinate descent).
+// minimise the squared error relative to the prediction (reweighted non-negative least squares, coordinate descent).
 #pragma once
 
 #include <array>
@@ -51,6 +51,7 @@ class StepCostModel {
  private:
   static constexpr size_t kFeatures = kTokenKnots.size() + 4;
   static std::array<double, kFeatures> Features(const StepShape& shape);
+  void FitOnce(std::span<const StepSample> samples, std::span<const double> size);
 
   std::array<double, kFeatures> coefficients_{};
   double median_error_ = 0;
