@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -18,12 +19,12 @@ struct ServeOptions {
   std::string kv_cache_dtype = "bf16";
   ServerOptions server;
   std::string template_file;
+  std::string log_format = "text", log_level = "requests";
+  double response_ttl_seconds = 3600.0;
   double drain_seconds = 30.0, watchdog_seconds = 120.0, queue_timeout_seconds = 0.0;
   bool dry_run = false;
   int max_queued = 1024;
 };
-
-bool IsLoopback(const std::string& host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
 
 // The signals are blocked in every thread and taken here, so that no handler runs anywhere.
 sigset_t BlockSignals() {
@@ -36,17 +37,19 @@ sigset_t BlockSignals() {
   return signals;
 }
 
-void PrintStart(const Engine& engine, const ServeOptions& options, int port) {
+void PrintStart(const Engine& engine, const ServeOptions& options, const Server& server) {
   const std::string& host = options.server.http.host;
   const std::string shown = host == "0.0.0.0" || host == "::" ? "localhost" : (host.find(':') == std::string::npos ? host : "[" + host + "]");
+  const char* const scheme = options.server.http.tls_cert_file.empty() ? "" : "s";
   std::fprintf(stderr, "%s: context %d, %d KV blocks, up to %d sequences at once\n", engine.checkpoint().info().name.c_str(),
                engine.max_model_len(), static_cast<int>(engine.memory_plan().num_blocks), engine.max_num_seqs());
   std::fprintf(stderr, "%s\n", engine.memory_plan().reason.c_str());
-  if (!IsLoopback(host) && options.server.access.api_keys.empty()) {
+  if (!IsLoopbackHost(host) && options.server.access.api_keys.empty()) {
     std::fprintf(stderr, "anyone who reaches %s may use this server: --api-key asks for a key\n", host.c_str());
   }
-  std::fprintf(stderr, "listening on http://%s:%d  (OpenAI API under /v1)\n", shown.c_str(), port);
-  if (options.server.ui) std::fprintf(stderr, "web page: http://%s:%d/\n", shown.c_str(), port);
+  if (server.admin_port() >= 0) std::fprintf(stderr, "admin on http%s://%s:%d\n", scheme, options.server.admin_host.c_str(), server.admin_port());
+  std::fprintf(stderr, "listening on http%s://%s:%d  (OpenAI and Anthropic API under /v1)\n", scheme, shown.c_str(), server.port());
+  if (options.server.ui) std::fprintf(stderr, "web page: http%s://%s:%d/\n", scheme, shown.c_str(), server.port());
 }
 
 Status Serve(ServeOptions options) {
@@ -55,10 +58,13 @@ Status Serve(ServeOptions options) {
     ASSIGN_OR_RETURN(options.server.service.chat_template, ReadFile(options.template_file, ChatTemplate::kMaxSourceBytes));
   }
   if (const char* key = std::getenv("MILLRACE_API_KEY"); key != nullptr && *key != '\0') options.server.access.api_keys.emplace_back(key);
-  options.server.access.loopback = IsLoopback(options.server.http.host);
+  options.server.access.loopback = IsLoopbackHost(options.server.http.host);
   options.engine.max_num_waiting = options.max_queued;
   options.engine.queue_timeout_us = static_cast<int64_t>(options.queue_timeout_seconds * 1e6);
   options.server.service.stall_timeout_us = static_cast<int64_t>(options.watchdog_seconds * 1e6);
+  options.server.service.response_store.ttl_us = static_cast<int64_t>(options.response_ttl_seconds * 1e6);
+  ASSIGN_OR_RETURN(options.server.log_level, ParseLogLevel(options.log_level));
+  if (options.log_format == "json") options.server.log_fd = STDOUT_FILENO;
   options.server.version = MILLRACE_VERSION;
   if (options.dry_run) {
     ASSIGN_OR_RETURN(const std::string plan, Engine::DryRun(options.engine));
@@ -69,13 +75,30 @@ Status Serve(ServeOptions options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(options.engine));
   options.server.service.max_open_sequences = engine->max_num_seqs() + options.max_queued;
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(*engine, options.server));
-  PrintStart(*engine, options, server->port());
+  PrintStart(*engine, options, *server);
   int signal = 0;
   sigwait(&signals, &signal);
   std::fprintf(stderr, "finishing %d open sequences within %.0f s; a second signal ends at once\n", server->open_sequences(), options.drain_seconds);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // the default action of the second one ends the process
   const bool complete = server->Stop(static_cast<int64_t>(options.drain_seconds * 1e6));
   return complete ? OkStatus() : DeadlineExceeded("some requests were cut off after {} s (--drain-seconds)", options.drain_seconds);
+}
+
+void AddOperation(CLI::App& command, ServeOptions* options) {
+  ServerOptions& server = options->server;
+  command.add_option("--admin-port", server.admin_port, "a second port for operators: metrics, drain, log level, cache reset; 0 takes any free port")
+      ->check(CLI::Range(0, 65535));
+  command.add_option("--admin-host", server.admin_host, "address of the admin port")->capture_default_str();
+  command.add_option("--ssl-certfile", server.http.tls_cert_file, "PEM certificate chain: HTTPS on both ports");
+  command.add_option("--ssl-keyfile", server.http.tls_key_file, "PEM private key of the certificate");
+  command.add_option("--log-format", options->log_format, "json: one line a request on standard output")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command.add_option("--log-level", options->log_level, "which requests are logged")->check(CLI::IsMember({"off", "errors", "requests"}))->capture_default_str();
+  command.add_option("--response-store-bytes", server.service.response_store.max_bytes, "memory for what /v1/responses keeps")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  command.add_option("--response-ttl", options->response_ttl_seconds, "seconds that a response is kept")->check(CLI::Range(1.0, 1e7))->capture_default_str();
 }
 
 void AddLimits(CLI::App& command, ServeOptions* options) {
@@ -114,6 +137,7 @@ void AddServeCommand(CLI::App& app, int* exit_code) {
   command->add_flag("--strict-fields", server.service.strict_fields, "refuse request fields that are unknown or have no effect");
   command->add_flag("--ui,!--no-ui", server.ui, "the web page at /");
   AddLimits(*command, options.get());
+  AddOperation(*command, options.get());
   command->callback([=] { *exit_code = ReportStatus(Serve(*options)); });
 
   CLI::App* api = app.add_subcommand("print-api", "Print docs/api.md")->group("");

@@ -229,6 +229,8 @@ void Engine::Close(const OpenRequest& request) {
 
 void Engine::Abort(RequestId request) { Post(AbortMessage{request}); }
 
+void Engine::DropCachedPrefixes() { Post(DropCacheMessage{}); }
+
 EngineStats Engine::stats() const {
   std::lock_guard lock(stats_mutex_);
   return stats_;

@@ -99,6 +99,8 @@ class Engine {
   // with the same model and KV type. Return the number of tokens. Wait for the engine thread; not for models with recurrent layers.
   Result<int> SavePrompt(const CacheDomain& domain, std::span<const TokenId> prompt, const std::string& path);
   Result<int> LoadPrompt(const CacheDomain& domain, const std::string& path);
+  // Forgets the cached prefixes that no open request uses.
+  void DropCachedPrefixes();
 
   EngineStats stats() const;
   // Microseconds since the engine opened.
@@ -118,10 +120,11 @@ class Engine {
   struct StopMessage {
     SequenceId sequence;
   };
+  struct DropCacheMessage {};
   struct CallMessage {
     std::function<void()> call;  // with no step in flight
   };
-  using Message = std::variant<SubmitMessage, AbortMessage, StopMessage, CallMessage>;
+  using Message = std::variant<SubmitMessage, AbortMessage, StopMessage, CallMessage, DropCacheMessage>;
 
   Engine() = default;
   Status LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options);

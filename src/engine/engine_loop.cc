@@ -23,6 +23,7 @@ void Engine::Handle(SubmitMessage message) {
   refused.request = message.request->id;
   refused.finish_reason = FinishReason::kError;
   refused.error = sequences.status().message();
+  refused.error_code = sequences.status().code();
   const SamplingParams& sampling = message.request->sampling;
   const int choices = sampling.use_beam_search ? sampling.n : std::max(sampling.n, sampling.best_of);
   std::vector<SequenceEvent> events(static_cast<size_t>(choices), refused);
@@ -51,6 +52,8 @@ bool Engine::DrainInbox() {
     } else if (const auto* call = std::get_if<CallMessage>(&message)) {
       while (!in_flight_.empty()) CommitOldest();
       call->call();
+    } else if (std::holds_alternative<DropCacheMessage>(message)) {
+      scheduler_->DropCachedPrefixes();
     } else {
       const SequenceId sequence = std::get<StopMessage>(message).sequence;
       scheduler_->FinishEarly(sequence);

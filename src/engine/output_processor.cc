@@ -26,6 +26,7 @@ void Append(RequestOutput&& more, RequestOutput* to) {
   to->finish_reason = more.finish_reason;
   to->stop_reason = more.stop_reason;
   to->error += more.error;
+  to->error_code = more.error_code;
   to->num_prompt_tokens = more.num_prompt_tokens;
   to->num_cached_tokens = more.num_cached_tokens;
   to->queue_us = more.queue_us;
@@ -113,6 +114,7 @@ RequestOutput OutputProcessor::ProcessChoice(const SequenceEvent& event, Entry* 
   out.choice_index = event.choice_index;
   out.finish_reason = event.finish_reason;
   out.error = event.error;
+  out.error_code = event.error_code;
   out.prompt_logprobs = event.prompt_logprobs;
   out.num_prompt_tokens = static_cast<int>(entry->request->prompt_token_ids.size());
   out.num_cached_tokens = event.num_cached_tokens;

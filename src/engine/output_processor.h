@@ -24,6 +24,7 @@ struct RequestOutput {
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string that ended it, if one did
   std::string error;
+  StatusCode error_code = StatusCode::kInternal;  // of `error`
   int num_prompt_tokens = 0;
   int num_cached_tokens = 0;
   int64_t queue_us = -1;          // from arrival to the first row; -1: none yet

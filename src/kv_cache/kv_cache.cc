@@ -90,6 +90,10 @@ void KvCache::ForgetPrefix(BlockTable& table) {
   if (prefix_ != nullptr) prefix_->Forget(table);
 }
 
+void KvCache::DropCached() {
+  if (prefix_ != nullptr) prefix_->Evict(num_blocks());
+}
+
 int KvCache::Pin(const CacheDomain& domain, std::span<const TokenId> tokens, int64_t until_us) {
   return prefix_ == nullptr ? 0 : prefix_->Pin(domain, tokens, until_us);
 }

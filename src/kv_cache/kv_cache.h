@@ -67,6 +67,8 @@ class KvCache {
                     const std::vector<std::vector<BlockRef>>& state);
   // Takes back what the table entered, as its contents can't be trusted.
   void ForgetPrefix(BlockTable& table);
+  // Forgets what is cached and not in use, pinned or not.
+  void DropCached();
   int Pin(const CacheDomain& domain, std::span<const TokenId> tokens, int64_t until_us);
   void SetPriority(const CacheDomain& domain, std::span<const TokenId> tokens, int priority);
   void AdvanceTime(int64_t now_us);

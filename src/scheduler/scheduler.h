@@ -50,6 +50,7 @@ struct SequenceEvent {
   FinishReason finish_reason = FinishReason::kNone;  // not kNone: the last event of this sequence
   std::string error;                                 // with kError and kTimeout
   int64_t queue_us = -1;                             // from arrival to the first row; -1: none yet
+  StatusCode error_code = StatusCode::kInternal;     // with kError: kInvalidArgument and the like when the request itself was refused
   int num_cached_tokens = 0;                         // prompt tokens found in the prefix cache
   bool request_finished = false;                     // this was the request's last sequence
 };
@@ -126,6 +127,8 @@ class Scheduler {
   // When Schedule should be called next though nothing runs and nothing new came: a timeout or a waiting group.
   // INT64_MAX: never.
   int64_t NextWakeUs() const;
+  // Forgets the cached prefixes that nobody uses.
+  void DropCachedPrefixes() { kv_.DropCached(); }
   bool idle() const { return sequences_.empty() && in_flight_.empty(); }
   int num_steps_in_flight() const { return static_cast<int>(in_flight_.size()); }
   const SchedulerConfig& config() const { return config_; }

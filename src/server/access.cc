@@ -35,6 +35,8 @@ std::string_view BearerToken(const HttpRequest& request) {
 
 }  // namespace
 
+bool IsLoopbackHost(std::string_view host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+
 Access::Access(const AccessOptions& options) : options_(options) {
   for (const std::string& key : options_.api_keys) keys_.push_back(Sha256(key));
 }
@@ -52,27 +54,27 @@ bool Access::IsAllowedOrigin(std::string_view origin) const {
   return std::find(options_.cors_origins.begin(), options_.cors_origins.end(), origin) != options_.cors_origins.end();
 }
 
-std::optional<HttpResponse> Access::Check(HttpRequest& request, bool open) const {
+std::optional<ApiError> Access::Check(HttpRequest& request, bool open) const {
   const std::string_view host = request.Header("host");
   if (options_.loopback && !host.empty() && !IsLocalName(WithoutPort(host))) {
-    return ErrorResponse({.status = 403,
+    return ApiError{.status = 403,
                           .message = "the Host header names another machine, and this server listens on loopback alone (--host)",
-                          .type = "permission_error"});
+                          .type = "permission_error"};
   }
   const std::string_view origin = request.Header("origin");
   const bool same_origin = origin.substr(std::min(origin.find("://"), origin.size() - 3) + 3) == host;
   if (!origin.empty() && !same_origin && !IsAllowedOrigin(origin)) {
-    return ErrorResponse({.status = 403,
+    return ApiError{.status = 403,
                           .message = "this origin may not call the server from a browser (--cors-origin)",
-                          .type = "permission_error"});
+                          .type = "permission_error"};
   }
   if (open || keys_.empty() || request.method == "OPTIONS") return std::nullopt;
   const std::optional<size_t> key = FindKey(BearerToken(request));
   if (!key) {
-    return ErrorResponse({.status = 401,
+    return ApiError{.status = 401,
                           .message = "the request has no valid API key: send Authorization: Bearer KEY",
                           .type = "authentication_error",
-                          .code = "invalid_api_key"});
+                          .code = "invalid_api_key"};
   }
   if (keys_.size() > 1) request.tenant = "key" + std::to_string(*key);
   return std::nullopt;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/api_error.h"
 #include "server/http/exchange.h"
 
 namespace millrace {
@@ -17,12 +18,14 @@ struct AccessOptions {
   bool loopback = true;                   // bound to loopback: only local host names are answered, against DNS rebinding
 };
 
+bool IsLoopbackHost(std::string_view host);  // an address to listen on
+
 class Access {
  public:
   explicit Access(const AccessOptions& options);
 
   // The refusal of a request, or nothing. `open` paths need no key. Sets request.tenant to a name of the key.
-  std::optional<HttpResponse> Check(HttpRequest& request, bool open) const;
+  std::optional<ApiError> Check(HttpRequest& request, bool open) const;
   // The headers that let the request's origin read the reply; none for other origins.
   std::vector<std::pair<std::string, std::string>> CorsHeaders(const HttpRequest& request) const;
 

@@ -11,6 +11,10 @@ namespace millrace {
 // On a worker thread.
 void HandleChat(Service& service, const std::shared_ptr<Exchange>& exchange);
 void HandleCompletions(Service& service, const std::shared_ptr<Exchange>& exchange);
+void HandleMessages(Service& service, const std::shared_ptr<Exchange>& exchange);
+void HandleCountTokens(Service& service, const std::shared_ptr<Exchange>& exchange);
+void HandleResponses(Service& service, const std::shared_ptr<Exchange>& exchange);
+void HandleStoredResponse(Service& service, const std::shared_ptr<Exchange>& exchange);
 void HandleTokenize(Service& service, const std::shared_ptr<Exchange>& exchange);
 void HandleDetokenize(Service& service, const std::shared_ptr<Exchange>& exchange);
 void HandleApplyTemplate(Service& service, const std::shared_ptr<Exchange>& exchange);

@@ -11,6 +11,8 @@
 namespace millrace {
 namespace {
 
+constexpr size_t kMaxPrompts = 256;
+
 struct CompletionOptions {
   bool include_usage = false, echo = false, drop_generated = false, return_token_ids = false;
   int logprobs = -1;
@@ -142,10 +144,12 @@ Status StartCompletion(Service& service, const std::shared_ptr<Exchange>& exchan
   ASSIGN_OR_RETURN(spec.grammar, CompileConstraint(service.grammars, spec.constraint));
   CompletionOptions options;
   RETURN_IF_ERROR(ReadCompletionOptions(fields, &options, &spec.sampling));
-  ASSIGN_OR_RETURN(options.prompts, ReadPrompts(service, fields));
+  ASSIGN_OR_RETURN(options.prompts, ReadPrompts(service, fields, "prompt", kMaxPrompts));
   if (fields.Has("suffix")) {
     if (options.echo) return InvalidArgument("suffix does not go with echo");
-    RETURN_IF_ERROR(InsertSuffix(service, fields.String("suffix"), options.prompts));
+    const std::string suffix = fields.String("suffix");
+    RETURN_IF_ERROR(CheckTextSize(service, "suffix", suffix.size()));
+    RETURN_IF_ERROR(InsertSuffix(service.engine.tokenizer(), suffix, options.prompts));
   }
   for (const Prompt& prompt : options.prompts) spec.prompts.push_back(prompt.token_ids);
   AnswerOptions answer;

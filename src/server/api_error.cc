@@ -48,19 +48,25 @@ HttpResponse ErrorResponse(const ApiError& error) {
   return response;
 }
 
-Json AnthropicErrorJson(const ApiError& error) {
+Json AnthropicErrorJson(const ApiError& error, const std::string& request_id) {
   std::string type = "invalid_request_error";
   if (error.status == 401) type = "authentication_error";
+  if (error.status == 403) type = "permission_error";
   if (error.status == 404) type = "not_found_error";
   if (error.status == 413) type = "request_too_large";
   if (error.status == 429) type = "rate_limit_error";
-  if (error.status >= 500) type = error.status == 503 ? "overloaded_error" : "api_error";
-  return {{"type", "error"}, {"error", {{"type", type}, {"message", error.message}}}};
+  if (error.status >= 500) type = "api_error";
+  if (error.status == 503) type = "overloaded_error";
+  if (error.status == 504) type = "timeout_error";
+  return {{"type", "error"}, {"error", {{"type", type}, {"message", error.message}}}, {"request_id", request_id}};
 }
 
-HttpResponse AnthropicErrorResponse(const ApiError& error) {
+bool IsAnthropicPath(std::string_view path) { return path == "/v1/messages" || path.starts_with("/v1/messages/"); }
+
+HttpResponse ErrorResponse(const ApiError& error, const HttpRequest& request) {
   HttpResponse response = ErrorResponse(error);
-  response.body = DumpJson(AnthropicErrorJson(error));
+  if (!IsAnthropicPath(request.path)) return response;
+  response.body = DumpJson(AnthropicErrorJson(error, request.id));
   return response;
 }
 

@@ -25,8 +25,11 @@ ApiError Overloaded(std::string message);
 
 Json ErrorJson(const ApiError& error);
 HttpResponse ErrorResponse(const ApiError& error);
-// Anthropic's shape: {"type": "error", "error": {"type", "message"}}.
-Json AnthropicErrorJson(const ApiError& error);
-HttpResponse AnthropicErrorResponse(const ApiError& error);
+// Anthropic's shape: {"type": "error", "error": {"type", "message"}, "request_id"}.
+Json AnthropicErrorJson(const ApiError& error, const std::string& request_id);
+// Replies to /v1/messages have Anthropic's shape.
+bool IsAnthropicPath(std::string_view path);
+// In the shape of the request's API.
+HttpResponse ErrorResponse(const ApiError& error, const HttpRequest& request);
 
 }  // namespace millrace

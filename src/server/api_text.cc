@@ -1,4 +1,4 @@
-// POST /tokenize, /detokenize, /apply-template, and /v1/embeddings, which no served model can do yet.
+// POST /tokenize, /detokenize, /apply-template.
 #include "server/api.h"
 #include "server/chat_prompt.h"
 #include "server/logprobs.h"
@@ -43,10 +43,6 @@ Result<Json> ApplyTemplate(Service& service, const Fields& fields) {
   return Json{{"prompt", std::move(prompt)}};
 }
 
-Result<Json> Embeddings(Service& service, const Fields&) {
-  return Unsupported("{} generates text; this server does not compute embeddings yet", service.model_name);
-}
-
 void Answer(Service& service, Exchange& exchange, Endpoint endpoint, Result<Json> (*make)(Service&, const Fields&)) {
   const Result<Fields> fields = Fields::Parse(endpoint, exchange.request().body, service.options.strict_fields);
   if (!fields.ok()) return SendError(exchange, ToApiError(fields.status()));
@@ -57,11 +53,15 @@ void Answer(Service& service, Exchange& exchange, Endpoint endpoint, Result<Json
   exchange.Send({.body = DumpJson(*reply)});
 }
 
+Result<Json> Embeddings(Service& service, const Fields&) {
+  return Unsupported("{} generates text; this server does not compute embeddings yet", service.model_name);
+}
+
 }  // namespace
 
+void HandleEmbeddings(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kEmbeddings, Embeddings); }
 void HandleTokenize(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kTokenize, Tokenize); }
 void HandleDetokenize(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kDetokenize, Detokenize); }
 void HandleApplyTemplate(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kApplyTemplate, ApplyTemplate); }
-void HandleEmbeddings(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kEmbeddings, Embeddings); }
 
 }  // namespace millrace

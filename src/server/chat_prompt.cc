@@ -45,6 +45,12 @@ Status ParseArguments(Json& message, size_t index) {
 
 }  // namespace
 
+bool EndsWithAnswer(const RenderInput& input) {
+  if (input.messages.empty()) return false;
+  const Json& last = input.messages.back();
+  return last["role"] == "assistant" && !last.contains("tool_calls") && last["content"].is_string();
+}
+
 Result<Json> NormalizeMessage(const Service& service, const Json& message, size_t index) {
   if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
     return InvalidArgument("messages[{}] is not an object with a role", index);
@@ -75,7 +81,11 @@ Result<RenderInput> ReadConversation(const Service& service, const Fields& field
     if (input.variables.is_null()) input.variables = Json::object();
     input.variables["reasoning_effort"] = fields.String("reasoning_effort");
   }
-  input.add_generation_prompt = fields.Bool("add_generation_prompt", true);
+  input.continue_final_message = fields.Bool("continue_final_message", false);
+  input.add_generation_prompt = fields.Bool("add_generation_prompt", !input.continue_final_message);
+  if (input.continue_final_message && (input.add_generation_prompt || !EndsWithAnswer(input))) {
+    return InvalidArgument("continue_final_message needs a last message of the assistant with text, and add_generation_prompt false");
+  }
   return input;
 }
 

@@ -31,12 +31,14 @@ struct ChatOrder {
   Json tool_choice;
   bool parallel_calls = true;
   int thinking_budget = -1;  // tokens of reasoning at most; -1: no limit
-  std::string prefill;  // what the answer begins with; it is not repeated in the reply
 };
 // Appends the chat's prompt to `spec`, adapts its sampling and sets the grammar that enforces tool_choice, thinking_budget and the
 // spec's constraint, which binds the content alone, not reasoning and calls; gives how the answer is to be read. Errors name the tool
 // or the field.
 Result<ChoiceParserOptions> PrepareChat(const Service& service, const ChatOrder& order, GenerationSpec* spec);
+
+// The last message is text of the assistant, which can be continued.
+bool EndsWithAnswer(const RenderInput& input);
 
 // One message in OpenAI's form, checked and made ready; `index` is for errors.
 Result<Json> NormalizeMessage(const Service& service, const Json& message, size_t index);

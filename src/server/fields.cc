@@ -68,6 +68,9 @@ Status CheckValue(const FieldSpec& spec, const Json& value) {
     case FieldType::kObject:
       if (!value.is_object()) return WrongType(spec, value, "an object");
       return CheckCount(spec, value.size(), "members");
+    case FieldType::kOnly:
+      if (value == Json::parse(spec.fallback)) return OkStatus();
+      return Unsupported("{} is {}, only {} is supported: {}", spec.name, Shown(value), spec.fallback, spec.doc);
     case FieldType::kAny: return OkStatus();
   }
   return OkStatus();
@@ -92,6 +95,7 @@ const char* FieldTypeName(FieldType type) {
     case FieldType::kInts: return "list of integers";
     case FieldType::kArray: return "list";
     case FieldType::kObject: return "object";
+    case FieldType::kOnly: return "constant";
     case FieldType::kAny: return "see below";
   }
   return "";

@@ -23,6 +23,7 @@ enum Endpoint : uint32_t {
   kDetokenize = 32,
   kApplyTemplate = 64,
   kEmbeddings = 128,
+  kCountTokens = 256,
 };
 
 enum class FieldType : uint8_t {
@@ -34,6 +35,7 @@ enum class FieldType : uint8_t {
   kInts,     // a list of integers of 32 bits; min and max bound their number
   kArray,    // min and max bound the number of elements
   kObject,   // min and max bound the number of members
+  kOnly,     // the one supported value is `fallback`, as JSON
   kAny,      // checked by its endpoint
 };
 
@@ -68,6 +70,8 @@ class Fields {
 
   bool Has(const char* name) const { return !Get(name).is_null(); }
   const Json& Get(const char* name) const;
+  // Replaces a field by one that the endpoint made, unchecked.
+  void Set(const char* name, Json value) { body_[name] = std::move(value); }
   bool Bool(const char* name, bool fallback) const;
   int64_t Int(const char* name, int64_t fallback) const;
   double Number(const char* name, double fallback) const;

@@ -9,7 +9,7 @@
 namespace millrace {
 namespace {
 
-constexpr Endpoint kEndpoints[] = {kChat, kCompletions, kMessages, kResponses, kTokenize, kDetokenize, kApplyTemplate, kEmbeddings};
+constexpr Endpoint kEndpoints[] = {kChat, kCompletions, kMessages, kResponses, kTokenize, kDetokenize, kApplyTemplate, kEmbeddings, kCountTokens};
 
 Status ParseOne(Endpoint endpoint, const char* name, const Json& value, bool strict = false) {
   return Fields::Parse(endpoint, DumpJson(Json{{name, value}}), strict).status();
@@ -63,6 +63,7 @@ TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
           }
           if (spec.type != FieldType::kArray) ExpectRefused(endpoint, spec, Json::array({Json::object()}));
           break;
+        case FieldType::kOnly: ExpectAccepted(endpoint, spec, Json::parse(spec.fallback)); break;
         case FieldType::kString:
           ExpectRefused(endpoint, spec, 7);
           if (spec.max <= 4096) ExpectRefused(endpoint, spec, std::string(static_cast<size_t>(spec.max) + 1, 'x'));

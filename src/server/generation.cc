@@ -28,8 +28,9 @@ ApiError CheckLengths(const Service& service, const GenerationSpec& spec) {
 
 }  // namespace
 
-Generation::Generation(Service& service, int num_sequences, size_t num_prompts, std::unique_ptr<ReplyWriter> writer)
-    : service_(service), num_sequences_(num_sequences), writer_(std::move(writer)), num_open_(num_prompts), cached_(num_prompts) {}
+Generation::Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, size_t num_prompts,
+                       std::unique_ptr<ReplyWriter> writer)
+    : service_(service), exchange_(std::move(exchange)), num_sequences_(num_sequences), writer_(std::move(writer)), num_open_(num_prompts), cached_(num_prompts) {}
 
 void Generation::Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec, std::unique_ptr<ReplyWriter> writer) {
   if (const Status status = CheckPrompts(service, spec); !status.ok()) return writer->OnError(ToApiError(status));
@@ -39,7 +40,7 @@ void Generation::Start(Service& service, std::shared_ptr<Exchange> exchange, Gen
     return writer->OnError(Overloaded(fmt::format("{} sequences are open and {} more were asked for, the limit is {} (--max-queued)",
                                                   service.open_sequences(), num_sequences, service.options.max_open_sequences)));
   }
-  const auto generation = std::make_shared<Generation>(service, num_sequences, spec.prompts.size(), std::move(writer));
+  const auto generation = std::make_shared<Generation>(service, exchange, num_sequences, spec.prompts.size(), std::move(writer));
   // Weak: the exchange must not keep what keeps the exchange.
   exchange->OnClose([weak = std::weak_ptr<Generation>(generation)] {
     if (const std::shared_ptr<Generation> self = weak.lock()) self->OnClientGone();
@@ -88,6 +89,16 @@ void Generation::ObserveLocked(const RequestOutput& output) {
   usage_.completion_tokens += count;
 }
 
+// For the log: what is known of the request when it ends.
+void Generation::NoteLocked(std::string error) {
+  exchange_->Note({.first_token_s = usage_.completion_tokens > 0 ? Seconds(first_token_ - start_) : -1.0,
+                   .prompt_tokens = usage_.prompt_tokens,
+                   .cached_tokens = usage_.cached_tokens,
+                   .completion_tokens = usage_.completion_tokens,
+                   .finish_reason = FinishReasonName(finish_reason_),
+                   .error = std::move(error)});
+}
+
 void Generation::OnOutput(int prompt, RequestOutput output) {
   std::lock_guard lock(mutex_);
   if (ended_) return;
@@ -95,10 +106,11 @@ void Generation::OnOutput(int prompt, RequestOutput output) {
   int& cached = cached_[static_cast<size_t>(prompt)];
   usage_.cached_tokens += std::max(0, output.num_cached_tokens - cached);
   cached = std::max(cached, output.num_cached_tokens);
-  if (output.finish_reason != FinishReason::kNone) service_.metrics.ChoiceFinished(output.finish_reason);
-  if (output.finish_reason == FinishReason::kError) {
-    return FailLocked({.status = 500, .message = "the generation failed: " + output.error, .type = "server_error"});
+  if (output.finish_reason != FinishReason::kNone) {
+    finish_reason_ = output.finish_reason;
+    service_.metrics.ChoiceFinished(output.finish_reason);
   }
+  if (output.finish_reason == FinishReason::kError) return FailLocked(ToApiError(Status(output.error_code, output.error)));
   if (output.finish_reason == FinishReason::kTimeout && usage_.completion_tokens == 0) {
     return FailLocked({.status = 504, .message = "timeout passed before the first token", .type = "timeout_error", .param = "timeout"});
   }
@@ -108,6 +120,7 @@ void Generation::OnOutput(int prompt, RequestOutput output) {
   const auto rest = static_cast<double>(usage_.completion_tokens - 1);
   service_.metrics.RequestFinished(Seconds(Clock::now() - start_), rest > 0 ? after_first / rest : -1.0, usage_.completion_tokens,
                                    static_cast<int>(usage_.cached_tokens));
+  NoteLocked("");
   writer_->OnFinished(usage_);
   num_open_ = 0;
   ids_.clear();
@@ -118,10 +131,13 @@ void Generation::OnClientGone() {
   std::lock_guard lock(mutex_);
   if (ended_) return;
   service_.metrics.ChoiceFinished(FinishReason::kAbort);
+  finish_reason_ = FinishReason::kAbort;
+  NoteLocked("the client left");
   EndLocked();
 }
 
 void Generation::FailLocked(const ApiError& error) {
+  NoteLocked(error.message);
   writer_->OnError(error);
   EndLocked();
 }

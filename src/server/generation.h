@@ -50,7 +50,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   // writer, but for a client that left.
   static void Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec, std::unique_ptr<ReplyWriter> writer);
 
-  Generation(Service& service, int num_sequences, size_t num_prompts, std::unique_ptr<ReplyWriter> writer);
+  Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, size_t num_prompts, std::unique_ptr<ReplyWriter> writer);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -61,8 +61,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void FailLocked(const ApiError& error);
   void EndLocked();
   void ObserveLocked(const RequestOutput& output);
+  void NoteLocked(std::string error);
 
   Service& service_;
+  const std::shared_ptr<Exchange> exchange_;
   const int num_sequences_;
   const Clock::time_point start_ = Clock::now();
 
@@ -72,6 +74,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   size_t num_open_;  // prompts whose outputs are not complete
   bool ended_ = false;
   Usage usage_;
+  FinishReason finish_reason_ = FinishReason::kNone;  // of the choice that ended last
   std::vector<int> cached_;  // by prompt
   Clock::time_point first_token_, last_token_;
 };

@@ -95,8 +95,6 @@ Result<ChoiceParserOptions> Control(const Service& service, const ChatOrder& ord
 Result<ChoiceParserOptions> PrepareChat(const Service& service, const ChatOrder& order, GenerationSpec* spec) {
   ASSIGN_OR_RETURN(ChatPrompt prompt, BuildChatPrompt(service, order.input));
   ASSIGN_OR_RETURN(ChoiceParserOptions parser, Control(service, order, prompt, spec));
-  const std::vector<TokenId> prefill = service.engine.tokenizer().Encode(order.prefill, {.add_special = false});
-  prompt.token_ids.insert(prompt.token_ids.end(), prefill.begin(), prefill.end());
   spec->sampling.skip_special_tokens = !service.format_needs_special_tokens;
   spec->prompts.push_back(std::move(prompt.token_ids));
   return parser;

@@ -18,18 +18,18 @@ constexpr std::array<std::array<const char*, 3>, 5> kFimTokens = {{
     {"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"},
 }};
 
-Result<Prompt> TextPrompt(const Service& service, const std::string& text, bool add_special) {
-  RETURN_IF_ERROR(CheckTextSize(service, "prompt", text.size()));
+Result<Prompt> TextPrompt(const Service& service, const char* field, const std::string& text, bool add_special) {
+  RETURN_IF_ERROR(CheckTextSize(service, field, text.size()));
   return Prompt{service.engine.tokenizer().Encode(text, {.add_special = add_special}), text};
 }
 
-Result<Prompt> IdsPrompt(const Service& service, const Json& ids) {
+Result<Prompt> IdsPrompt(const Service& service, const char* field, const Json& ids) {
   Prompt prompt;
   const int vocab_size = service.engine.checkpoint().config().vocab_size;
   for (const Json& id : ids) {
-    if (!id.is_number_integer()) return InvalidArgument("prompt has {} among its token ids", DumpJson(id).substr(0, 64));
+    if (!id.is_number_integer()) return InvalidArgument("{} has {} among its token ids", field, DumpJson(id).substr(0, 64));
     const double value = id.get<double>();
-    if (value < 0 || value >= vocab_size) return InvalidArgument("prompt has token {}, the vocabulary has {} tokens", DumpJson(id), vocab_size);
+    if (value < 0 || value >= vocab_size) return InvalidArgument("{} has token {}, the vocabulary has {} tokens", field, DumpJson(id), vocab_size);
     prompt.token_ids.push_back(id.get<TokenId>());
   }
   prompt.text = service.engine.tokenizer().Decode(prompt.token_ids);
@@ -44,43 +44,29 @@ Status CheckTextSize(const Service& service, const char* field, size_t bytes) {
   return InvalidArgument("{} has {} bytes, more than {} tokens can stand for (--max-model-len)", field, bytes, service.engine.max_model_len());
 }
 
-Result<std::vector<Prompt>> ReadPrompts(const Service& service, const Fields& fields) {
-  const Json& value = fields.Get("prompt");
+Result<std::vector<Prompt>> ReadPrompts(const Service& service, const Fields& fields, const char* field, size_t max_prompts) {
+  const Json& value = fields.Get(field);
   const bool add_special = fields.Bool("add_special_tokens", true);
+  if (value.is_null()) return InvalidArgument("{} is missing", field);
+  const bool one = value.is_string() || (value.is_array() && !value.empty() && value.front().is_number());
+  if (!one && (!value.is_array() || value.empty())) return InvalidArgument("{} is {}, expected a string or a list", field, DumpJson(value).substr(0, 64));
+  if (!one && value.size() > max_prompts) return InvalidArgument("{} has {} prompts, the limit is {}", field, value.size(), max_prompts);
+  const Json list = one ? Json::array({value}) : value;
   std::vector<Prompt> prompts;
-  if (value.is_string()) {
-    ASSIGN_OR_RETURN(Prompt prompt, TextPrompt(service, value.get<std::string>(), add_special));
-    prompts.push_back(std::move(prompt));
-    return prompts;
-  }
-  if (value.is_null()) return InvalidArgument("prompt is missing");
-  if (!value.is_array() || value.empty()) return InvalidArgument("prompt is {}, expected a string or a list", DumpJson(value).substr(0, 64));
-  if (value.front().is_number()) {
-    ASSIGN_OR_RETURN(Prompt prompt, IdsPrompt(service, value));
-    prompts.push_back(std::move(prompt));
-    return prompts;
-  }
-  if (value.size() > kMaxPrompts) return InvalidArgument("prompt has {} prompts, the limit is {}", value.size(), kMaxPrompts);
-  for (const Json& item : value) {
-    if (item.is_string()) {
-      ASSIGN_OR_RETURN(Prompt prompt, TextPrompt(service, item.get<std::string>(), add_special));
-      prompts.push_back(std::move(prompt));
-    } else if (item.is_array()) {
-      ASSIGN_OR_RETURN(Prompt prompt, IdsPrompt(service, item));
-      prompts.push_back(std::move(prompt));
-    } else {
-      return InvalidArgument("prompt has {} in its list, expected strings or lists of token ids", DumpJson(item).substr(0, 64));
+  for (const Json& item : list) {
+    if (!item.is_string() && !item.is_array()) {
+      return InvalidArgument("{} has {} in its list, expected strings or lists of token ids", field, DumpJson(item).substr(0, 64));
     }
+    ASSIGN_OR_RETURN(Prompt prompt, item.is_string() ? TextPrompt(service, field, item.get<std::string>(), add_special) : IdsPrompt(service, field, item));
+    prompts.push_back(std::move(prompt));
   }
   return prompts;
 }
 
-Status InsertSuffix(const Service& service, const std::string& suffix, std::vector<Prompt>& prompts) {
-  const Tokenizer& tokenizer = service.engine.tokenizer();
+Status InsertSuffix(const Tokenizer& tokenizer, const std::string& suffix, std::vector<Prompt>& prompts) {
   for (const auto& spelling : kFimTokens) {
     const auto prefix = tokenizer.FindToken(spelling[0]), rest = tokenizer.FindToken(spelling[1]), middle = tokenizer.FindToken(spelling[2]);
     if (!prefix || !rest || !middle) continue;
-    RETURN_IF_ERROR(CheckTextSize(service, "suffix", suffix.size()));
     const std::vector<TokenId> after = tokenizer.Encode(suffix);
     for (Prompt& prompt : prompts) {
       const bool has_bos = tokenizer.bos_id() && !prompt.token_ids.empty() && prompt.token_ids.front() == *tokenizer.bos_id();

@@ -18,9 +18,14 @@ Json UsageJson(const Usage& usage) {
 const char* FinishName(FinishReason reason) { return reason == FinishReason::kTimeout ? "length" : FinishReasonName(reason); }
 
 void SendError(Exchange& exchange, const ApiError& error) {
-  if (exchange.Send(ErrorResponse(error))) return;
-  exchange.Write(SseData(ErrorJson(error)));
-  exchange.Write(kSseDone);
+  const HttpRequest& request = exchange.request();
+  if (exchange.Send(ErrorResponse(error, request))) return;
+  if (IsAnthropicPath(request.path)) {
+    exchange.Write(SseEvent("error", AnthropicErrorJson(error, request.id)));
+  } else {
+    exchange.Write(SseData(ErrorJson(error)));
+    exchange.Write(kSseDone);
+  }
   exchange.Finish();
 }
 

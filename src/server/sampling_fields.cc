@@ -128,6 +128,22 @@ Result<GenerationSpec> ReadSpec(const Service& service, const Fields& fields, co
   return spec;
 }
 
+Result<GenerationSpec> ReadSpec(const Service& service, Fields fields, const HttpRequest& request, FormatPlace place) {
+  const Json& holder = fields.Get(place.field);
+  const std::string name = fmt::format("{}.{}", place.field, place.member);
+  if (holder.is_object() && holder.contains(place.member) && !holder[place.member].is_null()) {
+    Json format = holder[place.member];
+    if (!format.is_object()) return InvalidArgument("{} is not an object", name);
+    if (format.contains("schema")) format["json_schema"] = {{"schema", format["schema"]}};
+    fields.Set("response_format", std::move(format));
+  }
+  Result<GenerationSpec> spec = ReadSpec(service, fields, request);
+  constexpr std::string_view kOwnName = "response_format";
+  if (spec.ok() && spec->constraint) spec->constraint->field = name;
+  if (spec.ok() || !spec.status().message().starts_with(kOwnName)) return spec;
+  return Status(spec.status().code(), name + spec.status().message().substr(kOwnName.size()));
+}
+
 Status CheckModel(const Service& service, const Fields& fields) {
   const std::string model = fields.String("model");
   if (model.empty() || model == service.model_name) return OkStatus();

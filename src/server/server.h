@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "server/access.h"
 #include "server/http/http_server.h"
+#include "server/request_log.h"
 #include "server/service.h"
 
 namespace millrace {
@@ -18,6 +19,10 @@ struct ServerOptions {
   ServiceOptions service;
   AccessOptions access;
   std::string version = "0";
+  int admin_port = -1;              // of a second listener for operators; 0 takes any free one, -1: none
+  std::string admin_host = "127.0.0.1";
+  int log_fd = -1;                  // one JSON line a request; -1: none
+  LogLevel log_level = LogLevel::kRequests;
   int num_workers = 2;  // templates, tokenizing, JSON
   bool ui = true;       // the page at /
 };
@@ -31,6 +36,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   int port() const;
+  int admin_port() const;  // -1: none
   int open_sequences() const;
   // From now on new generations are refused with 503 and /ready says so; what is under way goes on.
   void BeginDrain();

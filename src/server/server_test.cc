@@ -1,64 +1,13 @@
 // The server in this process, on an ephemeral port, with a tiny model: replies, limits, hostile clients.
-#include "server/server.h"
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <thread>
-
-#include "server/test_client.h"
+#include "server/test_server.h"
 
 namespace millrace {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-struct Fixture {
-  std::unique_ptr<Engine> engine;
-  std::unique_ptr<Server> server;
-  int port() const { return server->port(); }
-  TestReply Call(const std::string& method, const std::string& path, const std::string& body = "", const std::string& headers = "") const {
-    return TestConnection(port()).Call(method, path, body, headers);
-  }
-  TestReply Post(const std::string& path, const Json& body) const { return Call("POST", path, DumpJson(body)); }
-  // Waits until no sequence is open and its blocks are back.
-  bool BecomesIdle() const {
-    for (int i = 0; i < 1000 && server->open_sequences() > 0; ++i) std::this_thread::sleep_for(milliseconds(10));
-    return server->open_sequences() == 0 && engine->Drain(10'000'000);
-  }
-};
-
-Fixture StartServer(ServerOptions options = {}, int max_num_seqs = 8) {
-  Fixture fixture;
-  EngineOptions engine;
-  engine.model = "synth:tiny-llama:Q4_0";
-  engine.num_threads = 1;
-  engine.max_num_seqs = max_num_seqs;
-  engine.kv_cache_bytes = 16 << 20;
-  Result<std::unique_ptr<Engine>> opened = Engine::Open(engine);
-  CHECK(opened.ok(), "{}", opened.status().message());
-  fixture.engine = *std::move(opened);
-  options.http.port = 0;
-  options.service.served_model_name = "tiny";
-  Result<std::unique_ptr<Server>> server = Server::Start(*fixture.engine, options);
-  CHECK(server.ok(), "{}", server.status().message());
-  fixture.server = *std::move(server);
-  return fixture;
-}
-
-const Fixture& Shared() {
-  static const Fixture fixture = StartServer();
-  return fixture;
-}
-
-Json Chat(int max_tokens, bool stream = false) {
-  return {{"messages", Json::array({{{"role", "user"}, {"content", "hello"}}})},
-          {"max_tokens", max_tokens},
-          {"temperature", 0},
-          {"ignore_eos", true},
-          {"stream", stream}};
-}
 
 TEST(Server, ChatIsTheSameStreamedAndWhole) {
   const TestReply whole = Shared().Post("/v1/chat/completions", Chat(20));
@@ -195,7 +144,7 @@ TEST(Server, DemandedCallsAreMadeStreamedAndWhole) {
     options.service.tool_call_parser = parser;
     options.service.chat_template = think;
     options.service.reasoning_parser = "think";
-    const Fixture fixture = StartServer(options);
+    const TestServer fixture = StartServer(options);
     for (const Json& choice : {Json("required"), add}) {
       Json request = ToolRequest(choice, false);
       request["thinking_token_budget"] = 7;
@@ -275,7 +224,6 @@ TEST(Server, ErrorsNameTheField) {
       {"/v1/completions", R"({"prompt":"a","logit_bias":{"x":1}})", 400, "logit_bias"},
       {"/v1/completions", R"({"prompt":"a","logit_bias":{"1":1000}})", 400, "logit_bias"},
       {"/v1/completions", R"({"prompt":"a","stop_token_ids":[99999999]})", 400, "stop_token_ids"},
-      {"/v1/embeddings", R"({"input":"a"})", 400, ""},
       {"/detokenize", R"({"tokens":[-1]})", 400, "tokens"},
       {"/nowhere", "{}", 404, ""},
       {"/health", "{}", 405, ""},
@@ -389,7 +337,7 @@ TEST(ServerLimits, KeysOriginsAndHosts) {
   ServerOptions options;
   options.access.api_keys = {"secret", "other"};
   options.access.cors_origins = {"https://app.example"};
-  const Fixture fixture = StartServer(options);
+  const TestServer fixture = StartServer(options);
   EXPECT_EQ(fixture.Call("GET", "/v1/models").status, 401);
   EXPECT_EQ(fixture.Call("GET", "/metrics").status, 401);
   EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "Authorization: Bearer secre\r\n").status, 401);
@@ -419,14 +367,14 @@ TEST(Server, ThePageAdmitsOnlyItsOwnScript) {
   }
   ServerOptions options;
   options.ui = false;
-  const Fixture fixture = StartServer(options);
+  const TestServer fixture = StartServer(options);
   EXPECT_EQ(fixture.Call("GET", "/").status, 404);
 }
 
 TEST(ServerLimits, OverloadIsAnsweredAtOnce) {
   ServerOptions options;
   options.service.max_open_sequences = 2;
-  const Fixture fixture = StartServer(options, 1);
+  const TestServer fixture = StartServer(options, 1);
   std::vector<TestConnection> busy;
   for (int i = 0; i < 2; ++i) {
     busy.emplace_back(fixture.port());
@@ -451,7 +399,7 @@ TEST(ServerLimits, SlowSendersAndIdleConnectionsHurtNobody) {
   options.http.header_timeout = milliseconds(300);
   options.http.body_timeout = milliseconds(300);
   options.http.idle_timeout = milliseconds(600);
-  const Fixture fixture = StartServer(options);
+  const TestServer fixture = StartServer(options);
   std::vector<TestConnection> slow;
   for (int i = 0; i < 300; ++i) {
     slow.emplace_back(fixture.port(), 10);
@@ -469,7 +417,7 @@ TEST(ServerLimits, SlowSendersAndIdleConnectionsHurtNobody) {
 TEST(ServerLimits, ConnectionsBeyondTheLimitAreClosed) {
   ServerOptions options;
   options.http.max_connections = 10;
-  const Fixture fixture = StartServer(options);
+  const TestServer fixture = StartServer(options);
   std::vector<TestConnection> open;
   for (int i = 0; i < 10; ++i) {
     open.emplace_back(fixture.port());
@@ -481,7 +429,7 @@ TEST(ServerLimits, ConnectionsBeyondTheLimitAreClosed) {
 }
 
 TEST(ServerLimits, DrainFinishesWhatIsUnderWay) {
-  Fixture fixture = StartServer();
+  TestServer fixture = StartServer();
   TestConnection under_way(fixture.port());
   under_way.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(200))));
   while (fixture.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));
@@ -496,7 +444,7 @@ TEST(ServerLimits, DrainFinishesWhatIsUnderWay) {
 }
 
 TEST(ServerLimits, StopCutsOffWhatDoesNotEnd) {
-  Fixture fixture = StartServer();
+  TestServer fixture = StartServer();
   TestConnection under_way(fixture.port());
   under_way.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(2000, true))));
   while (fixture.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));

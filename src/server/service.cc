@@ -38,7 +38,8 @@ Service::Service(Engine& engine, const ServiceOptions& options, PromptBuilder bu
       created_s(std::time(nullptr)),
       builder(std::move(builder)),
       metrics(model_name),
-      grammars(engine.tokenizer(), engine.end_ids()) {}
+      grammars(engine.tokenizer(), engine.end_ids()),
+      responses(options.response_store) {}
 
 Result<std::unique_ptr<Service>> Service::Create(Engine& engine, const ServiceOptions& options) {
   const Tokenizer& tokenizer = engine.tokenizer();

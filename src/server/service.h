@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "server/grammar_fields.h"
 #include "server/metrics.h"
+#include "server/response_store.h"
 
 namespace millrace {
 
@@ -21,6 +22,7 @@ struct ServiceOptions {
   std::string reasoning_parser = "auto";
   int max_open_sequences = 1024;  // running and waiting; beyond, 429
   bool strict_fields = false;
+  ResponseStoreOptions response_store;
   int64_t stall_timeout_us = 120'000'000;  // without a step while requests are open: /health says so
 };
 
@@ -39,6 +41,7 @@ class Service {
   bool template_knows_developer = false;     // the role "developer" is rendered as it is
   Metrics metrics;
   mutable GrammarCache grammars;
+  ResponseStore responses;
   std::atomic<bool> draining{false};
 
   // Takes room for sequences; false when max_open_sequences would be passed.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Drives `millrace serve` with the official openai client: openai_client_test.py MILLRACE. Exit status 77: openai is not installed."""
-import re
+import json
+import math
 import signal
-import subprocess
 import sys
 
 try:
@@ -11,18 +11,9 @@ except ImportError:
     print("skipped: the openai package is not installed")
     sys.exit(77)
 
+from server_process import post, start
+
 MESSAGES = [{"role": "user", "content": "Say something."}]
-
-
-def start(binary):
-    process = subprocess.Popen(
-        [binary, "serve", "synth:tiny-llama:Q4_0", "--port", "0", "--kv-cache-bytes", "16M", "--served-model-name", "tiny",
-         "--api-key", "secret", "-t", "1"], stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        found = re.search(r"listening on (http://\S+)", line)
-        if found:
-            return process, found.group(1)
-    raise SystemExit("the server did not start")
 
 
 def check_chat(client):
@@ -60,10 +51,64 @@ def check_completions(client):
     assert full.usage.completion_tokens == 4
 
 
+def check_responses(client):
+    ask = {"model": "tiny", "input": "Say something.", "max_output_tokens": 12, "temperature": 0}
+    whole = client.responses.create(instructions="Be kind.", **ask)
+    assert whole.usage.output_tokens <= 12 and whole.status in ("completed", "incomplete"), whole
+    with client.responses.stream(instructions="Be kind.", **ask) as stream:
+        events = list(stream)
+        final = stream.get_final_response() if whole.status == "completed" else events[-1].response
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert text == whole.output_text == final.output_text, (text, whole)
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert client.responses.retrieve(whole.id).output_text == whole.output_text
+    assert client.responses.input_items.list(whole.id).data[0].content[0].text == "Say something."
+    more = client.responses.create(model="tiny", input="And?", previous_response_id=whole.id, max_output_tokens=4)
+    assert more.previous_response_id == whole.id and more.usage.input_tokens > whole.usage.input_tokens
+    client.responses.delete(whole.id)
+    number = client.responses.create(text={"format": {"type": "json_schema", "name": "n", "schema": {"type": "integer", "minimum": 10, "maximum": 99}}}, **ask)
+    assert 10 <= int(number.output_text) <= 99, number
+    tools = [{"type": "function", "name": "weather", "strict": True,
+              "parameters": {"type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"], "additionalProperties": False}}]
+    ask |= {"max_output_tokens": 400, "parallel_tool_calls": False}
+    called = client.responses.create(tools=tools, tool_choice="required", **ask)
+    call = next(item for item in called.output if item.type == "function_call")
+    assert call.name == "weather" and json.loads(call.arguments)["city"] in ("Rome", "Oslo"), called
+    answered = client.responses.create(model="tiny", previous_response_id=called.id, tools=tools, max_output_tokens=4,
+                                       input=[{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}])
+    assert answered.usage.output_tokens <= 4
+
+
+def check_embeddings(client):
+    both = client.embeddings.create(model="tiny", input=["one", "two"])  # the client asks for base64
+    assert [item.index for item in both.data] == [0, 1] and both.usage.prompt_tokens > 0
+    assert math.isclose(sum(x * x for x in both.data[0].embedding), 1.0, rel_tol=1e-5)
+    plain = client.embeddings.create(model="tiny", input="two", encoding_format="float")
+    assert plain.data[0].embedding == both.data[1].embedding or all(
+        math.isclose(a, b, abs_tol=1e-6) for a, b in zip(plain.data[0].embedding, both.data[1].embedding))
+    assert len(client.embeddings.create(model="tiny", input="two", dimensions=4).data[0].embedding) == 4
+
+
+def check_fields(url):
+    """Every field that the package knows is known to the server: as null they all count as absent, and none is warned about."""
+    from openai.types import completion_create_params
+    from openai.types.chat import completion_create_params as chat_params
+    from openai.types.responses import response_create_params
+    for path, params, body in (
+            ("chat/completions", chat_params.CompletionCreateParamsBase, {"messages": MESSAGES, "max_tokens": 1}),
+            ("completions", completion_create_params.CompletionCreateParamsBase, {"prompt": "a", "max_tokens": 1}),
+            ("responses", response_create_params.ResponseCreateParamsBase, {"input": "a", "max_output_tokens": 1})):
+        fields = dict.fromkeys(params.__annotations__) | body
+        assert len(fields) >= 5
+        warnings = post(f"{url}/v1/{path}", fields).headers["X-Millrace-Warnings"]
+        assert warnings is None, (path, warnings)
+
+
 def check_errors(client, url):
     for error, call in (
             (openai.BadRequestError, lambda: client.chat.completions.create(model="tiny", messages=MESSAGES, temperature=1000)),
-            (openai.BadRequestError, lambda: client.embeddings.create(model="tiny", input="x")),
+            (openai.BadRequestError, lambda: client.responses.create(model="tiny", input="x", background=True)),
+            (openai.NotFoundError, lambda: client.responses.retrieve("resp_none")),
             (openai.NotFoundError, lambda: client.chat.completions.create(model="other", messages=MESSAGES)),
             (openai.AuthenticationError, lambda: openai.OpenAI(base_url=url + "/v1", api_key="wrong").models.list())):
         try:
@@ -81,6 +126,8 @@ def main():
         assert [model.id for model in client.models.list()] == ["tiny"]
         check_chat(client)
         check_completions(client)
+        check_responses(client)
+        check_fields(url)
         check_errors(client, url)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) == 0

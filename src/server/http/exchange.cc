@@ -54,25 +54,41 @@ std::string Exchange::HeadLocked(int status, std::string_view content_type) cons
   return head;
 }
 
+// The end's callback with what it is told; it is run outside the lock.
+std::function<void()> Exchange::EndLocked(bool complete) {
+  end_.complete = complete;
+  return [callback = std::exchange(on_end_, nullptr), end = std::move(end_)] {
+    if (callback) callback(end);
+  };
+}
+
 bool Exchange::Send(HttpResponse response) {
+  std::function<void()> ended;
   {
     std::lock_guard lock(mutex_);
     if (started_ || closed_) return false;
     started_ = finished_ = true;
-    if (on_reply_) on_reply_(response.status);
+    end_.status = response.status;
     for (auto& header : response.headers) headers_.push_back(std::move(header));
     buffered_ = HeadLocked(response.status, response.content_type);
     fmt::format_to(std::back_inserter(buffered_), "Content-Length: {}\r\n\r\n", response.body.size());
     if (request_.method != "HEAD") buffered_ += response.body;
     on_close_ = nullptr;
+    ended = EndLocked(true);
   }
+  ended();
   wake_();
   return true;
 }
 
-void Exchange::OnReply(std::function<void(int status)> callback) {
+void Exchange::Note(RequestNotes notes) {
   std::lock_guard lock(mutex_);
-  on_reply_ = std::move(callback);
+  end_.notes = std::move(notes);
+}
+
+void Exchange::OnEnd(std::function<void(const RequestEnd& end)> callback) {
+  std::lock_guard lock(mutex_);
+  on_end_ = std::move(callback);
 }
 
 void Exchange::ExpectStream() {
@@ -83,7 +99,7 @@ void Exchange::ExpectStream() {
 void Exchange::StartStreamLocked() {
   if (started_) return;
   started_ = true;
-  if (on_reply_) on_reply_(200);
+  end_.status = 200;
   if (!request_.http_1_1) keep_alive_ = false;
   buffered_ = HeadLocked(200, "text/event-stream; charset=utf-8") + "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
   buffered_ += request_.http_1_1 ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
@@ -120,6 +136,7 @@ void Exchange::Heartbeat() {
 }
 
 void Exchange::Finish() {
+  std::function<void()> ended;
   {
     std::lock_guard lock(mutex_);
     if (closed_ || finished_) return;
@@ -127,7 +144,9 @@ void Exchange::Finish() {
     finished_ = true;
     if (request_.http_1_1) buffered_ += "0\r\n\r\n";
     on_close_ = nullptr;
+    ended = EndLocked(true);
   }
+  ended();
   wake_();
 }
 
@@ -158,15 +177,23 @@ Exchange::Taken Exchange::Take() {
 }
 
 void Exchange::Close() {
-  std::function<void()> callback;
+  std::function<void()> callback, ended;
+  bool finished;
   {
     std::lock_guard lock(mutex_);
     if (closed_) return;
     closed_ = true;
     buffered_.clear();
     callback = std::exchange(on_close_, nullptr);
+    finished = finished_;
   }
-  if (callback) callback();
+  if (callback) callback();  // it may still note something
+  if (finished) return;
+  {
+    std::lock_guard lock(mutex_);
+    ended = EndLocked(false);
+  }
+  ended();
 }
 
 }  // namespace millrace

@@ -28,6 +28,23 @@ struct HttpRequest {
   std::string_view Header(std::string_view lower_case_name) const;
 };
 
+// What is said about a request in the log besides its status; times in seconds, negative where there is none.
+struct RequestNotes {
+  double first_token_s = -1.0;  // from the request to its first token
+  int64_t prompt_tokens = -1;   // -1: nothing was generated
+  int64_t cached_tokens = 0;
+  int64_t completion_tokens = 0;
+  std::string finish_reason;  // of the choice that ended last; "" when none did
+  std::string error;
+};
+
+// How a request ended.
+struct RequestEnd {
+  int status = 0;  // 0: the client left before a reply was started
+  bool complete = false;
+  RequestNotes notes;
+};
+
 struct HttpResponse {
   int status = 200;
   std::string body;
@@ -57,8 +74,10 @@ class Exchange {
   void Write(std::string_view events);
   // Ends an event stream.
   void Finish();
-  // Runs `callback` with the status when the reply starts.
-  void OnReply(std::function<void(int status)> callback);
+  // Replaces the notes; before the reply is finished.
+  void Note(RequestNotes notes);
+  // Runs `callback` once, when the reply is finished or the client has left.
+  void OnEnd(std::function<void(const RequestEnd& end)> callback);
   // Runs `callback` when the client goes away or is too slow before the reply is finished; at once if that has happened.
   void OnClose(std::function<void()> callback);
 
@@ -77,6 +96,7 @@ class Exchange {
 
  private:
   void StartStreamLocked();
+  std::function<void()> EndLocked(bool complete);
   void AppendChunkLocked(std::string_view bytes);
   std::string HeadLocked(int status, std::string_view content_type) const;
 
@@ -90,7 +110,8 @@ class Exchange {
   std::string buffered_;
   bool streams_ = false, started_ = false, finished_ = false, closed_ = false, overflow_ = false;
   std::function<void()> on_close_;
-  std::function<void(int)> on_reply_;
+  std::function<void(const RequestEnd&)> on_end_;
+  RequestEnd end_;
 };
 
 // "OK" for 200; "" for a status that has no name here.

@@ -48,6 +48,7 @@ class HttpServer::Impl {
   ~Impl() { Stop(); }
 
   Status Listen() {
+    RETURN_IF_ERROR(LoadTls());
     boost::system::error_code error;
     const asio::ip::address address =
         options_.host == "localhost" ? asio::ip::address_v4::loopback() : asio::ip::make_address(options_.host, error);
@@ -84,6 +85,25 @@ class HttpServer::Impl {
   const HttpServerStats& stats() const { return stats_; }
 
  private:
+  Status LoadTls() {
+    if (options_.tls_cert_file.empty() != options_.tls_key_file.empty()) {
+      return InvalidArgument("--ssl-certfile and --ssl-keyfile go together, one is missing");
+    }
+    if (options_.tls_cert_file.empty()) return OkStatus();
+    boost::system::error_code error;
+    tls_.emplace(asio::ssl::context::tls_server);
+    tls_->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, error);
+    if (!error) tls_->use_certificate_chain_file(options_.tls_cert_file, error);
+    if (error) return InvalidArgument("--ssl-certfile {} can't be used: {}", options_.tls_cert_file, error.message());
+    tls_->use_private_key_file(options_.tls_key_file, asio::ssl::context::pem, error);
+    if (!error && SSL_CTX_check_private_key(tls_->native_handle()) != 1) {
+      return InvalidArgument("--ssl-keyfile {} does not belong to the certificate", options_.tls_key_file);
+    }
+    if (error) return InvalidArgument("--ssl-keyfile {} can't be used: {}", options_.tls_key_file, error.message());
+    context_.tls = &*tls_;
+    return OkStatus();
+  }
+
   // Sessions are forgotten lazily: when the table has doubled since the last time, the dead are swept out.
   void Remember(const std::shared_ptr<Session>& session) {
     std::lock_guard lock(mutex_);
@@ -118,6 +138,7 @@ class HttpServer::Impl {
   const HttpServerOptions options_;
   const int max_connections_;
   HttpServerStats stats_;
+  std::optional<asio::ssl::context> tls_;
   asio::io_context io_;
   SessionContext context_;
   tcp::acceptor acceptor_;

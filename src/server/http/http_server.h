@@ -17,6 +17,8 @@ namespace millrace {
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   int port = 8000;  // 0: any free one
+  std::string tls_cert_file;  // PEM chain; "": plain HTTP
+  std::string tls_key_file;
   int num_threads = 2;
   int max_connections = 16384;  // further ones are closed at once
   size_t max_header_bytes = 16 << 10;
@@ -54,7 +56,7 @@ struct HttpServerStats {
 
 class HttpServer {
  public:
-  // kUnavailable names the address when it can't be bound. The handler outlives the server.
+  // kUnavailable names the address when it can't be bound, kInvalidArgument the certificate or key that can't be used. The handler outlives the server.
   static Result<std::unique_ptr<HttpServer>> Start(const HttpServerOptions& options, HttpHandler& handler);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;

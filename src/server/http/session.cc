@@ -34,7 +34,7 @@ std::string LowerCase(std::string_view text) {
 }  // namespace
 
 Session::Session(asio::ip::tcp::socket socket, SessionContext& context)
-    : socket_(std::move(socket)), context_(context), timer_(socket_.get_executor()), buffer_(size_t{64} << 10) {
+    : stream_(std::move(socket), context.tls), context_(context), timer_(stream_.get_executor()), buffer_(size_t{64} << 10) {
   context_.stats.open_connections.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -44,17 +44,25 @@ Session::~Session() {
 }
 
 void Session::Start() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
-    ErrorCode ignored;
-    self->socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-    self->parser_.emplace();
-    self->Enter(Phase::kHeader, self->context_.options.header_timeout);
-    self->ReadHeader();
+  asio::post(stream_.get_executor(), [self = shared_from_this()] { self->BeginConnection(); });
+}
+
+void Session::BeginConnection() {
+  ErrorCode ignored;
+  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  parser_.emplace();
+  Enter(Phase::kHeader, context_.options.header_timeout);
+  if (!stream_.encrypted()) return ReadHeader();
+  stream_.AsyncHandshake([self = shared_from_this()](ErrorCode error) {
+    if (self->phase_ == Phase::kClosed) return;
+    if (!error) return self->ReadHeader();
+    self->context_.stats.malformed.fetch_add(1, std::memory_order_relaxed);
+    self->Shut();
   });
 }
 
 void Session::Close() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->Shut(); });
+  asio::post(stream_.get_executor(), [self = shared_from_this()] { self->Shut(); });
 }
 
 void Session::Enter(Phase phase, milliseconds timeout) {
@@ -86,7 +94,7 @@ void Session::NextRequest() {
   parser_.emplace();
   if (reading_) {  // OnWatch goes on, at once when the next request has been read already
     ErrorCode ignored;
-    if (buffer_.size() > 0) socket_.cancel(ignored);
+    if (buffer_.size() > 0) stream_.socket().cancel(ignored);
     return Enter(Phase::kIdle, context_.options.idle_timeout);
   }
   if (buffer_.size() > 0) {
@@ -101,7 +109,7 @@ void Session::ReadHeader() {
   parser_->header_limit(static_cast<uint32_t>(context_.options.max_header_bytes));
   parser_->body_limit(context_.options.max_body_bytes);
   reading_ = true;
-  http::async_read_header(socket_, buffer_, *parser_, [self = shared_from_this()](ErrorCode error, size_t) {
+  http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCode error, size_t) {
     self->reading_ = false;
     self->OnHeader(error);
   });
@@ -149,7 +157,7 @@ void Session::OnHeader(ErrorCode error) {
   Enter(Phase::kBody, context_.options.body_timeout + std::chrono::seconds(expected >> 16));
   if (!wants_continue || expected == 0) return ReadBody();
   writing_ = "HTTP/1.1 100 Continue\r\n\r\n";
-  asio::async_write(socket_, asio::buffer(writing_), [self = shared_from_this()](ErrorCode write_error, size_t) {
+  asio::async_write(stream_, asio::buffer(writing_), [self = shared_from_this()](ErrorCode write_error, size_t) {
     if (self->phase_ == Phase::kClosed) return;
     if (write_error) return self->Shut();
     self->ReadBody();
@@ -178,7 +186,7 @@ HttpRequest Session::TakeHead() {
 
 void Session::ReadBody() {
   reading_ = true;
-  http::async_read(socket_, buffer_, *parser_, [self = shared_from_this()](ErrorCode error, size_t) {
+  http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCode error, size_t) {
     self->reading_ = false;
     self->OnBody(error);
   });
@@ -219,7 +227,7 @@ void Session::Refuse(int status, const std::string& message) {
 void Session::OpenExchange(HttpRequest request) {
   exchange_ = std::make_shared<Exchange>(std::move(request), context_.options.max_buffered_bytes, [weak = weak_from_this()] {
     if (const std::shared_ptr<Session> self = weak.lock()) {
-      asio::post(self->socket_.get_executor(), [self] { self->Flush(); });
+      asio::post(self->stream_.get_executor(), [self] { self->Flush(); });
     }
   });
   last_write_ = steady_clock::now();
@@ -229,7 +237,7 @@ void Session::OpenExchange(HttpRequest request) {
 void Session::Watch() {
   if (reading_ || buffer_.size() >= kMaxReadAhead) return;
   reading_ = true;
-  socket_.async_read_some(buffer_.prepare(4096), [self = shared_from_this()](ErrorCode error, size_t bytes) {
+  stream_.async_read_some(buffer_.prepare(4096), [self = shared_from_this()](ErrorCode error, size_t bytes) {
     self->reading_ = false;
     self->OnWatch(error, bytes);
   });
@@ -266,7 +274,7 @@ void Session::Flush() {
   writing_ = std::move(taken.bytes);
   is_writing_ = true;
   write_start_ = steady_clock::now();
-  asio::async_write(socket_, asio::buffer(writing_),
+  asio::async_write(stream_, asio::buffer(writing_),
                     [self = shared_from_this(), finished = taken.finished](ErrorCode error, size_t) {
                       self->is_writing_ = false;
                       self->OnWritten(error, finished);
@@ -284,13 +292,14 @@ void Session::OnWritten(ErrorCode error, bool finished) {
   Linger();
 }
 
-// Closing with unread input would reset the connection, and the client could lose the reply.
+// Closing with unread input would reset the connection, and the client could lose the reply. Encrypted connections end without
+// TLS's own farewell: every reply says where it ends, so that nothing can be cut off unnoticed.
 void Session::Linger() {
   ErrorCode ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   if (phase_ != Phase::kLinger) Enter(Phase::kLinger, kLingerTimeout);
-  if (reading_) socket_.cancel(ignored);
-  socket_.async_read_some(asio::buffer(discarded_), [self = shared_from_this()](ErrorCode error, size_t) {
+  if (reading_) stream_.socket().cancel(ignored);
+  stream_.socket().async_read_some(asio::buffer(discarded_), [self = shared_from_this()](ErrorCode error, size_t) {
     if (self->phase_ == Phase::kClosed) return;
     if (error) return self->Shut();
     self->Linger();
@@ -303,7 +312,7 @@ void Session::Shut() {
   ++timer_number_;
   timer_.cancel();
   ErrorCode ignored;
-  socket_.close(ignored);
+  stream_.socket().close(ignored);
   ReleaseBody();
   if (exchange_ != nullptr) exchange_->Close();
   exchange_.reset();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -13,6 +12,7 @@
 #include <string>
 
 #include "server/http/http_server.h"
+#include "server/http/stream.h"
 
 namespace millrace {
 
@@ -21,6 +21,7 @@ struct SessionContext {
   const HttpServerOptions& options;
   HttpHandler& handler;
   HttpServerStats& stats;
+  boost::asio::ssl::context* tls = nullptr;  // null: plain HTTP
   std::atomic<int64_t> pending_body_bytes{0};
   std::atomic<uint64_t> next_request{1};
   uint64_t request_id_seed = 0;
@@ -49,6 +50,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void Enter(Phase phase, std::chrono::milliseconds timeout);
   void OnTimer(uint64_t timer);
   void NextRequest();
+  void BeginConnection();
   void ReadHeader();
   void OnHeader(ErrorCode error);
   void ReadBody();
@@ -64,7 +66,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void Shut();
   void ReleaseBody();
 
-  boost::asio::ip::tcp::socket socket_;
+  Stream stream_;
   SessionContext& context_;
   boost::asio::steady_timer timer_;
   uint64_t timer_number_ = 0;

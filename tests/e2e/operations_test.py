@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""HTTPS, the admin port, the request log and deploy/ against a running server: operations_test.py MILLRACE."""
+import json
+import os
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+DEPLOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../deploy")
+
+
+def start(binary, folder, certificate, key):
+    process = subprocess.Popen(
+        [binary, "serve", "synth:tiny-llama:Q4_0", "--port", "0", "--admin-port", "0", "--kv-cache-bytes", "16M", "-t", "1", "--served-model-name",
+         "tiny", "--ssl-certfile", certificate, "--ssl-keyfile", key, "--log-format", "json"],
+        stdout=open(folder + "/log", "w"), stderr=subprocess.PIPE, text=True)
+    admin = None
+    for line in process.stderr:
+        admin = re.search(r"admin on (https://\S+)", line) or admin
+        found = re.search(r"listening on (https://\S+)", line)
+        if found:
+            return process, found.group(1), admin.group(1)
+    raise SystemExit("the server did not start")
+
+
+def call(url, context, method="GET", body=None):
+    request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
+    with urllib.request.urlopen(request, context=context, timeout=60) as reply:
+        return reply.read().decode()
+
+
+def check_https(binary, folder, certificate, key, url, context):
+    reply = json.loads(call(url + "/v1/completions", context, "POST", {"prompt": "a", "max_tokens": 4, "ignore_eos": True}))
+    assert reply["usage"]["completion_tokens"] == 4, reply
+    events = call(url + "/v1/completions", context, "POST", {"prompt": "a", "max_tokens": 4, "stream": True})
+    assert events.endswith("data: [DONE]\n\n"), events
+    prompt = "a" * 300_000  # larger than one TLS record, read in pieces
+    try:
+        call(url + "/v1/completions", context, "POST", {"prompt": prompt})
+        raise AssertionError("expected a 400")
+    except urllib.error.HTTPError as error:
+        assert error.code == 400, error
+    try:
+        urllib.request.urlopen(url.replace("https", "http") + "/health", timeout=10)
+        raise AssertionError("expected plain HTTP to fail")
+    except (urllib.error.URLError, ConnectionError):
+        pass
+    wrong = subprocess.run([binary, "serve", "synth:tiny-llama:Q4_0", "--port", "0", "--ssl-certfile", certificate], capture_output=True, text=True, timeout=120)
+    assert wrong.returncode == 1 and "--ssl-keyfile" in wrong.stderr, wrong
+    broken = folder + "/broken.pem"
+    with open(broken, "w") as file:
+        file.write("nothing")
+    wrong = subprocess.run([binary, "serve", "synth:tiny-llama:Q4_0", "--port", "0", "--ssl-certfile", broken, "--ssl-keyfile", key],
+                           capture_output=True, text=True, timeout=120)
+    assert wrong.returncode == 1 and "--ssl-certfile" in wrong.stderr, wrong
+
+
+def check_deploy(metrics):
+    """Every metric that the dashboard and the rules name is one that the server has."""
+    known = set(re.findall(r"^# TYPE (\S+)", metrics, re.M))
+    known |= {name + suffix for name in known for suffix in ("_bucket", "_sum", "_count")}
+    with open(DEPLOY + "/grafana_dashboard.json") as file:
+        dashboard = json.load(file)
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(expressions) > 20
+    with open(DEPLOY + "/prometheus_rules.yml") as file:
+        rules = file.read()
+    recorded = set(re.findall(r"record: (\S+)", rules))
+    expressions += re.findall(r"expr: (.*)", rules)
+    for expression in expressions:
+        for name in re.findall(r"\b(?:vllm|millrace):[a-z0-9_:]+", expression):
+            assert name in known | recorded, f"{name} of {expression!r} is not a metric"
+    if shutil.which("promtool"):
+        subprocess.run(["promtool", "check", "config", "prometheus.yml"], cwd=DEPLOY, check=True, timeout=60)
+        subprocess.run(["promtool", "test", "rules", "prometheus_rules_test.yml"], cwd=DEPLOY, check=True, timeout=60)
+    else:
+        print("promtool is not installed: the rules were not run")
+
+
+def main():
+    binary = sys.argv[1]
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, key = folder + "/cert.pem", folder + "/key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True, timeout=60)
+        context = ssl.create_default_context(cafile=certificate)
+        process, url, admin = start(binary, folder, certificate, key)
+        try:
+            check_https(binary, folder, certificate, key, url, context)
+            assert json.loads(call(admin + "/log-level", context))["level"] == "requests"
+            check_deploy(call(admin + "/metrics", context))
+            assert json.loads(call(admin + "/drain", context, "POST"))["draining"]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=40) == 0
+        finally:
+            process.kill()
+        with open(folder + "/log") as file:
+            lines = [json.loads(line) for line in file]
+        assert [line["status"] for line in lines] == [200, 200, 400], lines
+        assert lines[0]["completion_tokens"] == 4 and lines[0]["finish_reason"] == "length", lines[0]
+    print("operations: all passed")
+
+
+if __name__ == "__main__":
+    main()
