@@ -3,20 +3,21 @@
 
 Usage: tiny_model_test.py MILLRACE [--report]   (--report also prints each family's score and the wrong replies)
 
-Questions and rules are those of tools/tiny_models/score.py, which measures the same with the training code."""
+tools/tiny_models/score.py measures the same with the training code; both judge by judge.py there."""
 
 import collections
 import concurrent.futures
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools/tiny_models"))
+from judge import is_right  # noqa: E402
 GOLDEN = ROOT / "tests/golden/tiny_models"
 MODEL = ROOT / "models/millrace-tiny.gguf"
 MILLRACE = sys.argv.pop(1)
@@ -25,35 +26,6 @@ REPORT = "--report" in sys.argv
 MEASURED_RIGHT = 124  # of 200, greedy, Q8_0; the goal is 180: models/README.md says what is missing
 MARGIN = 4  # kernels of other CPUs round differently, which turns a few close calls
 MEASURED_PERPLEXITY = 45.70  # Q8_0; bf16: 45.64
-
-
-def words(text):
-    return re.findall(r"[a-z0-9]+", str(text).lower())
-
-
-def contains(reply, answer):
-    have, want = words(reply), words(answer)
-    return any(have[i:i + len(want)] == want for i in range(len(have) - len(want) + 1))
-
-
-def first_json(text):
-    try:
-        return json.JSONDecoder().raw_decode(text[text.index("{"):])[0]
-    except ValueError:
-        return None
-
-
-def is_right(reply, match, answer):
-    reply = reply.split("</think>")[-1]
-    if match == "contains":
-        return contains(reply, answer)
-    if match == "number":
-        return re.findall(r"\d+", reply)[-1:] == [answer]
-    if match == "json":
-        return first_json(reply) == answer
-    if match == "tool_call":
-        return "<tool_call>" in reply and first_json(reply) == answer
-    return len({item for item in answer["from"] if item in words(reply)}) == answer["count"]
 
 
 def full_dialogue(question):
