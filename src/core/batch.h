@@ -46,6 +46,8 @@ struct OutputRow {
   TokenId target = -1;   // prompt logprobs: the token whose logprob is wanted
   int num_logprobs = 0;     // with target: how many of the best tokens to report
   int output_position = 0;  // absolute position of the token to be drawn: Philox counter
+  // Not kNone: hidden states are pooled instead, of the token or, for the mean, of all tokens of the row; with `sample` the text ends here.
+  Pooling pooling = Pooling::kNone;
   int grammar_mask = -1;    // index into the step's grammar masks; -1: unconstrained
 };
 
@@ -99,6 +101,7 @@ struct OutputResult {
   float logprob = 0.0f;
   int rank = 0;
   float sampler_state = 0.0f;  // what the sampler must be told to go on after this token (mirostat's mu)
+  std::vector<float> embedding;  // [hidden_size] of a pooled text, not normalised
   // As many as asked for, best first; beam search asks for 2 x width of the unmodified distribution.
   std::vector<TokenLogprob> top;
 };

@@ -14,6 +14,7 @@ struct Request {
   RequestId id = 0;
   std::vector<TokenId> prompt_token_ids;
   SamplingParams sampling;
+  Pooling pooling = Pooling::kNone;  // otherwise nothing is generated and `sampling` is not used
   int priority = 0;           // lower runs first, as in vLLM
   int64_t arrival_us = 0;     // engine clock
   int64_t deadline_us = 0;    // 0: none; past it the request ends with FinishReason::kTimeout

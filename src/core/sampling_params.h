@@ -12,6 +12,9 @@
 
 namespace millrace {
 
+// What a request wants instead of tokens: one vector made of its prompt's hidden states.
+enum class Pooling : uint8_t { kNone, kMean, kLast };
+
 struct SamplingParams {
   int max_tokens = 0;  // generated tokens at most; 0: up to the model's length
   int min_tokens = 0;  // end tokens are masked before this many

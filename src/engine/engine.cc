@@ -193,6 +193,10 @@ Result<RequestId> Engine::Submit(Request request, Sink sink, grammar::GrammarPtr
                            plan_.max_model_len);
   }
   SamplingParams& sampling = request.sampling;
+  if (request.pooling != Pooling::kNone) {
+    if (std::string_view(runner_->ops().device) != "cpu") return Unsupported("embeddings are computed by the CPU backend alone");
+    sampling = {.max_tokens = 1};
+  }
   if (grammar != nullptr && sampling.use_beam_search) return Unsupported("use_beam_search can't be combined with a grammar");
   std::shared_ptr<const GuidedStart> guided;
   if (grammar != nullptr) {

@@ -116,6 +116,7 @@ RequestOutput OutputProcessor::ProcessChoice(const SequenceEvent& event, Entry* 
   out.error = event.error;
   out.error_code = event.error_code;
   out.prompt_logprobs = event.prompt_logprobs;
+  out.embedding = event.embedding;
   out.num_prompt_tokens = static_cast<int>(entry->request->prompt_token_ids.size());
   out.num_cached_tokens = event.num_cached_tokens;
   out.queue_us = event.queue_us;

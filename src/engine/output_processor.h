@@ -21,6 +21,7 @@ struct RequestOutput {
   std::string text;                           // new text, whole UTF-8 characters
   std::vector<OutputResult> tokens;           // new tokens, the end token included
   std::vector<OutputResult> prompt_logprobs;
+  std::vector<float> embedding;  // of a request with pooling
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string that ended it, if one did
   std::string error;

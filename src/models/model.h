@@ -60,6 +60,9 @@ class Model {
   // logits [num_rows, vocab_size] of final residual rows x [num_rows, hidden_size], softcap and scaling applied.
   virtual void Logits(kernels::OpContext& context, const float* x, int64_t num_rows, float* logits) const = 0;
 
+  // The norm between the final residual stream and the head.
+  virtual kernels::Norm final_norm() const = 0;
+
   // Bytes of packed weights read by one decode step (the embedding table aside), for bandwidth figures.
   virtual int64_t weight_bytes() const = 0;
 };

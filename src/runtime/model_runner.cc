@@ -63,6 +63,7 @@ Status ModelRunner::Load() {
   context_.workspace = &workspace_;
   ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint_, ops_, context_, {max_model_len_, options_.kv_cache_dtype, options_.on_load_progress}));
   block_bytes_ = PoolBlockBytes(model_->kv_groups());
+  pooler_ = std::make_unique<Pooler>(config.hidden_size, model_->final_norm());
 
   const int64_t tokens = options_.max_num_batched_tokens;
   int64_t bytes = model_->WorkspaceBytes(tokens, options_.max_num_seqs) + Floats(tokens * config.hidden_size);
@@ -248,7 +249,10 @@ StepResult ModelRunner::ExecuteOrFail(const Batch& batch) {
 
 StepResult ModelRunner::Execute(const Batch& batch) {
   CHECK_LE(batch.num_tokens(), options_.max_num_batched_tokens);
-  for (const SequenceId sequence : batch.finished) sampler_.Finish(sequence);
+  for (const SequenceId sequence : batch.finished) {
+    sampler_.Finish(sequence);
+    pooler_->Finish(sequence);
+  }
   for (const SequenceStart& start : batch.started) sampler_.Start(start);
   CopyBlocks(batch.copies);
   if (options_.observer != nullptr) options_.observer->BeforeStep(batch);
@@ -264,6 +268,7 @@ StepResult ModelRunner::Execute(const Batch& batch) {
     const auto start = std::chrono::steady_clock::now();
     model_->Forward(step, x);
     total_model_us_.fetch_add(MicrosecondsSince(start), std::memory_order_relaxed);
+    pooler_->Run(batch, x, &result);
     RunOutputs(batch, x, AwaitMasks(batch), &result);
   }
   last_result_ = result;
@@ -291,6 +296,8 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const
   const int num_outputs = static_cast<int>(batch.outputs.size());
   for (int first = 0; first < num_outputs; first += kLogitRows) {
     const int count = std::min(kLogitRows, num_outputs - first);
+    const std::span<const OutputRow> outputs = std::span(batch.outputs).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    if (std::all_of(outputs.begin(), outputs.end(), [](const OutputRow& output) { return output.pooling != Pooling::kNone; })) continue;
     Workspace::Scope scope(workspace_);
     float* rows = workspace_.Take<float>(count * hidden);
     float* logits = workspace_.Take<float>(count * vocab);
@@ -325,6 +332,7 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const
 void ModelRunner::RunOutputRow(const Batch& batch, int output, std::span<float> logits, std::span<const uint32_t> masks,
                                OutputResult* result) {
   const OutputRow& row = batch.outputs[static_cast<size_t>(output)];
+  if (row.pooling != Pooling::kNone) return;
   if (!row.sample) {
     *result = sampler_.Score(logits, row.target, row.num_logprobs);
     return;

@@ -21,6 +21,7 @@
 #include "base/thread_pool.h"
 #include "core/batch.h"
 #include "models/model.h"
+#include "runtime/pooler.h"
 #include "runtime/step_observer.h"
 #include "sampling/sampler.h"
 
@@ -112,6 +113,7 @@ class ModelRunner {
   kernels::OpContext context_;
   std::unique_ptr<Model> model_;
   Sampler sampler_;
+  std::unique_ptr<Pooler> pooler_;
   int64_t block_bytes_ = 0;
   int64_t num_kv_blocks_ = 0;
   int64_t num_host_blocks_ = 0;

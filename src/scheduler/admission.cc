@@ -178,6 +178,7 @@ Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence, int& num_tokens, Pl
     if (wants_logprobs && sequence.num_prompt_logprobs < sequence.num_prompt_tokens - 1) {
       limit = std::min(limit, sequence.num_prompt_logprobs);  // the other positions' logits are still wanted
     }
+    if (sequence.request->pooling == Pooling::kMean) limit = 0;  // every token's state is wanted
     match = kv_.FindPrefix(sequence.domain, sequence.tokens, limit);
     // Blocks that others are computing right now: wait for the last of them. A protected sequence waits for nobody.
     const int end = std::min(limit / kKvBlockTokens, static_cast<int>(sequence.prompt_hashes.size()));

@@ -94,6 +94,11 @@ int Scheduler::AcceptTokens(Sequence& sequence, const Row& row, const StepResult
       event.error = output.error;
       return accepted;
     }
+    if (sequence.request->pooling != Pooling::kNone) {
+      event.embedding = output.embedding;
+      event.finish_reason = FinishReason::kStop;
+      return 0;
+    }
     sequence.tokens.push_back(output.token);
     sequence.sampler_state = output.sampler_state;
     event.tokens.push_back(output);

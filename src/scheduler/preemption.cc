@@ -41,6 +41,7 @@ Sequence* Scheduler::ChooseVictim(const Sequence& in_need) const {
 bool Scheduler::SwapIsCheaper(const Sequence& victim) const {
   const StepCost& cost = config_.step_cost;
   const double swap_us = 2 * cost.us_per_swapped_block * kv_.NumBlocks(victim.blocks);
+  if (victim.request->pooling == Pooling::kMean) return false;  // what the runner had summed up is gone
   return config_.num_cpu_blocks > 0 && swap_us <= cost.us_per_prefill_token * victim.num_computed;
 }
 

@@ -177,6 +177,16 @@ void Scheduler::AppendOutputs(Sequence& sequence, Plan& plan, Row& row) {
                              .num_logprobs = sample ? 0 : std::max(0, sequence.sampling().prompt_logprobs),
                              .output_position = position + 1});
   };
+  if (const Pooling pooling = sequence.request->pooling; pooling != Pooling::kNone) {
+    const bool last = end == sequence.num_tokens();
+    if (!last && pooling == Pooling::kLast) return;
+    add(end - 1, last, -1);
+    batch.outputs.back().pooling = pooling;
+    if (!last) return;
+    row.sample_output = sequence.pending_output = static_cast<int>(batch.outputs.size()) - 1;
+    ++sequence.num_pending;
+    return;
+  }
   if (sequence.sampling().prompt_logprobs >= 0 && sequence.choice_index == 0) {
     row.prompt_output = static_cast<int>(batch.outputs.size());
     for (int p = std::max(row.context, sequence.num_prompt_logprobs); p < std::min(end, sequence.num_prompt_tokens - 1);

@@ -47,6 +47,7 @@ struct SequenceEvent {
   int choice_index = 0;
   std::vector<OutputResult> tokens;           // new ones in order, the end token included
   std::vector<OutputResult> prompt_logprobs;  // of prompt tokens 1, 2, ...; several events may carry parts, in order
+  std::vector<float> embedding;  // of a request with pooling, in its only event
   FinishReason finish_reason = FinishReason::kNone;  // not kNone: the last event of this sequence
   std::string error;                                 // with kError and kTimeout
   int64_t queue_us = -1;                             // from arrival to the first row; -1: none yet

@@ -53,13 +53,8 @@ void Answer(Service& service, Exchange& exchange, Endpoint endpoint, Result<Json
   exchange.Send({.body = DumpJson(*reply)});
 }
 
-Result<Json> Embeddings(Service& service, const Fields&) {
-  return Unsupported("{} generates text; this server does not compute embeddings yet", service.model_name);
-}
-
 }  // namespace
 
-void HandleEmbeddings(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kEmbeddings, Embeddings); }
 void HandleTokenize(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kTokenize, Tokenize); }
 void HandleDetokenize(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kDetokenize, Detokenize); }
 void HandleApplyTemplate(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kApplyTemplate, ApplyTemplate); }

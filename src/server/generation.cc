@@ -53,6 +53,7 @@ void Generation::Submit(GenerationSpec spec) {
     Request request;
     request.prompt_token_ids = std::move(spec.prompts[i]);
     request.sampling = spec.sampling;
+    request.pooling = spec.pooling;
     request.priority = spec.priority;
     request.deadline_us = spec.timeout_us > 0 ? service_.engine.NowUs() + spec.timeout_us : 0;
     request.cache_salt = spec.cache_salt;

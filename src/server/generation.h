@@ -35,6 +35,7 @@ class ReplyWriter {
 struct GenerationSpec {
   std::vector<std::vector<TokenId>> prompts;
   SamplingParams sampling;
+  Pooling pooling = Pooling::kNone;
   int priority = 0;
   int64_t timeout_us = 0;  // 0: none
   int64_t queue_timeout_us = 0, cache_ttl_us = 0;  // 0: none

@@ -154,6 +154,8 @@ TEST(Failures, NotANumberFailsOneRequestWithAReason) {
       EXPECT_GT(reply.json()["error"]["message"].get<std::string>().size(), 10u);
     }
   }
+  const TestReply embedding = server.Post("/v1/embeddings", {{"input", {5, 70, 6}}});
+  EXPECT_EQ(embedding.status, 500) << embedding.body;
   EXPECT_TRUE(server.BecomesIdle());
 }
 

@@ -91,13 +91,14 @@ def check_embeddings(client):
 
 def check_fields(url):
     """Every field that the package knows is known to the server: as null they all count as absent, and none is warned about."""
-    from openai.types import completion_create_params
+    from openai.types import completion_create_params, embedding_create_params
     from openai.types.chat import completion_create_params as chat_params
     from openai.types.responses import response_create_params
     for path, params, body in (
             ("chat/completions", chat_params.CompletionCreateParamsBase, {"messages": MESSAGES, "max_tokens": 1}),
             ("completions", completion_create_params.CompletionCreateParamsBase, {"prompt": "a", "max_tokens": 1}),
-            ("responses", response_create_params.ResponseCreateParamsBase, {"input": "a", "max_output_tokens": 1})):
+            ("responses", response_create_params.ResponseCreateParamsBase, {"input": "a", "max_output_tokens": 1}),
+            ("embeddings", embedding_create_params.EmbeddingCreateParams, {"input": "a"})):
         fields = dict.fromkeys(params.__annotations__) | body
         assert len(fields) >= 5
         warnings = post(f"{url}/v1/{path}", fields).headers["X-Millrace-Warnings"]
@@ -107,6 +108,7 @@ def check_fields(url):
 def check_errors(client, url):
     for error, call in (
             (openai.BadRequestError, lambda: client.chat.completions.create(model="tiny", messages=MESSAGES, temperature=1000)),
+            (openai.BadRequestError, lambda: client.embeddings.create(model="tiny", input="x", dimensions=100000)),
             (openai.BadRequestError, lambda: client.responses.create(model="tiny", input="x", background=True)),
             (openai.NotFoundError, lambda: client.responses.retrieve("resp_none")),
             (openai.NotFoundError, lambda: client.chat.completions.create(model="other", messages=MESSAGES)),
@@ -127,6 +129,7 @@ def main():
         check_chat(client)
         check_completions(client)
         check_responses(client)
+        check_embeddings(client)
         check_fields(url)
         check_errors(client, url)
         process.send_signal(signal.SIGTERM)

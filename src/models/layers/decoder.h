@@ -19,6 +19,7 @@ class Decoder : public Model {
   int64_t WorkspaceBytes(int64_t max_tokens, int64_t max_rows) const override;
   void Forward(const Step& step, float* x) const override;
   void Logits(kernels::OpContext& context, const float* x, int64_t num_rows, float* logits) const override;
+  kernels::Norm final_norm() const override { return final_norm_.view(); }
   int64_t weight_bytes() const override;
 
  private:
