@@ -71,6 +71,10 @@ TokenizerParts CommonParts(const GgufVocab& vocab, const Defaults& defaults) {
     entry.text = vocab.tokens[i];
     entry.kind = KindOf(vocab, i);
     entry.bytes = entry.text;
+  }
+  MarkEnds(&parts);
+  for (size_t i = 0; i < parts.entries.size(); ++i) {
+    const VocabEntry& entry = parts.entries[i];
     const bool added =
         entry.kind == TokenKind::kControl || entry.kind == TokenKind::kUserDefined || entry.kind == TokenKind::kUnknown;
     if (added && !entry.text.empty()) {

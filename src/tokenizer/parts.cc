@@ -36,6 +36,25 @@ bool IsEndText(std::string_view text) {
   return std::find(std::begin(kEndTexts), std::end(kEndTexts), text) != std::end(kEndTexts);
 }
 
+void MarkEnds(TokenizerParts* parts) {
+  std::vector<TokenId>& ends = parts->end_ids;
+  if (parts->eos_id) ends.push_back(*parts->eos_id);
+  std::erase_if(ends, [parts](TokenId id) { return id < 0 || static_cast<size_t>(id) >= parts->entries.size(); });
+  bool has_return = false;
+  for (size_t i = 0; i < parts->entries.size(); ++i) {
+    const VocabEntry& entry = parts->entries[i];
+    if (!IsEndText(entry.text)) continue;
+    has_return |= entry.text == "<|return|>";
+    ends.push_back(static_cast<TokenId>(i));
+  }
+  // gpt-oss ends a message with <|end|> and a generation with <|return|> or <|call|>.
+  if (has_return)
+    std::erase_if(ends, [parts](TokenId id) { return parts->entries[static_cast<size_t>(id)].text == "<|end|>"; });
+  std::sort(ends.begin(), ends.end());
+  ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+  for (const TokenId id : ends) parts->entries[static_cast<size_t>(id)].kind = TokenKind::kControl;
+}
+
 std::optional<TokenId> ClaimUnknown(std::optional<TokenId> id, TokenizerParts* parts) {
   if (!id || *id < 0 || static_cast<size_t>(*id) >= parts->entries.size()) return std::nullopt;
   VocabEntry& entry = parts->entries[static_cast<size_t>(*id)];
@@ -50,7 +69,7 @@ std::array<TokenId, 256> TakeByteTokens(std::vector<VocabEntry>* entries) {
   ids.fill(-1);
   for (size_t i = 0; i < entries->size(); ++i) {
     const auto byte = ParseByteToken((*entries)[i].text);
-    if (byte && ids[*byte] < 0) ids[*byte] = static_cast<TokenId>(i);
+    if (byte && ids[*byte] < 0 && (*entries)[i].kind != TokenKind::kControl) ids[*byte] = static_cast<TokenId>(i);
   }
   if (std::find(ids.begin(), ids.end(), -1) != ids.end()) {
     ids.fill(-1);

@@ -235,33 +235,14 @@ Status CheckIds(const TokenizerParts& parts) {
   return OkStatus();
 }
 
-// Completes end_ids from well-known names; such a token is a control token even where a converter forgot to say so.
-void CompleteEndIds(TokenizerParts* parts) {
-  std::vector<TokenId>& ends = parts->end_ids;
-  if (parts->eos_id) ends.push_back(*parts->eos_id);
-  bool has_return = false;
-  for (size_t i = 0; i < parts->entries.size(); ++i) {
-    const VocabEntry& entry = parts->entries[i];
-    if (!IsEndText(entry.text)) continue;
-    has_return |= entry.text == "<|return|>";
-    ends.push_back(static_cast<TokenId>(i));
-  }
-  // gpt-oss ends a message with <|end|> and a generation with <|return|> or <|call|>.
-  if (has_return)
-    std::erase_if(ends, [parts](TokenId id) { return parts->entries[static_cast<size_t>(id)].text == "<|end|>"; });
-  std::sort(ends.begin(), ends.end());
-  ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
-  for (const TokenId id : ends) {
-    parts->entries[static_cast<size_t>(id)].kind = TokenKind::kControl;
-    for (AddedToken& token : parts->added) token.special |= token.id == id;
-  }
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> BuildTokenizer(TokenizerParts parts) {
   RETURN_IF_ERROR(CheckIds(parts));
-  CompleteEndIds(&parts);
+  // Two added tokens may share an id: it is a control token when one of them says so.
+  for (AddedToken& token : parts.added) {
+    token.special |= parts.entries[static_cast<size_t>(token.id)].kind == TokenKind::kControl;
+  }
   return std::unique_ptr<Tokenizer>(std::make_unique<Pipeline>(std::move(parts)));
 }
 

@@ -136,16 +136,6 @@ Status CollectAdded(const SentencePieceProto& proto, const TokenizerConfig& conf
   return AddToVocabulary(parts->added, &parts->entries);
 }
 
-// What ends a generation is a control token before the model is built, even where a file calls it normal: text must never become it.
-void MarkEnds(TokenizerParts* parts) {
-  for (size_t i = 0; i < parts->entries.size(); ++i) {
-    const TokenId id = static_cast<TokenId>(i);
-    const bool listed = std::find(parts->end_ids.begin(), parts->end_ids.end(), id) != parts->end_ids.end();
-    VocabEntry& entry = parts->entries[i];
-    if (entry.kind == TokenKind::kNormal && (listed || parts->eos_id == id || IsEndText(entry.text))) entry.kind = TokenKind::kControl;
-  }
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> LoadSentencePiece(std::string_view model_proto,

@@ -127,12 +127,18 @@ Result<std::unique_ptr<Tokenizer>> LoadTiktoken(std::string_view ranks, std::str
       parts.added.push_back(std::move(token));
     }
   }
+  for (const AddedToken& token : parts.added) {
+    if (token.id >= 0 && static_cast<size_t>(token.id) < num_ranks) {
+      return DataLoss("added token '{}' has id {}, expected one behind the {} ranks", token.content, token.id, num_ranks);
+    }
+  }
   RETURN_IF_ERROR(AddToVocabulary(parts.added, &parts.entries));
   ASSIGN_OR_RETURN(std::unique_ptr<Pattern> pattern, CompilePattern(encoding->pattern));
   parts.pre_tokenizers.push_back(SplitStep(std::move(pattern), SplitBehavior::kIsolated, false));
   KeepEndIds(config, &parts);
   parts.bos_id = FindAdded(parts.added, config.bos_token.value_or(std::string(encoding->bos)));
   parts.eos_id = FindAdded(parts.added, config.eos_token.value_or(std::string(encoding->eos)));
+  MarkEnds(&parts);
   const bool add_bos = config.add_bos.value_or(encoding->bos == "<|begin_of_text|>");
   if (add_bos && parts.bos_id) parts.prefix_ids = {*parts.bos_id};
   return BuildTokenizer(std::move(parts));

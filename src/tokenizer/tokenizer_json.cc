@@ -48,6 +48,7 @@ class Loader {
     RETURN_IF_ERROR(ReadVocab());
     RETURN_IF_ERROR(ReadAdded());
     SetBosAndEos(config_, &parts_);
+    MarkEnds(&parts_);
     MarkUnknown();
     const std::string_view type = ModelType(model_);
     if (type == "BPE") {

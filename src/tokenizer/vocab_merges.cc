@@ -115,6 +115,8 @@ Result<std::unique_ptr<Tokenizer>> LoadVocabAndMerges(std::string_view vocab_jso
     }
   }
   RETURN_IF_ERROR(AddToVocabulary(parts.added, &parts.entries));
+  SetBosAndEos(config, &parts);
+  MarkEnds(&parts);
   TokenMap by_text;
   TokenMap tokens;
   by_text.Reserve(parts.entries.size());
@@ -135,7 +137,6 @@ Result<std::unique_ptr<Tokenizer>> LoadVocabAndMerges(std::string_view vocab_jso
   if (config.add_prefix_space.value_or(false)) parts.pre_tokenizers.push_back(PrefixSpaceStep());
   ASSIGN_OR_RETURN(std::unique_ptr<Pattern> pattern, CompilePattern(qwen ? Qwen2Regex() : Gpt2Regex()));
   parts.pre_tokenizers.push_back(SplitStep(std::move(pattern), SplitBehavior::kIsolated, false));
-  SetBosAndEos(config, &parts);
   if (config.add_bos.value_or(false) && parts.bos_id) parts.prefix_ids = {*parts.bos_id};
   if (config.add_eos.value_or(false) && parts.eos_id) parts.suffix_ids = {*parts.eos_id};
   return BuildTokenizer(std::move(parts));
