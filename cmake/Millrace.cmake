@@ -21,6 +21,9 @@ add_compile_options(-Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -Wno
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports these on inlined std::string and std::variant code that is correct (GCC bugs 105329, 105593).
   add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-uninitialized)
+  if(CMAKE_UNITY_BUILD)
+    add_compile_options(-Wno-subobject-linkage)  # a .cc file that another one includes counts as a header for this warning
+  endif()
 endif()
 if(MILLRACE_SANITIZE)
   add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer -g1)
@@ -64,6 +67,7 @@ function(millrace_library name)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE millrace_${name} ${ARG_TEST_DEPS} GTest::gmock GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE MILLRACE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    set_target_properties(${name}_test PROPERTIES UNITY_BUILD OFF)  # tests reuse each other's names
     add_test(NAME ${name}_test COMMAND ${name}_test)
     set_tests_properties(${name}_test PROPERTIES TIMEOUT 600 ENVIRONMENT "MILLRACE_DATA=$ENV{MILLRACE_DATA}")
   endif()

@@ -62,7 +62,7 @@ struct Body {
   size_t limit;
 };
 
-size_t AppendBody(char* data, size_t, size_t count, void* context) {
+size_t KeepBody(char* data, size_t, size_t count, void* context) {
   auto* body = static_cast<Body*>(context);
   if (body->text.size() + count > body->limit) return 0;
   body->text.append(data, count);
@@ -158,7 +158,7 @@ Result<std::string> HttpGet(const std::string& url, const std::string& token, si
   Headers headers;
   const CurlPtr curl = MakeCurl(url, token, &headers);
   Body body{"", max_bytes};
-  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, AppendBody);
+  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, KeepBody);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &body);
   const CURLcode code = curl_easy_perform(curl.get());
   if (code != CURLE_OK) return Unavailable("{}: {}", url, curl_easy_strerror(code));

@@ -9,7 +9,7 @@ namespace millrace {
 namespace {
 
 constexpr size_t kMaxGrammarBytes = size_t{4} << 20;
-constexpr size_t kMaxTextBytes = size_t{32} << 20;
+constexpr size_t kMaxInstanceBytes = size_t{32} << 20;
 
 struct GrammarOptions {
   std::string tokenizer, json_schema_file, regex, ebnf_file, accept_file;
@@ -30,7 +30,7 @@ Result<int> RunGrammar(const GrammarOptions& options) {
     tool.grammar = options.regex;
   }
   if (!options.accept_file.empty()) {
-    ASSIGN_OR_RETURN(std::string text, ReadFile(options.accept_file, kMaxTextBytes));
+    ASSIGN_OR_RETURN(std::string text, ReadFile(options.accept_file, kMaxInstanceBytes));
     tool.accept.push_back(std::move(text));
   }
   tool.samples = options.samples;

@@ -1,11 +1,9 @@
 #include "chat/delta_writer.h"
 
+#include "chat/literal.h"
+
 namespace millrace {
 namespace {
-
-bool IsBlank(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
 
 }  // namespace
 

@@ -3,14 +3,11 @@
 #include <utility>
 
 #include "chat/call_readers.h"
+#include "chat/literal.h"
 #include "chat/marker_matcher.h"
 
 namespace millrace {
 namespace {
-
-bool IsBlank(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
 
 std::string Trimmed(const std::string& text) {
   const size_t begin = text.find_first_not_of(" \t\r\n");

@@ -1,13 +1,10 @@
 #include "chat/json_stream.h"
 
 #include "chat/jinja/unicode.h"
+#include "chat/literal.h"
 
 namespace millrace {
 namespace {
-
-bool IsBlank(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
 
 bool IsScalarByte(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+' || c == '.';

@@ -7,6 +7,11 @@
 
 namespace millrace {
 
+// JSON's white space.
+inline bool IsBlank(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 // The JSON of one literal: numbers, strings in either quotes, true/True, null/None, lists, tuples and dicts. Nothing
 // when the text is anything else or is nested deeper than 64. Blanks around it are ignored.
 std::optional<std::string> LiteralToJson(std::string_view text);

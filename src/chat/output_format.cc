@@ -13,7 +13,7 @@ struct NamedTools {
   ToolFormat (*make)();
 };
 
-ToolFormat Json(std::string begin, std::string end) {
+ToolFormat JsonCalls(std::string begin, std::string end) {
   ToolFormat format;
   format.kind = Kind::kJson;
   format.call_begin = std::move(begin);
@@ -22,7 +22,7 @@ ToolFormat Json(std::string begin, std::string end) {
 }
 
 ToolFormat JsonArray(std::string begin, std::string end) {
-  ToolFormat format = Json(std::move(begin), std::move(end));
+  ToolFormat format = JsonCalls(std::move(begin), std::move(end));
   format.in_array = true;
   return format;
 }
@@ -139,7 +139,7 @@ ToolFormat Harmony() {
 
 constexpr NamedTools kTools[] = {
     {"none", [] { return ToolFormat(); }},
-    {"hermes", [] { return Json("<tool_call>", "</tool_call>"); }},
+    {"hermes", [] { return JsonCalls("<tool_call>", "</tool_call>"); }},
     {"qwen3_coder", Qwen3Coder},
     {"seed_oss", [] { return Xml("<seed:tool_call>", "</seed:tool_call>"); }},
     {"llama3_json", [] { return Bare(Kind::kJson); }},

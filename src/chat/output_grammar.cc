@@ -20,7 +20,6 @@ using grammar::Structure;
 using grammar::Text;
 using grammar::Until;
 using Json = nlohmann::ordered_json;
-using Kind = ToolFormat::Kind;
 
 Structure LineBreaks() { return InGrammar(GrammarKind::kRegex, "\\n{0,2}"); }
 
@@ -31,7 +30,7 @@ class OutputBuilder {
 
   Result<std::optional<Structure>> Run() {
     RETURN_IF_ERROR(ReadFunctions());
-    const bool harmony = format_.tools.kind == Kind::kHarmony;
+    const bool harmony = format_.tools.kind == ToolFormat::Kind::kHarmony;
     std::optional<Structure> content;
     if (demand_.choice == ToolChoice::kRequired) {
       ASSIGN_OR_RETURN(content, Calls(false));
@@ -189,7 +188,7 @@ class OutputBuilder {
 }  // namespace
 
 ToolFormat FormatOfForcedCalls(const ToolFormat& format) {
-  return format.kind == Kind::kNone ? FindToolFormat("hermes").value() : format;
+  return format.kind == ToolFormat::Kind::kNone ? FindToolFormat("hermes").value() : format;
 }
 
 Result<grammar::GrammarPtr> CompileOutputGrammar(const OutputFormat& format, const OutputDemand& demand,
@@ -197,7 +196,7 @@ Result<grammar::GrammarPtr> CompileOutputGrammar(const OutputFormat& format, con
   OutputFormat used = format;
   if (demand.choice == ToolChoice::kRequired) used.tools = FormatOfForcedCalls(format.tools);
   OutputDemand wanted = demand;
-  if (used.tools.kind == Kind::kNone && demand.choice == ToolChoice::kAuto) wanted.choice = ToolChoice::kNone;
+  if (used.tools.kind == ToolFormat::Kind::kNone && demand.choice == ToolChoice::kAuto) wanted.choice = ToolChoice::kNone;
   ASSIGN_OR_RETURN(const std::optional<Structure> structure, OutputBuilder(used, wanted, vocabulary).Run());
   if (!structure) return grammar::GrammarPtr();
   return grammar::CompileStructure(*structure, vocabulary);

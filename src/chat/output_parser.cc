@@ -2,15 +2,11 @@
 
 #include <utility>
 
+#include "chat/literal.h"
+
 namespace millrace {
 
-using Kind = OutputDelta::Kind;
-
 namespace {
-
-bool IsBlank(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
 
 bool IsBare(const ToolFormat& tools) {
   return (tools.kind == ToolFormat::Kind::kJson || tools.kind == ToolFormat::Kind::kPythonic) &&
@@ -80,7 +76,7 @@ void OutputParser::FeedContent(char c) {
   std::string passed;
   const std::string* marker = matcher_.Feed(c, passed);
   if (!passed.empty()) {
-    writer_.Text(Kind::kContent, passed);
+    writer_.Text(OutputDelta::Kind::kContent, passed);
     if (!content_started_ && passed.find_first_not_of(" \t\r\n") != std::string::npos) {
       content_started_ = true;
       // The markers that only count before the content are dropped once nothing is pending.
@@ -89,7 +85,7 @@ void OutputParser::FeedContent(char c) {
   }
   if (marker == nullptr) return;
   if (marker == &format_.reasoning.begin) {
-    if (content_started_) return writer_.Text(Kind::kContent, *marker);
+    if (content_started_) return writer_.Text(OutputDelta::Kind::kContent, *marker);
     writer_.DropBlanks();
     writer_.StripLeading();
     mode_ = Mode::kReasoning;
@@ -97,7 +93,7 @@ void OutputParser::FeedContent(char c) {
     return;
   }
   if (marker == &format_.tools.section_end) return writer_.StripLeading();
-  if (bare_ && content_started_) return writer_.Text(Kind::kContent, *marker);
+  if (bare_ && content_started_) return writer_.Text(OutputDelta::Kind::kContent, *marker);
   in_call_ = marker == &format_.tools.call_begin;
   BeginCalls(*marker, bare_);
 }
@@ -106,7 +102,7 @@ void OutputParser::FeedReasoning(char c) {
   std::string passed;
   const std::string* marker = matcher_.Feed(c, passed);
   if (!passed.empty()) {
-    writer_.Text(Kind::kReasoning, passed);
+    writer_.Text(OutputDelta::Kind::kReasoning, passed);
     reasoning_started_ = reasoning_started_ || passed.find_first_not_of(" \t\r\n") != std::string::npos;
   }
   if (marker == &format_.reasoning.end) {
@@ -116,7 +112,7 @@ void OutputParser::FeedReasoning(char c) {
     EnterContent();
   } else if (marker != nullptr && reasoning_started_) {
     // The opening tag, which some models repeat at the very start, is text anywhere else.
-    writer_.Text(Kind::kReasoning, *marker);
+    writer_.Text(OutputDelta::Kind::kReasoning, *marker);
   }
 }
 
@@ -179,24 +175,24 @@ void OutputParser::Abandon() {
   reader_.reset();
   content_started_ = content_started_ || text.find_first_not_of(" \t\r\n") != std::string::npos;
   EnterContent();
-  writer_.Text(Kind::kContent, text);
+  writer_.Text(OutputDelta::Kind::kContent, text);
 }
 
 std::vector<OutputDelta> OutputParser::Finish() {
   switch (mode_) {
     case Mode::kContent:
-      writer_.Text(Kind::kContent, matcher_.Take());
-      writer_.KeepBlanks(Kind::kContent);
+      writer_.Text(OutputDelta::Kind::kContent, matcher_.Take());
+      writer_.KeepBlanks(OutputDelta::Kind::kContent);
       break;
     case Mode::kReasoning:
-      writer_.Text(Kind::kReasoning, matcher_.Take());
+      writer_.Text(OutputDelta::Kind::kReasoning, matcher_.Take());
       writer_.DropBlanks();
       break;
     case Mode::kCalls:
       reader_->Finish();
       if (writer_.num_calls() == calls_before_) {
         Abandon();
-        writer_.KeepBlanks(Kind::kContent);
+        writer_.KeepBlanks(OutputDelta::Kind::kContent);
       }
       break;
     case Mode::kHeader:

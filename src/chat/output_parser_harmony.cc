@@ -2,12 +2,11 @@
 // json<|message|>{}<|call|>
 #include <utility>
 
+#include "chat/literal.h"
 #include "chat/output_parser.h"
 
 namespace millrace {
 namespace {
-
-using Kind = OutputDelta::Kind;
 
 struct HarmonyMarkers {
   const std::string start = "<|start|>";
@@ -24,10 +23,6 @@ const HarmonyMarkers& Markers() {
 
 // A header is a role, a channel and a recipient.
 constexpr size_t kMaxHeaderBytes = 2048;
-
-bool IsBlank(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
 
 // The word after `key` in a header, up to a blank or a tag.
 std::string_view Word(std::string_view header, std::string_view key) {
@@ -55,7 +50,7 @@ void OutputParser::FeedHeader(char c) {
     // No header is that long: the model speaks without channels.
     const std::string text = std::exchange(header_, "");
     BeginBody();
-    writer_.Text(Kind::kContent, text);
+    writer_.Text(OutputDelta::Kind::kContent, text);
   }
 }
 
@@ -66,7 +61,7 @@ void OutputParser::BeginBody() {
   body_is_call_ = tools_ && !recipient.empty();
   body_started_ = false;
   body_blanks_.clear();
-  body_kind_ = channel == "analysis" ? Kind::kReasoning : Kind::kContent;
+  body_kind_ = channel == "analysis" ? OutputDelta::Kind::kReasoning : OutputDelta::Kind::kContent;
   if (body_is_call_) {
     if (recipient.starts_with(format_.tools.name_prefix)) recipient.remove_prefix(format_.tools.name_prefix.size());
     writer_.OnCall("", recipient);
@@ -105,7 +100,7 @@ void OutputParser::FinishHarmony() {
     // Text without any channel is an answer all the same.
     const std::string text = header_ + pending;
     const bool header = text.find("<|channel|>") != std::string::npos || text.find("to=") != std::string::npos;
-    if (!header) writer_.Text(Kind::kContent, text);
+    if (!header) writer_.Text(OutputDelta::Kind::kContent, text);
   } else if (!body_is_call_) {
     writer_.Text(body_kind_, pending);
   } else {

@@ -12,7 +12,7 @@ constexpr uint32_t kMaxTerminalNodes = 20'000;
 constexpr uint32_t kMaxTerminalStates = 2'000;
 // Repetitions up to this bound are unrolled, larger ones count at run time.
 constexpr int kMaxUnrolled = 8;
-constexpr int kMaxDepth = 400;
+constexpr int kMaxRuleDepth = 400;
 
 class RuleCompiler {
  public:
@@ -106,7 +106,7 @@ class RuleCompiler {
   }
 
   Status Emit(ExprId id, uint32_t from, uint32_t to, int depth) {
-    if (depth > kMaxDepth) return Unsupported("the grammar nests deeper than {}", kMaxDepth);
+    if (depth > kMaxRuleDepth) return Unsupported("the grammar nests deeper than {}", kMaxRuleDepth);
     if (!builder_.budget().Charge(sizeof(State) + sizeof(Edge))) return builder_.budget().Error();
     if (!productive_[id]) return OkStatus();
     if (regular_[id] && EmitAutomaton(id, from, to)) return OkStatus();

@@ -8,7 +8,7 @@
 namespace millrace::grammar {
 namespace {
 
-constexpr size_t kMaxInPlaceDepth = 200;
+constexpr size_t kMaxScalarDepth = 200;
 
 StringLanguage NoStrings() { return {.min = 1, .max = 0}; }
 NumberLanguage NoNumbers() { return {std::make_shared<const Dfa>(), true}; }
@@ -21,7 +21,7 @@ Result<T> SchemaScalars::Combine(NodeId id, std::map<NodeId, T>& memo, T own) {
   const SchemaNode& node = doc_.nodes[id];
   T value = std::move(own);
   const T* tag = nullptr;
-  if (open_.size() > kMaxInPlaceDepth || !open_.insert(id).second) {
+  if (open_.size() > kMaxScalarDepth || !open_.insert(id).second) {
     return Unsupported("{}: a reference leads back to itself without entering a property or an item", node.pointer);
   }
   for (NodeId child : node.all_of) {

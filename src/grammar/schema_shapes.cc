@@ -8,7 +8,7 @@ namespace {
 
 constexpr size_t kMaxShapes = 1000;
 constexpr int kMaxEmptyDepth = 6;
-constexpr size_t kMaxInPlaceDepth = 200;
+constexpr size_t kMaxShapeDepth = 200;
 
 template <typename T>
 void AddOnce(std::vector<T>& list, const T& value) {
@@ -54,7 +54,7 @@ Result<std::vector<Shape>> SchemaShapes::OfOne(Literal literal) {
   auto& memo = Memo(static_cast<const Shape*>(nullptr));
   if (auto it = memo.find(literal); it != memo.end()) return it->second;
   const SchemaNode& node = doc_.nodes[literal.node];
-  if (open_.size() > kMaxInPlaceDepth || !open_.insert(literal).second) {
+  if (open_.size() > kMaxShapeDepth || !open_.insert(literal).second) {
     return Unsupported("{}: a reference leads back to itself without entering a property or an item", node.pointer);
   }
   auto shapes = literal.negated ? Negative<Shape>(node) : Positive<Shape>(node);

@@ -14,7 +14,7 @@ namespace {
 
 using Kind = Structure::Kind;
 
-constexpr int kMaxDepth = 64;
+constexpr int kMaxStructureDepth = 64;
 constexpr size_t kMaxStopBytes = 4096;
 constexpr size_t kMaxControlBytes = 64;
 
@@ -32,7 +32,7 @@ class StructureBuilder {
   StructureBuilder(const GrammarVocabulary& vocabulary, ProgramBuilder& builder) : vocabulary_(vocabulary), builder_(builder) {}
 
   Status Add(const Structure& part, uint32_t from, uint32_t to, int depth) {
-    if (depth > kMaxDepth) return Unsupported("a structure nests deeper than {}", kMaxDepth);
+    if (depth > kMaxStructureDepth) return Unsupported("a structure nests deeper than {}", kMaxStructureDepth);
     if (!builder_.budget().Charge(sizeof(State) + sizeof(Edge))) return builder_.budget().Error();
     switch (part.kind) {
       case Kind::kText:

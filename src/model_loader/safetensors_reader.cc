@@ -21,7 +21,7 @@ struct TypeName {
   std::optional<DType> dtype;
 };
 
-constexpr TypeName kTypes[] = {
+constexpr TypeName kDTypes[] = {
     {"F32", 4, DType::kF32},        {"F16", 2, DType::kF16},      {"BF16", 2, DType::kBF16},
     {"F8_E4M3", 1, DType::kF8E4M3}, {"I8", 1, DType::kI8},        {"U8", 1, DType::kI8},
     {"I32", 4, DType::kI32},        {"I64", 8, DType::kI64},      {"BOOL", 1, std::nullopt},
@@ -73,8 +73,8 @@ Status HeaderParser::Tensor(std::string_view key, dom::element value, SafeTensor
   if (value.get(object) != simdjson::SUCCESS) return Bad(key, "is not described by an object");
   if (object["dtype"].get(type) != simdjson::SUCCESS) return Bad(key, "has no dtype");
   const auto* info =
-      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& t) { return t.name == type; });
-  if (info == std::end(kTypes)) return Bad(key, fmt::format("has the unknown dtype {}", Printable(type)));
+      std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](const TypeName& t) { return t.name == type; });
+  if (info == std::end(kDTypes)) return Bad(key, fmt::format("has the unknown dtype {}", Printable(type)));
   tensor.type_name = type;
   tensor.dtype = info->dtype;
   uint64_t elements = 0;

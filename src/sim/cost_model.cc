@@ -10,7 +10,7 @@
 namespace millrace::sim {
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{256} << 20;
+constexpr size_t kMaxCostFileBytes = size_t{256} << 20;
 constexpr int kMaxSweeps = 20'000;
 constexpr int kFitRounds = 5;
 
@@ -162,7 +162,7 @@ Result<StepCostModel> StepCostModel::Parse(std::string_view text) {
 }
 
 Result<StepCostModel> StepCostModel::Load(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxFileBytes));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxCostFileBytes));
   Result<StepCostModel> model = Parse(text);
   if (!model.ok()) return model.status().WithPrefix(path);
   return model;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kMaxRequests = 1'000'000;
 constexpr int kMaxTokens = 1 << 20;
-constexpr size_t kMaxFileBytes = size_t{1} << 30;
+constexpr size_t kMaxTraceBytes = size_t{1} << 30;
 
 // splitmix64.
 uint64_t Mix(uint64_t x) {
@@ -103,7 +103,7 @@ Result<Trace> ParseTrace(std::string_view text, int64_t max_requests) {
 }
 
 Result<Trace> LoadTrace(const std::string& path, int64_t max_requests) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxFileBytes));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxTraceBytes));
   Result<Trace> trace = ParseTrace(text, max_requests);
   if (!trace.ok()) return trace.status().WithPrefix(path);
   trace->name = path.substr(path.find_last_of('/') + 1);

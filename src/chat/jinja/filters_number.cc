@@ -110,7 +110,7 @@ Value Round(Interpreter& interpreter, const Value& self, const Bound& bound, con
   return Value::Float(std::stod(fmt::format("{:.{}f}", self.number(), static_cast<int>(precision))));
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kNumberFilters[] = {
     {"int", Int, 0, {"default", "base"}},
     {"float", Float, 0, {"default"}},
     {"abs", Abs},
@@ -120,7 +120,7 @@ constexpr Builtin kFilters[] = {
 }  // namespace
 
 std::span<const Builtin> NumberFilters() {
-  return kFilters;
+  return kNumberFilters;
 }
 
 }  // namespace millrace::jinja

@@ -208,7 +208,7 @@ Value GroupBy(Interpreter& interpreter, const Value& self, const Bound& bound, c
   return interpreter.MakeList(std::move(groups));
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kSelectFilters[] = {
     {"map", Map, 0, {}, true},
     {"select", Select, 0, {}, true},
     {"reject", Reject, 0, {}, true},
@@ -225,7 +225,7 @@ constexpr Builtin kFilters[] = {
 }  // namespace
 
 std::span<const Builtin> SelectionFilters() {
-  return kFilters;
+  return kSelectFilters;
 }
 
 }  // namespace millrace::jinja

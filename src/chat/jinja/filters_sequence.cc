@@ -61,7 +61,7 @@ Value Default(Interpreter&, const Value& self, const Bound& bound, const Argumen
   return bound[0] != nullptr ? *bound[0] : Value::String("", false);
 }
 
-Value Items(Interpreter& interpreter, const Value& self, const Bound&, const Arguments&) {
+Value ItemsFilter(Interpreter& interpreter, const Value& self, const Bound&, const Arguments&) {
   std::vector<Value> pairs;
   if (self.is_dict()) {
     for (const auto& [key, value] : self.dict().entries) {
@@ -144,7 +144,7 @@ Value Attr(Interpreter& interpreter, const Value& self, const Bound& bound, cons
   return interpreter.GetAttribute(self, key);
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kSequenceFilters[] = {
     {"length", LengthFilter},
     {"count", LengthFilter},
     {"list", ListFilter},
@@ -154,7 +154,7 @@ constexpr Builtin kFilters[] = {
     {"join", Join, 0, {"d", "attribute"}},
     {"default", Default, 0, {"default_value", "boolean"}},
     {"d", Default, 0, {"default_value", "boolean"}},
-    {"items", Items},
+    {"items", ItemsFilter},
     {"dictsort", DictSort, 0, {"case_sensitive", "by", "reverse"}},
     {"batch", Batch, 1, {"linecount", "fill_with"}},
     {"slice", Slice, 1, {"slices", "fill_with"}},
@@ -164,7 +164,7 @@ constexpr Builtin kFilters[] = {
 }  // namespace
 
 std::span<const Builtin> SequenceFilters() {
-  return kFilters;
+  return kSequenceFilters;
 }
 
 }  // namespace millrace::jinja

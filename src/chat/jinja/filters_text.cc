@@ -188,7 +188,7 @@ Value ToJsonFilter(Interpreter& interpreter, const Value& self, const Bound& bou
   return ToJson(interpreter, self, style);
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kTextFilters[] = {
     {"upper", Upper},
     {"lower", Lower},
     {"capitalize", CapitalizeFilter},
@@ -211,7 +211,7 @@ constexpr Builtin kFilters[] = {
 }  // namespace
 
 std::span<const Builtin> TextFilters() {
-  return kFilters;
+  return kTextFilters;
 }
 
 }  // namespace millrace::jinja

@@ -72,11 +72,11 @@ Value CaseTest(Interpreter& interpreter, const Value& self, bool upper) {
   return Value::Bool(found);
 }
 
-Value Lower(Interpreter& interpreter, const Value& self, const Bound&, const Arguments&) {
+Value LowerTest(Interpreter& interpreter, const Value& self, const Bound&, const Arguments&) {
   return CaseTest(interpreter, self, false);
 }
 
-Value Upper(Interpreter& interpreter, const Value& self, const Bound&, const Arguments&) {
+Value UpperTest(Interpreter& interpreter, const Value& self, const Bound&, const Arguments&) {
   return CaseTest(interpreter, self, true);
 }
 
@@ -131,8 +131,8 @@ constexpr Builtin kTests[] = {
     {"escaped", Is<Escaped>},
     {"sequence", Is<Sequence>},
     {"iterable", Iterable},
-    {"lower", Lower},
-    {"upper", Upper},
+    {"lower", LowerTest},
+    {"upper", UpperTest},
     {"odd", Odd},
     {"even", Even},
     {"divisibleby", DivisibleBy, 1, {"num"}},

@@ -13,7 +13,6 @@ namespace {
 constexpr uint32_t kNibbles = 0x0f0f0f0fu;
 constexpr uint32_t kPairs = 0x03030303u;
 constexpr uint32_t kBits = 0x01010101u;
-constexpr int kHalfRow = kPanelRows * 2;
 
 uint32_t Dword(const void* base, int index) {
   uint32_t value;

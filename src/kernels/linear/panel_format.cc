@@ -10,8 +10,6 @@
 namespace millrace::kernels {
 namespace {
 
-constexpr int kHalfRow = kPanelRows * 2;  // bytes of a binary16 per row
-
 constexpr int HeaderBytes(Scales scales) {
   switch (scales) {
     case Scales::kNone:

@@ -56,6 +56,7 @@ namespace millrace::kernels {
 
 inline constexpr int kPanelRows = 32;
 inline constexpr int kBlockValues = 32;
+inline constexpr int kHalfRow = kPanelRows * 2;  // bytes of one binary16 per row
 
 enum class Scales : int { kNone, kHalf, kHalfMin, kMx, kSuper, kSuperHalves, kSuperMin, kSuperNibbleMin };
 
