@@ -16,7 +16,7 @@ struct BenchOptions {
   std::string model;
   int pp = 512, tg = 128, repetitions = 3;
   std::vector<int> depths = {0}, threads, batches = {1};
-  std::string kv_cache_dtype = "bf16";
+  std::string kv_cache_dtype = "bf16", device = "cpu";
   bool json = false, limits_only = false, engine = false;
   EngineBenchOptions through_engine;
 };
@@ -87,10 +87,14 @@ class Bench {
     ThreadPool pool(threads);
     ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::SelectIsa());
     limits_ = kernels::MeasureLimits(pool, isa);
+    RunnerOptions runner_options;
+    runner_options.device = options_.device;
+    runner_options.num_threads = threads;
+    runner_options.kv_cache_dtype = kv_dtype_;
     const int max_depth = *std::max_element(options_.depths.begin(), options_.depths.end());
     const int max_batch = *std::max_element(options_.batches.begin(), options_.batches.end());
     ASSIGN_OR_RETURN(const std::unique_ptr<BenchRunner> bench,
-                     BenchRunner::Create(checkpoint_, threads, kv_dtype_, max_batch, max_depth + std::max(options_.pp, options_.tg) + 16));
+                     BenchRunner::Create(checkpoint_, runner_options, max_batch, max_depth + std::max(options_.pp, options_.tg) + 16));
     bench->Prefill(1, 0, 32);  // touches every weight once
     for (const int depth : options_.depths) {
       if (depth > 0) bench->Prefill(max_batch, 0, depth);
@@ -184,7 +188,7 @@ Status RunBench(BenchOptions options) {
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint, OpenModel(engine_options.model));
   Bench bench(checkpoint, options, engine_options.kv_cache_dtype);
-  nlohmann::ordered_json out = {{"model", options.model}, {"kv_cache_dtype", options.kv_cache_dtype}};
+  nlohmann::ordered_json out = {{"model", options.model}, {"device", options.device}, {"kv_cache_dtype", options.kv_cache_dtype}};
   if (!options.json) fmt::print("{:8} {:>7} {:>6} {:>5} {:>10} {:>17} {:>8} {:>9}  limit\n", "test", "threads", "depth", "batch", "tokens/s", "range", "GB/s", "GFLOP/s");
   for (const int threads : options.threads) {
     std::vector<BenchLine> lines;
@@ -230,6 +234,7 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand("bench", "Measure prefill and decode against the limits of this machine");
   command->add_option("model", options->model, "a model, or synth:SHAPE:TYPE");
+  command->add_option("--device", options->device, "cpu, cuda, or auto; ratios are to the CPU's limits")->capture_default_str();
   command->add_option("--pp", options->pp, "prompt tokens (0: no prefill test)")->check(CLI::Range(0, 1 << 20))->capture_default_str();
   command->add_option("--tg", options->tg, "generated tokens (0: no decode test)")->check(CLI::Range(0, 1 << 20))->capture_default_str();
   command->add_option("--depth", options->depths, "tokens already in the cache")->delimiter(',')->check(CLI::Range(0, 1 << 20))->capture_default_str();

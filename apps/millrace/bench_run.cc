@@ -14,18 +14,15 @@ double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 }  // namespace
 
-Result<std::unique_ptr<BenchRunner>> BenchRunner::Create(std::shared_ptr<const Checkpoint> checkpoint, int num_threads,
-                                                         DType kv_dtype, int num_sequences, int max_tokens) {
+Result<std::unique_ptr<BenchRunner>> BenchRunner::Create(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions options,
+                                                         int num_sequences, int max_tokens) {
   std::unique_ptr<BenchRunner> bench(new BenchRunner());
   SamplingParams greedy;
   greedy.temperature = 0.0f;
   bench->greedy_ = std::make_shared<const SamplingParams>(std::move(greedy));
-  RunnerOptions options;
-  options.num_threads = num_threads;
   options.max_model_len = std::min(max_tokens, checkpoint->config().max_position_embeddings);
   options.max_num_batched_tokens = std::max(kStepTokens, num_sequences);
   options.max_num_seqs = num_sequences;
-  options.kv_cache_dtype = kv_dtype;
   if (max_tokens > checkpoint->config().max_position_embeddings) {
     return InvalidArgument("the model has {} positions, --depth, --pp and --tg ask for {}",
                            checkpoint->config().max_position_embeddings, max_tokens);

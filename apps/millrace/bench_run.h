@@ -13,7 +13,7 @@ namespace millrace {
 class BenchRunner {
  public:
   // Room for num_sequences of max_tokens each.
-  static Result<std::unique_ptr<BenchRunner>> Create(std::shared_ptr<const Checkpoint> checkpoint, int num_threads, DType kv_dtype,
+  static Result<std::unique_ptr<BenchRunner>> Create(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions options,
                                                      int num_sequences, int max_tokens);
 
   // Runs `count` tokens of every sequence behind the first `context` ones, in steps of at most max_num_batched_tokens; seconds.

@@ -96,6 +96,7 @@ Status Engine::LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const E
                            config.max_position_embeddings);
   }
   RunnerOptions runner_options;
+  runner_options.device = options_.device;
   runner_options.num_threads = options_.num_threads;
   runner_options.max_model_len = options_.max_model_len;
   runner_options.max_num_batched_tokens = options_.max_num_batched_tokens;
@@ -105,8 +106,11 @@ Status Engine::LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const E
   runner_options.on_load_progress = options_.on_load_progress;
   ASSIGN_OR_RETURN(runner_, ModelRunner::Create(checkpoint_, runner_options, end_ids_));
 
+  if (options_.verbose) std::fprintf(stderr, "Device: %s\n", runner_->device_description().c_str());
+
   MemoryPlanInput input;
-  input.available_bytes = AvailableMemoryBytes();
+  const DeviceMemory* device = runner_->ops().memory;
+  input.available_bytes = device != nullptr ? device->available_bytes() : AvailableMemoryBytes();
   input.block_bytes = runner_->block_bytes();
   input.max_model_len = runner_->max_model_len();
   input.blocks_per_sequence =

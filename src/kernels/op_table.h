@@ -2,8 +2,9 @@
 // fused layer steps; how activations are quantised, tiled or cached never shows above them. Plain C types only, so that a plugin can
 // fill the table across a shared-library boundary.
 //
-// Residual streams and activations are f32 on the CPU. T is the number of tokens of the step. All pointers in arguments are device
-// memory of the table's device, except where a comment says host. Every entry gives the same bits for a token whatever else is in
+// Residual streams and activations are f32. T is the number of tokens of the step. All pointers in arguments are device
+// memory of the table's device, except where a comment says host; calls return before a device has done them, in the order of
+// OpContext::stream. Every entry gives the same bits for a token whatever else is in
 // the batch and whatever the number of threads (DESIGN 3).
 #pragma once
 
@@ -18,9 +19,10 @@ namespace millrace::kernels {
 
 // What a call may use besides its arguments: owned by the ModelRunner, one per rank.
 struct OpContext {
-  ThreadPool* pool = nullptr;      // CPU
-  Workspace* workspace = nullptr;  // scratch of the step
+  ThreadPool* pool = nullptr;      // CPU, and packing
+  Workspace* workspace = nullptr;  // scratch of the step, in device memory
   void* stream = nullptr;          // CUDA
+  void* state = nullptr;           // OpTable::state_bytes of device memory, cleared once, for the table alone
 };
 
 // Room for the one-sentence reason when an entry refuses.
@@ -33,7 +35,7 @@ struct WeightRows {
   DType dtype = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
-  const std::byte* data = nullptr;  // host, RowBytes(dtype, cols) apart
+  const std::byte* data = nullptr;  // RowBytes(dtype, cols) apart; host memory, except in EmbedArgs
   void (*gather)(const void* context, int64_t first, int64_t count, std::byte* dst) = nullptr;
   const void* context = nullptr;
 };
@@ -55,7 +57,8 @@ enum class ActivationKind : int { kNone, kSilu, kGeluTanh, kGeluErf, kSwigluOai,
 
 // x[t] = embedding row of token_ids[t] * scale (+ positions' row).
 struct EmbedArgs {
-  const WeightRows* table = nullptr;           // [vocab, hidden], host mapping on the CPU
+  // The CPU takes any type; other devices F32, F16 and BF16.
+  const WeightRows* table = nullptr;           // [vocab, hidden]
   const WeightRows* position_table = nullptr;  // [max positions, hidden] or null (GPT-2)
   const int32_t* token_ids = nullptr;          // [T]
   const int32_t* positions = nullptr;          // [T]
@@ -105,7 +108,7 @@ struct KvCacheView {
   int head_dim = 0;
 };
 
-// The rows of a step as attention sees them, for one KV group (core/batch.h has the meaning). Host arrays on the CPU.
+// The rows of a step as attention sees them, for one KV group (core/batch.h has the meaning).
 struct AttentionBatch {
   int num_rows = 0;
   int num_tokens = 0;
@@ -115,6 +118,7 @@ struct AttentionBatch {
   const int32_t* parent = nullptr;       // [T] or null
   const int32_t* table_start = nullptr;  // [num_rows + 1]
   const int32_t* block_ids = nullptr;    // concatenated tables
+  const AttentionBatch* host = nullptr;  // the same arrays in host memory; null on the CPU, where the above are
 };
 
 // Applies q/k norms (per head, optional) and rope to q and k in place, then writes k and v to the cache.
@@ -212,6 +216,25 @@ struct GatherRowsArgs {
   float* out = nullptr;
 };
 
+// How to draw from one row of logits: temperature, top-k, top-p, min-p as sampling/filters.h, noise as sampling/noise.h.
+struct SampleRow {
+  uint64_t seed = 0;
+  int32_t choice_index = 0;
+  int32_t position = 0;
+  float temperature = 0.0f;  // 0: the best, ties to the lowest id
+  int32_t top_k = 0;         // 0: all
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+};
+
+struct SampleArgs {
+  const float* logits = nullptr;  // [num_rows, vocab_size]
+  const SampleRow* rows = nullptr;  // [num_rows]
+  int64_t vocab_size = 0;
+  int64_t num_rows = 0;
+  int32_t* tokens = nullptr;  // out [num_rows]; -1 where a logit is not finite
+};
+
 // Sizes that the workspace plan depends on; the largest values over all layers of a rank.
 struct WorkspaceQuery {
   int64_t max_tokens = 0;  // of one step
@@ -228,8 +251,10 @@ struct WorkspaceQuery {
 
 struct OpTable {
   uint32_t struct_size = sizeof(OpTable);
-  const char* device = "";  // "cpu"
-  const char* isa = "";     // "avx512"
+  const char* device = "";  // "cpu", "cuda"
+  const char* isa = "";     // "avx512", "NVIDIA H200"
+  const DeviceMemory* memory = nullptr;  // null: the device's memory is the host's
+  int64_t state_bytes = 0;               // see OpContext
 
   // Packs the rows of `parts` one below the other; bias [N] f32 (host) or null. `gated` marks a gate/up pair of equal shapes.
   // Null with the reason in `error` when a type or shape is not supported.
@@ -240,6 +265,7 @@ struct OpTable {
 
   int64_t (*workspace_bytes)(const WorkspaceQuery* query) = nullptr;
 
+  // An entry that is null is not supported by the device; the loader refuses models that need it.
   void (*embed)(OpContext* context, const EmbedArgs* args) = nullptr;
   void (*linear)(OpContext* context, const LinearArgs* args) = nullptr;
   void (*mlp_up)(OpContext* context, const MlpUpArgs* args) = nullptr;
@@ -248,8 +274,9 @@ struct OpTable {
   void (*moe)(OpContext* context, const MoeArgs* args) = nullptr;
   void (*gated_delta)(OpContext* context, const GatedDeltaArgs* args) = nullptr;
   void (*gather_rows)(OpContext* context, const GatherRowsArgs* args) = nullptr;
+  void (*sample)(OpContext* context, const SampleArgs* args) = nullptr;  // null: logits are drawn from on the host
 
-  // Bytes of one layer of a paged group inside a block (keys, values, scales) for this device's layout.
+  // Bytes of one layer of a paged group inside a block (keys, values, scales) for this device's layout; 0 when it has none for the type.
   int64_t (*kv_layer_bytes)(DType dtype, int num_kv_heads, int head_dim) = nullptr;
   // Copies whole blocks of the pool (copy-on-write, forks), pair by pair in order; from, to are host arrays [n].
   void (*copy_blocks)(OpContext* context, std::byte* blocks, int64_t block_bytes, const int32_t* from, const int32_t* to,

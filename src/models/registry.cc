@@ -25,6 +25,11 @@ Result<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint, const ker
   const std::string& type = checkpoint.config().model_type;
   for (const Architecture& architecture : kArchitectures) {
     if (architecture.model_type != type) continue;
+    const ModelConfig& config = checkpoint.config();
+    if (ops.kv_layer_bytes(options.kv_cache_dtype, config.num_key_value_heads, config.head_dim) == 0) {
+      return Unsupported("device {} has no {} KV cache for heads of {} values; try --kv-cache-dtype bf16", ops.device,
+                         DTypeName(options.kv_cache_dtype), config.head_dim);
+    }
     WeightLoader loader(checkpoint, ops, context);
     DecoderBuilder builder(loader, options);
     return architecture.make(builder);

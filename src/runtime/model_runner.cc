@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "kernels/attention/tree_tail.h"
+#include "kernels/plugin.h"
 #include "kernels/rope/rope.h"
 
 namespace millrace {
@@ -50,8 +51,15 @@ ModelRunner::ModelRunner(std::shared_ptr<const Checkpoint> checkpoint, const ker
 
 Result<std::unique_ptr<ModelRunner>> ModelRunner::Create(std::shared_ptr<const Checkpoint> checkpoint,
                                                          const RunnerOptions& options, std::vector<TokenId> end_ids) {
-  ASSIGN_OR_RETURN(const kernels::OpTable* ops, kernels::CpuOpTable());
-  std::unique_ptr<ModelRunner> runner(new ModelRunner(std::move(checkpoint), *ops, options, std::move(end_ids)));
+  ASSIGN_OR_RETURN(const kernels::OpenedDevice device, kernels::OpenDevice(options.device));
+  ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner, Create(std::move(checkpoint), *device.table, options, std::move(end_ids)));
+  runner->device_description_ = device.description;
+  return runner;
+}
+
+Result<std::unique_ptr<ModelRunner>> ModelRunner::Create(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops,
+                                                         const RunnerOptions& options, std::vector<TokenId> end_ids) {
+  std::unique_ptr<ModelRunner> runner(new ModelRunner(std::move(checkpoint), ops, options, std::move(end_ids)));
   RETURN_IF_ERROR(runner->Load());
   return runner;
 }
@@ -61,25 +69,47 @@ Status ModelRunner::Load() {
   max_model_len_ = options_.max_model_len > 0 ? options_.max_model_len : config.max_position_embeddings;
   context_.pool = &pool_;
   context_.workspace = &workspace_;
+  if (ops_.memory != nullptr) context_.stream = stream_ = ops_.memory->create_stream();
   ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint_, ops_, context_, {max_model_len_, options_.kv_cache_dtype, options_.on_load_progress}));
   block_bytes_ = PoolBlockBytes(model_->kv_groups());
   pooler_ = std::make_unique<Pooler>(config.hidden_size, model_->final_norm());
 
-  const int64_t tokens = options_.max_num_batched_tokens;
+  return AllocateStepMemory();
+}
+
+Status ModelRunner::AllocateStepMemory() {
+  const ModelConfig& config = checkpoint_->config();
+  const int64_t tokens = options_.max_num_batched_tokens, rows = options_.max_num_seqs;
+  int64_t angles = 0;
+  for (const auto& variant : model_->rope_variants()) angles += 2 * static_cast<int64_t>(variant.inv_freq.size());
   int64_t bytes = model_->WorkspaceBytes(tokens, options_.max_num_seqs) + Floats(tokens * config.hidden_size);
-  for (const auto& variant : model_->rope_variants()) {
-    bytes += Floats(tokens * 2 * static_cast<int64_t>(variant.inv_freq.size()));
-  }
-  bytes += Floats(kLogitRows * int64_t{config.vocab_size}) + Floats(kLogitRows * int64_t{config.hidden_size});
-  ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(bytes));
+  bytes += Floats(tokens * angles) + 64 * static_cast<int64_t>(model_->rope_variants().size());
+  bytes += Floats(kLogitRows * int64_t{config.vocab_size}) + Floats(kLogitRows * int64_t{config.hidden_size}) + Floats(kLogitRows);
+  ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(bytes, ops_.memory));
   workspace_ = Workspace(std::move(buffer));
   token_ids_.reserve(static_cast<size_t>(tokens));
+  if (ops_.memory == nullptr) return OkStatus();
+
+  const int64_t groups = static_cast<int64_t>(model_->kv_groups().size());
+  const int64_t blocks_per_row = max_model_len_ / kKvBlockTokens + 2;
+  const int64_t arrays = 4 * tokens + 4 * (rows + 1) + groups * (rows + 1 + rows * blocks_per_row) + tokens * angles;
+  const int64_t draws = kLogitRows * static_cast<int64_t>(sizeof(kernels::SampleRow) + sizeof(int32_t));
+  const int64_t outputs = (tokens + rows) / kLogitRows + 2;  // pieces of outputs at most
+  ASSIGN_OR_RETURN(inputs_, StepInputs::Create(ops_.memory, arrays * 4 + outputs * (draws + 128) + 64 * (8 + 4 * groups)));
+  ASSIGN_OR_RETURN(state_, Buffer::Allocate(ops_.state_bytes, ops_.memory));
+  ops_.memory->clear(stream_, state_.data(), state_.size());
+  context_.state = state_.data();
+  const int64_t pinned_bytes = kLogitRows * int64_t{config.vocab_size} * static_cast<int64_t>(sizeof(float));
+  pinned_ = ops_.memory->allocate_pinned(pinned_bytes);
+  if (pinned_ == nullptr) return ResourceExhausted("cannot pin {} bytes of host memory for the GPU", pinned_bytes);
+  host_rows_.reserve(static_cast<size_t>(groups));
+  if (!AwaitDevice()) return Unavailable("{}", device_error_);
   return OkStatus();
 }
 
 Status ModelRunner::AllocateKv(int64_t num_blocks, int64_t num_host_blocks) {
   CHECK(num_kv_blocks_ == 0 && num_blocks > 0);
-  ASSIGN_OR_RETURN(kv_, Buffer::Allocate(num_blocks * block_bytes_));
+  ASSIGN_OR_RETURN(kv_, Buffer::Allocate(num_blocks * block_bytes_, ops_.memory));
   ASSIGN_OR_RETURN(host_kv_, Buffer::Allocate(num_host_blocks * block_bytes_));
   num_host_blocks_ = num_host_blocks;
   num_kv_blocks_ = num_blocks;
@@ -95,6 +125,9 @@ ModelRunner::~ModelRunner() {
   work_ready_.notify_all();
   masks_ready_.notify_all();
   if (thread_.joinable()) thread_.join();
+  if (ops_.memory == nullptr) return;
+  if (pinned_ != nullptr) ops_.memory->release_pinned(pinned_);
+  if (stream_ != nullptr) ops_.memory->destroy_stream(stream_);
 }
 
 ModelRunner::Pending ModelRunner::Submit(Batch batch) {
@@ -186,9 +219,17 @@ void ModelRunner::ResolveTokens(const Batch& batch) {
 }
 
 void ModelRunner::FillStep(const Batch& batch, Step* step) {
+  inputs_.Reset();
+  host_rows_.clear();
+  const auto place = [&](const std::vector<int32_t>& values) {
+    return inputs_.Place(values.data(), static_cast<int64_t>(values.size()));
+  };
   step->num_tokens = batch.num_tokens();
-  step->token_ids = token_ids_.data();
-  step->positions = batch.positions.data();
+  step->token_ids = place(token_ids_);
+  step->positions = place(batch.positions);
+  const int32_t* query_start = place(batch.query_start);
+  const int32_t* context_len = place(batch.context_len);
+  const int32_t* parent = batch.parent.empty() ? nullptr : place(batch.parent);
   step->batch = &batch;
   step->kv_blocks = kv_.data();
   step->kv_block_bytes = block_bytes_;
@@ -197,32 +238,58 @@ void ModelRunner::FillStep(const Batch& batch, Step* step) {
     kernels::AttentionBatch rows;
     rows.num_rows = batch.num_rows();
     rows.num_tokens = batch.num_tokens();
-    rows.query_start = batch.query_start.data();
-    rows.context_len = batch.context_len.data();
-    rows.positions = batch.positions.data();
-    rows.parent = batch.parent.empty() ? nullptr : batch.parent.data();
-    rows.table_start = tables.row_start.data();
-    rows.block_ids = tables.block_ids.data();
+    rows.query_start = query_start;
+    rows.context_len = context_len;
+    rows.positions = step->positions;
+    rows.parent = parent;
+    rows.table_start = place(tables.row_start);
+    rows.block_ids = place(tables.block_ids);
+    if (ops_.memory != nullptr) {
+      host_rows_.push_back({rows.num_rows, rows.num_tokens, batch.query_start.data(), batch.context_len.data(), batch.positions.data(),
+                            batch.parent.empty() ? nullptr : batch.parent.data(), tables.row_start.data(), tables.block_ids.data(),
+                            nullptr});
+      rows.host = &host_rows_.back();
+    }
     step->groups.push_back(rows);
   }
+  FillAngles(step);
+  inputs_.Flush(stream_);
+}
+
+void ModelRunner::FillAngles(Step* step) {
+  const int32_t* positions = step->batch->positions.data();
   for (const Model::RopeVariant& variant : model_->rope_variants()) {
     const int half = static_cast<int>(variant.inv_freq.size());
-    float* cos_sin = workspace_.Take<float>(step->num_tokens * half * 2);
-    kernels::FillCosSin(variant.inv_freq.data(), half, variant.attention_factor, step->positions, step->num_tokens, cos_sin);
-    step->cos_sin.push_back(cos_sin);
+    const int64_t count = step->num_tokens * half * 2;
+    float* cos_sin = nullptr;
+    if (ops_.memory == nullptr) {
+      cos_sin = workspace_.Take<float>(count);
+    } else {
+      angles_.resize(static_cast<size_t>(count));
+      cos_sin = angles_.data();
+    }
+    kernels::FillCosSin(variant.inv_freq.data(), half, variant.attention_factor, positions, step->num_tokens, cos_sin);
+    step->cos_sin.push_back(inputs_.Place(cos_sin, count));
   }
 }
 
 // In order: a block may be the target of one copy and the source of the next. Whole blocks are copied; slots beyond num_tokens are never
 // read before they are written.
 void ModelRunner::CopyBlocks(const std::vector<BlockCopy>& copies) {
+  const auto copy_block = [&](std::byte* to, const std::byte* from) {
+    if (ops_.memory != nullptr) {
+      ops_.memory->copy(stream_, to, from, block_bytes_);
+    } else {
+      std::memcpy(to, from, static_cast<size_t>(block_bytes_));
+    }
+  };
   for (const BlockCopy& copy : copies) {
     if (copy.kind == CopyKind::kDevice) {
       ops_.copy_blocks(&context_, kv_.data(), block_bytes_, &copy.from, &copy.to, 1);
     } else if (copy.kind == CopyKind::kToHost) {
-      std::memcpy(host_kv_.data() + copy.to * block_bytes_, kv_.data() + copy.from * block_bytes_, static_cast<size_t>(block_bytes_));
+      copy_block(host_kv_.data() + copy.to * block_bytes_, kv_.data() + copy.from * block_bytes_);
     } else {
-      std::memcpy(kv_.data() + copy.to * block_bytes_, host_kv_.data() + copy.from * block_bytes_, static_cast<size_t>(block_bytes_));
+      copy_block(kv_.data() + copy.to * block_bytes_, host_kv_.data() + copy.from * block_bytes_);
     }
   }
 }
@@ -271,6 +338,9 @@ StepResult ModelRunner::Execute(const Batch& batch) {
     pooler_->Run(batch, x, &result);
     RunOutputs(batch, x, AwaitMasks(batch), &result);
   }
+  if (ops_.memory != nullptr && !AwaitDevice()) {
+    for (OutputResult& output : result.outputs) output = {.failed = true, .error = device_error_};
+  }
   last_result_ = result;
   return result;
 }
@@ -290,6 +360,46 @@ bool IsSuperseded(const Batch& batch, int output, const StepResult& result) {
 
 }  // namespace
 
+bool ModelRunner::AwaitDevice() {
+  kernels::ErrorText error;
+  if (device_error_.empty() && !ops_.memory->synchronize(stream_, error.text, sizeof(error.text))) device_error_ = error.text;
+  return device_error_.empty();
+}
+
+bool ModelRunner::DrawOnDevice(const Batch& batch, int first, int count, const float* logits, StepResult* result) {
+  if (ops_.sample == nullptr) return false;
+  kernels::SampleRow draws[kLogitRows];
+  for (int i = 0; i < count; ++i) {
+    const OutputRow& row = batch.outputs[static_cast<size_t>(first + i)];
+    if (!row.sample || row.grammar_mask >= 0) return false;
+    const std::optional<DeviceDraw> draw = sampler_.PlanDeviceDraw(batch.sequences[static_cast<size_t>(row.row)]);
+    if (!draw) return false;
+    draws[i] = {draw->params->seed, draw->choice_index, row.output_position, draw->params->temperature, draw->params->top_k,
+                draw->params->top_p, draw->params->min_p};
+  }
+  const kernels::SampleRow* rows = inputs_.Place(draws, count);
+  inputs_.Flush(stream_);
+  Workspace::Scope scope(workspace_);
+  int32_t* tokens = workspace_.Take<int32_t>(count);
+  const kernels::SampleArgs args{logits, rows, model_->config().vocab_size, count, tokens};
+  ops_.sample(&context_, &args);
+  ops_.memory->copy(stream_, pinned_, tokens, count * static_cast<int64_t>(sizeof(int32_t)));
+  if (!AwaitDevice()) return true;
+  for (int i = 0; i < count; ++i) {
+    if (IsSuperseded(batch, first + i, *result)) continue;
+    const OutputRow& row = batch.outputs[static_cast<size_t>(first + i)];
+    result->outputs[static_cast<size_t>(first + i)] =
+        sampler_.AcceptDeviceDraw(batch.sequences[static_cast<size_t>(row.row)], static_cast<int32_t*>(pinned_)[i]);
+  }
+  return true;
+}
+
+float* ModelRunner::FetchLogits(const float* logits, int64_t count) {
+  ops_.memory->copy(stream_, pinned_, logits, count * static_cast<int64_t>(sizeof(float)));
+  if (!AwaitDevice()) std::memset(pinned_, 0, static_cast<size_t>(count) * sizeof(float));
+  return static_cast<float*>(pinned_);
+}
+
 void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const uint32_t> masks, StepResult* result) {
   const int64_t hidden = model_->config().hidden_size;
   const int64_t vocab = model_->config().vocab_size;
@@ -303,11 +413,14 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const
     float* logits = workspace_.Take<float>(count * vocab);
     int32_t indices[kLogitRows];
     for (int i = 0; i < count; ++i) indices[i] = batch.outputs[static_cast<size_t>(first + i)].token_index;
-    const kernels::GatherRowsArgs gather{x, hidden, indices, count, rows};
+    const kernels::GatherRowsArgs gather{x, hidden, inputs_.Place(indices, count), count, rows};
+    inputs_.Flush(stream_);
     ops_.gather_rows(&context_, &gather);
     const auto start = std::chrono::steady_clock::now();
     model_->Logits(context_, rows, count, logits);
     total_model_us_.fetch_add(MicrosecondsSince(start), std::memory_order_relaxed);
+    if (DrawOnDevice(batch, first, count, logits, result)) continue;
+    if (ops_.memory != nullptr) logits = FetchLogits(logits, count * vocab);
     // Outputs of one row belong to one sequence and are drawn in order; rows are independent.
     std::vector<int> group_start;
     for (int i = 0; i < count; ++i) {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -22,12 +23,14 @@
 #include "core/batch.h"
 #include "models/model.h"
 #include "runtime/pooler.h"
+#include "runtime/step_inputs.h"
 #include "runtime/step_observer.h"
 #include "sampling/sampler.h"
 
 namespace millrace {
 
 struct RunnerOptions {
+  std::string device = "cpu";         // kernels/plugin.h
   int num_threads = 0;                // 0: every usable core
   int max_model_len = 0;              // 0: the model's own
   int max_num_batched_tokens = 512;   // tokens of one step at most
@@ -55,7 +58,13 @@ class ModelRunner {
   ModelRunner(const ModelRunner&) = delete;
   ModelRunner& operator=(const ModelRunner&) = delete;
 
+  // On a device that was opened already.
+  static Result<std::unique_ptr<ModelRunner>> Create(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops,
+                                                     const RunnerOptions& options, std::vector<TokenId> end_ids);
+
   const Model& model() const { return *model_; }
+  // What the model runs on; with "auto" also why it is not a GPU.
+  const std::string& device_description() const { return device_description_; }
   const kernels::OpTable& ops() const { return ops_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   int num_threads() const { return pool_.num_threads(); }
@@ -94,12 +103,20 @@ class ModelRunner {
   ModelRunner(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops, const RunnerOptions& options,
               std::vector<TokenId> end_ids);
   Status Load();
+  Status AllocateStepMemory();
   void ThreadLoop();
   StepResult Execute(const Batch& batch);
   StepResult ExecuteOrFail(const Batch& batch);
   void CopyBlocks(const std::vector<BlockCopy>& copies);
   void ResolveTokens(const Batch& batch);
   void FillStep(const Batch& batch, Step* step);
+  void FillAngles(Step* step);
+  // Lets the device draw `count` outputs (at most kLogitRows) when it can do all of them; false when their logits are needed here.
+  bool DrawOnDevice(const Batch& batch, int first, int count, const float* logits, StepResult* result);
+  // The same rows in host memory, where the sampler may change them.
+  float* FetchLogits(const float* logits, int64_t count);
+  // Waits for the device; false once anything went wrong there, and then every step fails with device_error_.
+  bool AwaitDevice();
   std::vector<uint32_t> AwaitMasks(const Batch& batch);
   void RunOutputs(const Batch& batch, const float* x, std::span<const uint32_t> masks, StepResult* result);
   void RunOutputRow(const Batch& batch, int output, std::span<float> logits, std::span<const uint32_t> masks, OutputResult* result);
@@ -120,6 +137,15 @@ class ModelRunner {
   Buffer kv_, host_kv_;
   StepResult last_result_;              // for token ids that refer to the step before
   std::vector<int32_t> token_ids_;      // of the running step, resolved
+  // Devices with their own memory.
+  std::string device_description_;
+  std::string device_error_;
+  void* stream_ = nullptr;
+  Buffer state_;
+  StepInputs inputs_;
+  std::vector<float> angles_;                        // cos_sin of the running step
+  std::vector<kernels::AttentionBatch> host_rows_;   // by KV group, of the running step
+  void* pinned_ = nullptr;                           // kLogitRows rows of logits, or as many tokens
   std::atomic<int64_t> last_step_us_{0}, total_step_us_{0}, total_model_us_{0};
 
   // Hand-over between Submit, the thread and Wait.

@@ -16,10 +16,17 @@ class TestModel {
   static Result<std::unique_ptr<TestModel>> Open(std::shared_ptr<const Checkpoint> checkpoint, DType kv_dtype, int num_threads,
                                                  int max_model_len = 0) {
     ASSIGN_OR_RETURN(const kernels::OpTable* ops, kernels::CpuOpTable());
-    std::unique_ptr<TestModel> test(new TestModel(*ops, std::move(checkpoint), kv_dtype, num_threads));
+    return Open(*ops, std::move(checkpoint), kv_dtype, num_threads, max_model_len);
+  }
+  // On any table whose device reads host memory.
+  static Result<std::unique_ptr<TestModel>> Open(const kernels::OpTable& ops, std::shared_ptr<const Checkpoint> checkpoint, DType kv_dtype,
+                                                 int num_threads, int max_model_len = 0) {
+    std::unique_ptr<TestModel> test(new TestModel(ops, std::move(checkpoint), kv_dtype, num_threads));
+    test->state_.assign(static_cast<size_t>(ops.state_bytes), std::byte{0});
+    test->context_.state = test->state_.data();
     test->context_.pool = &test->pool_;
     test->context_.workspace = &test->workspace_;
-    ASSIGN_OR_RETURN(test->model_, LoadModel(*test->checkpoint_, *ops, test->context_, {max_model_len, kv_dtype}));
+    ASSIGN_OR_RETURN(test->model_, LoadModel(*test->checkpoint_, ops, test->context_, {max_model_len, kv_dtype}));
     ASSIGN_OR_RETURN(Buffer scratch, Buffer::Allocate(64 << 20));
     test->workspace_ = Workspace(std::move(scratch));
     test->block_bytes_ = PoolBlockBytes(test->model_->kv_groups());
@@ -43,9 +50,13 @@ class TestModel {
     step.kv_blocks = kv_.data();
     step.kv_block_bytes = block_bytes_;
     step.kv_dtype = kv_dtype_;
+    std::vector<kernels::AttentionBatch> host_rows;
+    host_rows.reserve(batch.groups.size());
     for (const GroupTables& tables : batch.groups) {
       step.groups.push_back({1, count, batch.query_start.data(), batch.context_len.data(), batch.positions.data(), nullptr,
                              tables.row_start.data(), tables.block_ids.data()});
+      host_rows.push_back(step.groups.back());
+      step.groups.back().host = &host_rows.back();
     }
     for (const auto& variant : model_->rope_variants()) {
       const int half = static_cast<int>(variant.inv_freq.size());
@@ -106,6 +117,7 @@ class TestModel {
   const DType kv_dtype_;
   ThreadPool pool_;
   Workspace workspace_;
+  std::vector<std::byte> state_;
   kernels::OpContext context_;
   std::unique_ptr<Model> model_;
   int64_t block_bytes_ = 0;

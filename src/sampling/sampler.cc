@@ -94,6 +94,8 @@ bool NeedsFilters(const SamplingParams& p) {
   return p.top_k > 0 || p.typical_p < 1.0f || p.top_p < 1.0f || p.min_p > 0.0f || p.xtc_probability > 0.0f;
 }
 
+constexpr const char* kNotFinite = "the model produced a logit that is not finite";
+
 }  // namespace
 
 void Sampler::Start(const SequenceStart& start) {
@@ -196,6 +198,29 @@ TokenId Sampler::Draw(State& state, int position, std::span<const float> logits)
   return DrawFrom(key, FilterCandidates(p, key, logits));
 }
 
+std::optional<DeviceDraw> Sampler::PlanDeviceDraw(SequenceId sequence) const {
+  const State& state = states_.at(sequence);
+  const SamplingParams& p = *state.params;
+  const bool penalised = p.repetition_penalty != 1.0f || p.frequency_penalty != 0.0f || p.presence_penalty != 0.0f || p.dry_multiplier > 0.0f;
+  const bool constrained = !p.logit_bias.empty() || !p.allowed_token_ids.empty() || !p.bad_words.empty() ||
+                           state.history.num_generated() < p.min_tokens;
+  const bool special = p.use_beam_search || p.logprobs >= 0 || p.typical_p < 1.0f || p.xtc_probability > 0.0f || p.mirostat_mode != 0;
+  if (penalised || constrained || special) return std::nullopt;
+  return DeviceDraw{&p, state.choice_index};
+}
+
+OutputResult Sampler::AcceptDeviceDraw(SequenceId sequence, TokenId token) {
+  OutputResult result;
+  result.token = token;
+  if (token < 0) {
+    result.failed = true;
+    result.error = kNotFinite;
+    return result;
+  }
+  states_.at(sequence).history.Push(token);
+  return result;
+}
+
 OutputResult Sampler::Sample(SequenceId sequence, int position, std::span<float> logits, std::span<const uint32_t> mask) {
   const auto found = states_.find(sequence);
   CHECK(found != states_.end(), "sequence {} was never started", sequence);
@@ -203,7 +228,7 @@ OutputResult Sampler::Sample(SequenceId sequence, int position, std::span<float>
   OutputResult result;
   if (!AllFinite(logits)) {
     result.failed = true;
-    result.error = "the model produced a logit that is not finite";
+    result.error = kNotFinite;
     return result;
   }
   const SamplingParams& p = *state.params;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -12,6 +13,12 @@
 #include "sampling/history.h"
 
 namespace millrace {
+
+// A draw that needs nothing of the host but these: no penalties, constraints or log probabilities.
+struct DeviceDraw {
+  const SamplingParams* params = nullptr;  // seed, temperature, top_k, top_p and min_p are all that matters
+  int choice_index = 0;
+};
 
 class Sampler {
  public:
@@ -26,6 +33,11 @@ class Sampler {
   // Draws the token at `position` and appends it to the sequence's history. logits [vocab_size] are changed in place. mask: grammar
   // bitmask or empty. A row without finite logits, or with nothing left to draw, gives failed = true.
   OutputResult Sample(SequenceId sequence, int position, std::span<float> logits, std::span<const uint32_t> mask = {});
+
+  // For devices that draw by themselves: what the next draw needs, or nullopt when it needs the logits here; then the token it drew, which
+  // must be as Sample would have drawn it (-1: a logit was not finite).
+  std::optional<DeviceDraw> PlanDeviceDraw(SequenceId sequence) const;
+  OutputResult AcceptDeviceDraw(SequenceId sequence, TokenId token);
 
   // Logprob and rank of a given token (prompt logprobs), and the `top` best ones. Changes nothing.
   OutputResult Score(std::span<const float> logits, TokenId target, int top) const;

@@ -42,8 +42,27 @@ Result<Buffer> Buffer::Allocate(int64_t size_bytes) {
   return buffer;
 }
 
+Result<Buffer> Buffer::Allocate(int64_t size_bytes, const DeviceMemory* memory) {
+  if (memory == nullptr) return Allocate(size_bytes);
+  CHECK_GE(size_bytes, 0);
+  Buffer buffer;
+  if (size_bytes == 0) return buffer;
+  buffer.data_ = static_cast<std::byte*>(memory->allocate(size_bytes));
+  if (buffer.data_ == nullptr) {
+    return ResourceExhausted("cannot allocate {} bytes on the device, which has {} left", size_bytes, memory->available_bytes());
+  }
+  buffer.size_ = size_bytes;
+  buffer.memory_ = memory;
+  return buffer;
+}
+
 Buffer::~Buffer() {
-  if (data_ != nullptr) ::munmap(data_, static_cast<size_t>(MappedBytes(size_)));
+  if (data_ == nullptr) return;
+  if (memory_ != nullptr) {
+    memory_->release(data_);
+  } else {
+    ::munmap(data_, static_cast<size_t>(MappedBytes(size_)));
+  }
 }
 
 }  // namespace millrace

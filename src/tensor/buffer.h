@@ -1,4 +1,4 @@
-// Buffer: the only owner of tensor memory, 64-byte aligned and huge-page backed where it pays. TensorView: a non-owning view.
+// Buffer: the only owner of tensor memory, 64-byte aligned and, on the host, huge-page backed where it pays. TensorView: a non-owning view.
 #pragma once
 
 #include <array>
@@ -10,20 +10,24 @@
 #include "base/dtype.h"
 #include "base/status.h"
 #include "tensor/device.h"
+#include "tensor/device_memory.h"
 
 namespace millrace {
 
-// Move-only owner of `size` bytes of host memory, zero-filled by the system on first touch.
+// Move-only owner of `size` bytes: of host memory, zero-filled by the system on first touch, or of a device's, not cleared.
 class Buffer {
  public:
   Buffer() = default;
   // kResourceExhausted when the system refuses. Sizes of 2 MiB and more ask for transparent huge pages.
   static Result<Buffer> Allocate(int64_t size_bytes);
+  // Of a device; of the host when `memory` is null.
+  static Result<Buffer> Allocate(int64_t size_bytes, const DeviceMemory* memory);
 
   Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(memory_, other.memory_);
     return *this;
   }
   Buffer(const Buffer&) = delete;
@@ -45,6 +49,7 @@ class Buffer {
  private:
   std::byte* data_ = nullptr;
   int64_t size_ = 0;
+  const DeviceMemory* memory_ = nullptr;  // null: the host
 };
 
 // Non-owning data + dtype, shape, strides (in elements), device. Never allocates or computes; rank 1 to 4.
@@ -71,7 +76,7 @@ struct TensorView {
 class Workspace {
  public:
   Workspace() = default;
-  explicit Workspace(Buffer buffer) : buffer_(std::move(buffer)) {}
+  explicit Workspace(Buffer buffer) : data_(buffer.data()), size_(buffer.size()), buffer_(std::move(buffer)) {}
 
   // Restores the position on destruction.
   class Scope {
@@ -90,19 +95,22 @@ class Workspace {
   template <typename T>
   T* Take(int64_t count) {
     const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
-    CHECK(used_ + bytes <= buffer_.size(), "workspace of {} bytes, {} used, {} wanted", buffer_.size(), used_, bytes);
-    T* out = reinterpret_cast<T*>(buffer_.data() + used_);
+    CHECK(used_ + bytes <= size_, "workspace of {} bytes, {} used, {} wanted", size_, used_, bytes);
+    T* out = reinterpret_cast<T*>(data_ + used_);
     used_ += bytes;
     if (used_ > peak_) peak_ = used_;
     return out;
   }
+  int64_t used() const { return used_; }
   int64_t peak() const { return peak_; }
-  int64_t size() const { return buffer_.size(); }
+  int64_t size() const { return size_; }
 
  private:
-  Buffer buffer_;
+  std::byte* data_ = nullptr;
+  int64_t size_ = 0;
   int64_t used_ = 0;
   int64_t peak_ = 0;
+  Buffer buffer_;
 };
 
 }  // namespace millrace

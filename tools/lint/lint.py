@@ -25,6 +25,7 @@ ALLOWED = {
     "grammar": "tokenizer",
     "chat": "grammar tokenizer core",
     "kernels": "tensor",
+    "cuda": "kernels tensor",
     "distributed": "tensor",
     "model_loader": "tensor core tokenizer",
     "sampling": "kernels tensor core",

@@ -75,7 +75,8 @@ Result<std::unique_ptr<Block>> Attention::Load(WeightLoader& loader, const Atten
     ASSIGN_OR_RETURN(layer->k_norm_, loader.LoadNorm(spec.prefix + ".self_attn.k_norm", k_size));
   }
   if (spec.sinks) {
-    ASSIGN_OR_RETURN(layer->sinks_, loader.LoadVector(spec.prefix + ".self_attn.sinks", config.num_attention_heads));
+    ASSIGN_OR_RETURN(const std::vector<float> sinks, loader.LoadVector(spec.prefix + ".self_attn.sinks", config.num_attention_heads));
+    ASSIGN_OR_RETURN(layer->sinks_, loader.ToDevice(sinks));
   }
   return std::unique_ptr<Block>(std::move(layer));
 }
@@ -123,7 +124,7 @@ void Attention::Forward(const Step& step, float* x) const {
   attend.scale = spec_.scale;
   attend.window = spec_.window;
   attend.softcap = config_.attn_logit_softcapping;
-  attend.sinks = sinks_.empty() ? nullptr : sinks_.data();
+  attend.sinks = sinks_.as<float>();
   attend.kv = kv;
   attend.batch = &batch;
   attend.out_gate = spec_.output_gate ? qkv + gate_offset : nullptr;

@@ -45,7 +45,7 @@ class Attention : public Block {
   NormLayer pre_norm_, post_norm_, q_norm_, k_norm_;
   Linear qkv_;     // q, k, v, and the output gate when there is one
   Linear output_;
-  std::vector<float> sinks_;  // [num_heads]
+  Buffer sinks_;   // [num_heads] f32, empty without
 };
 
 }  // namespace millrace

@@ -85,17 +85,17 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish(kernels::NormKind norm_kin
   const ModelConfig& c = config();
   const Checkpoint& checkpoint = loader_.checkpoint();
   ASSIGN_OR_RETURN(const WeightTensor* embedding, checkpoint.Require("model.embed_tokens.weight", c.vocab_size, c.hidden_size));
-  model_->embedding_ = RowsOf(*embedding);
+  ASSIGN_OR_RETURN(model_->embedding_, loader_.LoadTable(*embedding, &model_->embedding_storage_));
   if (learned_positions) {
     ASSIGN_OR_RETURN(const WeightTensor* positions,
                      checkpoint.Require("model.embed_positions.weight", c.max_position_embeddings, c.hidden_size));
-    model_->position_embedding_ = RowsOf(*positions);
+    ASSIGN_OR_RETURN(model_->position_embedding_, loader_.LoadTable(*positions, &model_->position_storage_));
   }
   ASSIGN_OR_RETURN(model_->final_norm_, loader_.LoadNorm("model.norm", c.hidden_size, norm_kind));
   if (loader_.Has("lm_head.weight")) {
     ASSIGN_OR_RETURN(model_->head_, loader_.LoadLinear({{"lm_head", c.vocab_size}}, c.hidden_size));
   } else {
-    ASSIGN_OR_RETURN(model_->head_, loader_.PackRows({model_->embedding_}, c.hidden_size, {}, "model.embed_tokens"));
+    ASSIGN_OR_RETURN(model_->head_, loader_.PackRows({RowsOf(*embedding)}, c.hidden_size, {}, "model.embed_tokens"));
   }
   return std::unique_ptr<Model>(std::move(model_));
 }

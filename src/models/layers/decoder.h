@@ -31,8 +31,9 @@ class Decoder : public Model {
   std::vector<KvGroupSpec> kv_groups_;
   std::vector<RopeVariant> rope_variants_;
   int max_model_len_ = 0;
-  kernels::WeightRows embedding_;           // in the checkpoint's mapping
+  kernels::WeightRows embedding_;           // in the checkpoint's mapping, or in the device's memory
   kernels::WeightRows position_embedding_;  // GPT-2; rows == 0: none
+  Buffer embedding_storage_, position_storage_;
   std::vector<std::unique_ptr<Block>> blocks_;
   NormLayer final_norm_;
   Linear head_;

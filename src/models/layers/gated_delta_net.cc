@@ -66,6 +66,7 @@ std::vector<int64_t> GatedDeltaNet::StatePieceBytes(const ModelConfig& c) {
 }
 
 Result<std::unique_ptr<Block>> GatedDeltaNet::Load(WeightLoader& loader, const std::string& prefix, int kv_group, int state_layer) {
+  if (loader.ops().gated_delta == nullptr) return Unsupported("device {} has no gated delta net yet", loader.ops().device);
   const ModelConfig& c = loader.config();
   std::unique_ptr<GatedDeltaNet> layer(new GatedDeltaNet(c, kv_group, state_layer));
   const std::string mixer = prefix + ".linear_attn.";

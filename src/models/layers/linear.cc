@@ -1,6 +1,10 @@
 #include "models/layers/linear.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "base/dequantize.h"
+#include "base/half.h"
 
 namespace millrace {
 
@@ -71,14 +75,57 @@ Result<std::vector<float>> WeightLoader::LoadVector(const std::string& name, int
   return values;
 }
 
+Result<Buffer> WeightLoader::ToDevice(const std::vector<float>& values) {
+  const int64_t bytes = static_cast<int64_t>(values.size() * sizeof(float));
+  ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(bytes, ops_.memory));
+  if (ops_.memory != nullptr) {
+    ops_.memory->copy(context_.stream, buffer.data(), values.data(), bytes);
+  } else {
+    std::memcpy(buffer.data(), values.data(), static_cast<size_t>(bytes));
+  }
+  return buffer;
+}
+
+Result<kernels::WeightRows> WeightLoader::LoadTable(const WeightTensor& tensor, Buffer* storage) {
+  kernels::WeightRows rows = RowsOf(tensor);
+  if (ops_.memory == nullptr) return rows;
+  const bool plain = tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16;
+  const DType type = plain ? tensor.dtype : DType::kF16;  // quantised values need no more than f16 has
+  const int64_t row_bytes = RowBytes(type, tensor.cols);
+  ASSIGN_OR_RETURN(*storage, Buffer::Allocate(tensor.rows * row_bytes, ops_.memory));
+  constexpr int64_t kPieceRows = 1024;
+  std::vector<std::byte> piece(static_cast<size_t>(std::min(kPieceRows, tensor.rows) * row_bytes)), stored;
+  std::vector<float> values(static_cast<size_t>(tensor.cols));
+  stored.resize(static_cast<size_t>(tensor.row_bytes()));
+  for (int64_t begin = 0; begin < tensor.rows; begin += kPieceRows) {
+    const int64_t count = std::min(kPieceRows, tensor.rows - begin);
+    for (int64_t i = 0; i < count; ++i) {
+      if (tensor.data == nullptr) tensor.gather(begin + i, 1, stored.data());
+      const std::byte* source = tensor.data != nullptr ? tensor.data + (begin + i) * tensor.row_bytes() : stored.data();
+      std::byte* to = piece.data() + i * row_bytes;
+      if (plain) {
+        std::memcpy(to, source, static_cast<size_t>(row_bytes));
+        continue;
+      }
+      DequantizeRow(tensor.dtype, source, values.data(), tensor.cols);
+      for (int64_t k = 0; k < tensor.cols; ++k) reinterpret_cast<uint16_t*>(to)[k] = F32ToF16(values[static_cast<size_t>(k)]);
+    }
+    ops_.memory->copy(context_.stream, storage->data() + begin * row_bytes, piece.data(), count * row_bytes);
+  }
+  rows.dtype = type;
+  rows.data = storage->data();
+  rows.gather = nullptr;
+  return rows;
+}
+
 Result<NormLayer> WeightLoader::LoadNorm(const std::string& name, int64_t size, kernels::NormKind kind, bool add_offset) {
   NormLayer norm;
   norm.kind_ = kind;
   norm.eps_ = config().rms_norm_eps;
   const auto copy = [&](const std::string& tensor, float offset, Buffer* out) -> Status {
-    ASSIGN_OR_RETURN(const std::vector<float> values, LoadVector(tensor, size));
-    ASSIGN_OR_RETURN(*out, Buffer::Allocate(size * static_cast<int64_t>(sizeof(float))));
-    for (int64_t i = 0; i < size; ++i) out->as<float>()[i] = values[static_cast<size_t>(i)] + offset;
+    ASSIGN_OR_RETURN(std::vector<float> values, LoadVector(tensor, size));
+    for (float& value : values) value += offset;
+    ASSIGN_OR_RETURN(*out, ToDevice(values));
     return OkStatus();
   };
   RETURN_IF_ERROR(copy(name + ".weight", add_offset ? config().norm_weight_offset : 0.0f, &norm.weight_));

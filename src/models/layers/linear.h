@@ -29,7 +29,7 @@ class Linear {
   int64_t bytes_ = 0;
 };
 
-// A norm with its weights in f32.
+// A norm with its weights in f32, in the device's memory.
 class NormLayer {
  public:
   kernels::Norm view() const {
@@ -69,6 +69,10 @@ class WeightLoader {
                              bool add_offset = true);
   // Any tensor of `size` values as f32.
   Result<std::vector<float>> LoadVector(const std::string& name, int64_t size);
+  // Copies f32 values to memory of the table's device.
+  Result<Buffer> ToDevice(const std::vector<float>& values);
+  // The table as `embed` reads it: where the device has its own memory a copy there, which `storage` keeps, of a plain type.
+  Result<kernels::WeightRows> LoadTable(const WeightTensor& tensor, Buffer* storage);
 
  private:
   const Checkpoint& checkpoint_;

@@ -7,6 +7,7 @@
 namespace millrace {
 
 Result<std::unique_ptr<Block>> Moe::Load(WeightLoader& loader, const MoeSpec& spec) {
+  if (loader.ops().moe == nullptr) return Unsupported("device {} has no mixture-of-experts layer yet", loader.ops().device);
   const ModelConfig& config = loader.config();
   std::unique_ptr<Moe> layer(new Moe(config, spec));
   const int64_t hidden = config.hidden_size, inner = config.moe_intermediate_size;
