@@ -68,6 +68,16 @@ class Harness {
     }
     return runner_->Submit(std::move(batch)).Wait().outputs;
   }
+  // One vector of every row.
+  std::vector<OutputResult> Pool(const std::vector<Row>& rows, Pooling pooling) {
+    Batch batch = MakeBatch(rows);
+    for (int r = 0; r < batch.num_rows(); ++r) {
+      const int position = static_cast<int>(rows[static_cast<size_t>(r)].tokens.size());
+      batch.outputs.push_back({.token_index = batch.query_start[static_cast<size_t>(r) + 1] - 1, .row = r, .output_position = position});
+      batch.outputs.back().pooling = pooling;
+    }
+    return runner_->Submit(std::move(batch)).Wait().outputs;
+  }
   void CopySequence(int from, int to) {
     for (int g = 0; g < groups_; ++g) {
       for (int b = 0; b < kBlocksPerSequence; ++b) copies_.push_back({Block(from, g) + b, Block(to, g) + b});
@@ -153,6 +163,23 @@ TEST(CudaModel, EveryWeightFormat) {
     Result<std::unique_ptr<Checkpoint>> checkpoint = MakeSynthCheckpoint("tiny-llama", type);
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
     ExpectSameScores(std::move(*checkpoint), 0.1);
+  }
+}
+
+TEST(CudaModel, PoolsTheSameVectors) {
+  Result<std::unique_ptr<Checkpoint>> made = MakeSynthCheckpoint("tiny-llama", "BF16");
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  const std::shared_ptr<const Checkpoint> checkpoint = std::move(*made);
+  const int vocab = checkpoint->config().vocab_size;
+  Harness cpu(checkpoint, false), gpu(checkpoint, true);
+  for (const Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
+    const std::vector<Harness::Row> rows = {{0, 0, Tokens(0, 9, vocab)}, {1, 0, Tokens(5, 20, vocab)}};
+    const auto expected = cpu.Pool(rows, pooling), actual = gpu.Pool(rows, pooling);
+    for (size_t r = 0; r < rows.size(); ++r) {
+      ASSERT_EQ(actual[r].embedding.size(), expected[r].embedding.size());
+      // Normed vectors: values of about 1.
+      for (size_t i = 0; i < expected[r].embedding.size(); ++i) EXPECT_NEAR(actual[r].embedding[i], expected[r].embedding[i], 0.1) << r << " " << i;
+    }
   }
 }
 

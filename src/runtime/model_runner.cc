@@ -72,9 +72,12 @@ Status ModelRunner::Load() {
   if (ops_.memory != nullptr) context_.stream = stream_ = ops_.memory->create_stream();
   ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint_, ops_, context_, {max_model_len_, options_.kv_cache_dtype, options_.on_load_progress}));
   block_bytes_ = PoolBlockBytes(model_->kv_groups());
-  pooler_ = std::make_unique<Pooler>(config.hidden_size, model_->final_norm());
-
-  return AllocateStepMemory();
+  RETURN_IF_ERROR(AllocateStepMemory());
+  kernels::Norm norm = model_->final_norm();
+  norm.weight = OnHost(norm.weight, config.hidden_size, &host_norm_weight_);
+  norm.bias = OnHost(norm.bias, config.hidden_size, &host_norm_bias_);
+  pooler_ = std::make_unique<Pooler>(config.hidden_size, norm);
+  return OkStatus();
 }
 
 Status ModelRunner::AllocateStepMemory() {
@@ -314,6 +317,20 @@ StepResult ModelRunner::ExecuteOrFail(const Batch& batch) {
   return result;
 }
 
+const float* ModelRunner::OnHost(const float* values, int64_t count, std::vector<float>* copy) {
+  if (ops_.memory == nullptr || values == nullptr) return values;
+  copy->assign(static_cast<size_t>(count), 0.0f);
+  ops_.memory->copy(stream_, copy->data(), values, count * static_cast<int64_t>(sizeof(float)));
+  AwaitDevice();
+  return copy->data();
+}
+
+void ModelRunner::RunPooling(const Batch& batch, const float* x, StepResult* result) {
+  const auto pooled = [](const OutputRow& output) { return output.pooling != Pooling::kNone; };
+  if (!std::any_of(batch.outputs.begin(), batch.outputs.end(), pooled)) return;
+  pooler_->Run(batch, OnHost(x, batch.num_tokens() * int64_t{model_->config().hidden_size}, &host_x_), result);
+}
+
 StepResult ModelRunner::Execute(const Batch& batch) {
   CHECK_LE(batch.num_tokens(), options_.max_num_batched_tokens);
   for (const SequenceId sequence : batch.finished) {
@@ -335,7 +352,7 @@ StepResult ModelRunner::Execute(const Batch& batch) {
     const auto start = std::chrono::steady_clock::now();
     model_->Forward(step, x);
     total_model_us_.fetch_add(MicrosecondsSince(start), std::memory_order_relaxed);
-    pooler_->Run(batch, x, &result);
+    RunPooling(batch, x, &result);
     RunOutputs(batch, x, AwaitMasks(batch), &result);
   }
   if (ops_.memory != nullptr && !AwaitDevice()) {
@@ -371,7 +388,7 @@ bool ModelRunner::DrawOnDevice(const Batch& batch, int first, int count, const f
   kernels::SampleRow draws[kLogitRows];
   for (int i = 0; i < count; ++i) {
     const OutputRow& row = batch.outputs[static_cast<size_t>(first + i)];
-    if (!row.sample || row.grammar_mask >= 0) return false;
+    if (!row.sample || row.grammar_mask >= 0 || row.pooling != Pooling::kNone) return false;
     const std::optional<DeviceDraw> draw = sampler_.PlanDeviceDraw(batch.sequences[static_cast<size_t>(row.row)]);
     if (!draw) return false;
     draws[i] = {draw->params->seed, draw->choice_index, row.output_position, draw->params->temperature, draw->params->top_k,

@@ -117,7 +117,10 @@ class ModelRunner {
   float* FetchLogits(const float* logits, int64_t count);
   // Waits for the device; false once anything went wrong there, and then every step fails with device_error_.
   bool AwaitDevice();
+  // Device memory copied to `copy`; on the CPU the values themselves. Null stays null.
+  const float* OnHost(const float* values, int64_t count, std::vector<float>* copy);
   std::vector<uint32_t> AwaitMasks(const Batch& batch);
+  void RunPooling(const Batch& batch, const float* x, StepResult* result);
   void RunOutputs(const Batch& batch, const float* x, std::span<const uint32_t> masks, StepResult* result);
   void RunOutputRow(const Batch& batch, int output, std::span<float> logits, std::span<const uint32_t> masks, OutputResult* result);
 
@@ -143,6 +146,7 @@ class ModelRunner {
   void* stream_ = nullptr;
   Buffer state_;
   StepInputs inputs_;
+  std::vector<float> host_norm_weight_, host_norm_bias_, host_x_;  // for pooling
   std::vector<float> angles_;                        // cos_sin of the running step
   std::vector<kernels::AttentionBatch> host_rows_;   // by KV group, of the running step
   void* pinned_ = nullptr;                           // kLogitRows rows of logits, or as many tokens
