@@ -15,7 +15,7 @@ uint64_t Sum(uint64_t a, uint64_t b) { return std::min(a + b, CompletionCost::kI
 }  // namespace
 
 CompletionCost::CompletionCost(const Program& program) : program_(program) {
-  for (const Terminal& terminal : program.terminals) MeasureTerminal(terminal);
+  for (const Terminal& terminal : program.terminals) to_accept_.push_back(ShortestWords(*terminal.dfa));
   rule_cost_.assign(program.rules.size(), kImpossible);
   state_cost_.assign(program.states.size(), kImpossible);
   add_cost_.assign(program.states.size(), kImpossible);
@@ -38,38 +38,12 @@ CompletionCost::CompletionCost(const Program& program) : program_(program) {
   }
 }
 
-void CompletionCost::MeasureTerminal(const Terminal& terminal) {
-  const Dfa& dfa = *terminal.dfa;
-  const uint32_t n = dfa.num_states(), k = dfa.alphabet.num_classes;
-  std::vector<uint32_t> distance(n, UINT32_MAX);
-  std::vector<std::vector<uint32_t>> from(n);
-  std::deque<uint32_t> queue;
-  for (uint32_t s = 0; s < n; ++s) {
-    for (uint32_t c = 0; c < k; ++c) {
-      if (dfa.next[s * k + c] != kNoState) from[dfa.next[s * k + c]].push_back(s);
-    }
-    if (!dfa.accepting[s]) continue;
-    distance[s] = 0;
-    queue.push_back(s);
-  }
-  while (!queue.empty()) {
-    const uint32_t t = queue.front();
-    queue.pop_front();
-    for (uint32_t s : from[t]) {
-      if (distance[s] != UINT32_MAX) continue;
-      distance[s] = distance[t] + 1;
-      queue.push_back(s);
-    }
-  }
-  to_accept_.push_back(std::move(distance));
-}
-
 uint64_t CompletionCost::EdgeCost(const Edge& edge) const {
   switch (edge.kind) {
     case EdgeKind::kTerminal: {
       const Terminal& terminal = program_.terminals[edge.arg];
       const uint64_t quotes = terminal.encoding == TextEncoding::kJsonString ? 2 : 0;
-      return quotes + (terminal.counted ? terminal.min_count : to_accept_[edge.arg][0]);
+      return quotes + std::max(terminal.min_count, to_accept_[edge.arg][0]);
     }
     case EdgeKind::kCall:
       return RuleCost(edge.arg);
@@ -179,7 +153,7 @@ uint64_t CompletionCost::LexCost(const Config& config, const Machine& machine) c
   const Terminal& terminal = program_.terminals[edge.arg];
   if (config.lex.decoder == kJsonDone) return 0;
   uint64_t cost = to_accept_[edge.arg][config.lex.q];
-  if (terminal.counted && config.lex.count < terminal.min_count) cost = terminal.min_count - config.lex.count;
+  if (config.lex.count < terminal.min_count) cost = std::max<uint64_t>(cost, terminal.min_count - config.lex.count);
   if (terminal.encoding == TextEncoding::kJsonString) cost += config.lex.decoder == kJsonBeforeQuote ? 2 : 1;
   if (config.lex.decoder == 0 || config.lex.decoder == kJsonBeforeQuote) return cost;
   return cost + BytesToFinish(config.lex.decoder);

@@ -20,7 +20,6 @@ class CompletionCost {
   static constexpr uint64_t kImpossible = uint64_t{1} << 50;
 
  private:
-  void MeasureTerminal(const Terminal& terminal);
   uint64_t EdgeCost(const Edge& edge) const;
   uint64_t LexCost(const Config& config, const Machine& machine) const;
   uint64_t KeyCost(const Config& config, const Machine& machine) const;

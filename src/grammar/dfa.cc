@@ -60,10 +60,12 @@ Result<DfaPtr> Product(const Dfa& a, const Dfa& b, Budget& budget, Accept accept
     return it->second;
   };
   intern(a.empty() ? kNoState : 0, b.empty() ? kNoState : 0);
+  budget.Spend((a.alphabet.starts.size() + b.alphabet.starts.size()) * 4);
   for (size_t s = 0; s < states.size(); ++s) {
     if (states.size() > kMaxDfaStates || !budget.Charge(num_classes * sizeof(uint32_t))) {
       return Unsupported("an automaton has more than {} states, expected a simpler pattern", kMaxDfaStates);
     }
+    budget.Spend(uint64_t{num_classes} * 4);  // one look-up each
     const auto [p, q] = states[s];
     out.accepting.push_back(accept(p != kNoState && a.accepting[p], q != kNoState && b.accepting[q]));
     for (const auto& [class_a, class_b] : refined.pairs) {
@@ -72,7 +74,7 @@ Result<DfaPtr> Product(const Dfa& a, const Dfa& b, Budget& budget, Accept accept
       out.next.push_back(intern(np, nq));
     }
   }
-  return std::make_shared<const Dfa>(TrimAndMinimize(std::move(out)));
+  return std::make_shared<const Dfa>(TrimAndMinimize(std::move(out), budget));
 }
 
 // Marks the states that reach an accepting state.
@@ -206,7 +208,8 @@ bool Dfa::Accepts(std::u32string_view text) const {
   return accepting[state];
 }
 
-Dfa TrimAndMinimize(Dfa dfa, std::vector<uint16_t>* labels) {
+Dfa TrimAndMinimize(Dfa dfa, Budget& budget, std::vector<uint16_t>* labels) {
+  budget.Spend(dfa.next.size());
   const std::vector<uint8_t> live = LiveStates(dfa);
   std::vector<uint32_t> block(dfa.num_states(), kNoState);
   for (uint32_t s = 0; s < dfa.num_states(); ++s) {
@@ -219,6 +222,8 @@ Dfa TrimAndMinimize(Dfa dfa, std::vector<uint16_t>* labels) {
   uint32_t num_blocks = 0;
   const uint64_t max_rounds = std::max<uint64_t>(8, kMaxRefinementSteps / (uint64_t{n} * k + 1));
   for (uint64_t round = 0; round < max_rounds; ++round) {
+    budget.Spend(uint64_t{n} * (k + 4));
+    if (budget.exceeded()) return dfa;
     const uint32_t refined = RefineBlocks(dfa, block);
     if (refined == num_blocks) return Rebuild(dfa, block, labels);
     num_blocks = refined;
@@ -290,7 +295,7 @@ Result<DfaPtr> StringSetDfa(const std::vector<std::u32string>& strings, Budget& 
     }
     dfa.accepting[state] = 1;
   }
-  return std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa)));
+  return std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa), budget));
 }
 
 Result<DfaPtr> LengthDfa(int64_t min, int64_t max, Budget& budget) {
@@ -305,7 +310,7 @@ Result<DfaPtr> LengthDfa(int64_t min, int64_t max, Budget& budget) {
     dfa.next.push_back(i < last ? static_cast<uint32_t>(i + 1) : max < 0 ? static_cast<uint32_t>(i) : kNoState);
     dfa.next.push_back(kNoState);
   }
-  return std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa)));
+  return std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa), budget));
 }
 
 }  // namespace millrace::grammar

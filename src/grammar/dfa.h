@@ -58,15 +58,18 @@ Result<DfaPtr> StringSetDfa(const std::vector<std::u32string>& strings, Budget& 
 Result<DfaPtr> LengthDfa(int64_t min, int64_t max, Budget& budget);
 
 // All words, or nullopt when there are more than limit (or infinitely many) or they are too long.
-std::optional<std::vector<std::u32string>> EnumerateWords(const Dfa& dfa, size_t limit);
+std::optional<std::vector<std::u32string>> EnumerateWords(const Dfa& dfa, size_t limit, Budget& budget);
 // Per state: does it accept finitely many words, and at most max_words of them?
 std::vector<uint8_t> FiniteStates(const Dfa& dfa, uint64_t max_words = UINT64_MAX);
+// Per state: the length of a shortest accepted word.
+std::vector<uint32_t> ShortestWords(const Dfa& dfa);
 // A short accepted word (shortest in code points); nullopt for the empty language.
 std::optional<std::u32string> ShortestWord(const Dfa& dfa);
 
 // Removes states that reach no accepting state, or that the start does not reach, and merges equivalent ones. labels, when
 // given, holds one label per state; accepting states with different labels stay apart, and it is permuted like the states.
-Dfa TrimAndMinimize(Dfa dfa, std::vector<uint16_t>* labels = nullptr);
+// What it costs is charged, but never refused: the caller's next charge fails.
+Dfa TrimAndMinimize(Dfa dfa, Budget& budget, std::vector<uint16_t>* labels = nullptr);
 
 // Runs several automata side by side. Every string is accepted; label_of says which of them accept it.
 struct LabelledDfa {

@@ -204,11 +204,12 @@ class SubsetBuilder {
         }
         dfa_.next.push_back(target);
       }
+      budget_.Spend(4 * std::exchange(visited_, 0));
       if (subsets_.size() > max_states_ || !budget_.Charge(k * 4 + subsets_[s].size() * 4)) {
         return Unsupported("a regular expression needs more than {} states, expected a simpler one", max_states_);
       }
     }
-    return std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa_)));
+    return std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa_), budget_));
   }
 
  private:
@@ -221,6 +222,7 @@ class SubsetBuilder {
       work.pop_back();
       if (n == kNoState || mark_[n] == generation_) continue;
       mark_[n] = generation_;
+      ++visited_;
       const NfaNode& node = nodes_[n];
       if (node.kind == NfaNode::kSplit || (node.kind == NfaNode::kStart && at_start) ||
           (node.kind == NfaNode::kEnd && at_end)) {
@@ -256,6 +258,7 @@ class SubsetBuilder {
   Dfa dfa_;
   std::vector<uint32_t> mark_;
   uint32_t generation_ = 0;
+  uint64_t visited_ = 0;  // nodes, since they were last charged
   std::map<std::vector<uint32_t>, uint32_t> ids_;
   std::vector<std::vector<uint32_t>> subsets_;
 };

@@ -36,6 +36,7 @@ Result<LabelledDfa> RunTogether(const std::vector<DfaPtr>& automata, Budget& bud
   LabelledDfa out;
   std::vector<std::vector<uint16_t>> classes;
   out.dfa.alphabet = Common(automata, classes);
+  budget.Spend(out.dfa.alphabet.starts.size() * (8 + 2 * automata.size()));
   std::map<std::vector<uint32_t>, uint32_t> ids;
   std::vector<std::vector<uint32_t>> states;
   std::map<std::vector<uint8_t>, uint16_t> label_ids;
@@ -51,6 +52,7 @@ Result<LabelledDfa> RunTogether(const std::vector<DfaPtr>& automata, Budget& bud
     if (states.size() > kMaxDfaStates || !budget.Charge(classes.size() * 4 + automata.size() * 8)) {
       return Unsupported("the patterns of an object's keys need more than {} automaton states together", kMaxDfaStates);
     }
+    budget.Spend(classes.size() * (8 + 2 * automata.size()));
     const std::vector<uint32_t> tuple = states[s];
     std::vector<uint8_t> accepts;
     for (size_t i = 0; i < automata.size(); ++i) {

@@ -46,9 +46,10 @@ std::vector<uint8_t> FiniteStates(const Dfa& dfa, uint64_t max_words) {
   return finite;
 }
 
-std::optional<std::vector<std::u32string>> EnumerateWords(const Dfa& dfa, size_t limit) {
+std::optional<std::vector<std::u32string>> EnumerateWords(const Dfa& dfa, size_t limit, Budget& budget) {
   std::vector<std::u32string> words;
   if (dfa.empty()) return words;
+  budget.Spend(dfa.next.size() * 2);
   if (!FiniteStates(dfa)[0]) return std::nullopt;
   struct Item {
     uint32_t state;
@@ -62,6 +63,8 @@ std::optional<std::vector<std::u32string>> EnumerateWords(const Dfa& dfa, size_t
     if (dfa.accepting[item.state]) words.push_back(item.text);
     if (words.size() > limit || work.size() > 4 * limit + 64 || ++steps > 64 * limit + 4096) return std::nullopt;
     const Alphabet& alphabet = dfa.alphabet;
+    budget.Spend(alphabet.starts.size() + item.text.size());
+    if (budget.exceeded()) return std::nullopt;
     for (size_t i = 0; i < alphabet.starts.size(); ++i) {
       const uint32_t target = dfa.next[item.state * alphabet.num_classes + alphabet.classes[i]];
       if (target == kNoState) continue;
@@ -74,6 +77,31 @@ std::optional<std::vector<std::u32string>> EnumerateWords(const Dfa& dfa, size_t
     }
   }
   return words;
+}
+
+std::vector<uint32_t> ShortestWords(const Dfa& dfa) {
+  const uint32_t n = dfa.num_states(), k = dfa.alphabet.num_classes;
+  std::vector<uint32_t> distance(n, UINT32_MAX);
+  std::vector<std::vector<uint32_t>> from(n);
+  std::deque<uint32_t> queue;
+  for (uint32_t s = 0; s < n; ++s) {
+    for (uint32_t c = 0; c < k; ++c) {
+      if (dfa.next[s * k + c] != kNoState) from[dfa.next[s * k + c]].push_back(s);
+    }
+    if (!dfa.accepting[s]) continue;
+    distance[s] = 0;
+    queue.push_back(s);
+  }
+  while (!queue.empty()) {
+    const uint32_t t = queue.front();
+    queue.pop_front();
+    for (uint32_t s : from[t]) {
+      if (distance[s] != UINT32_MAX) continue;
+      distance[s] = distance[t] + 1;
+      queue.push_back(s);
+    }
+  }
+  return distance;
 }
 
 std::optional<std::u32string> ShortestWord(const Dfa& dfa) {

@@ -119,7 +119,7 @@ Result<DfaPtr> FormatCache::Language(std::string_view name) {
   const std::lock_guard lock(mutex_);
   if (const auto it = known_.find(name); it != known_.end()) return it->second;
   // The formats are fixed: what they cost doesn't depend on any input, and is paid once.
-  Budget budget({.max_seconds = 60});
+  Budget budget({.max_steps = UINT64_MAX});
   auto dfa = name == "hostname" ? HostName(budget)
              : name == "email"  ? Email(budget)
                                 : CompileRegex(RegexOf(name), RegexMode::kFullMatch, budget);

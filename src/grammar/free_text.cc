@@ -78,7 +78,7 @@ FreeText::FreeText(const std::vector<std::string>& triggers, bool utf8)
   }
 }
 
-Terminal FreeText::Make(uint32_t trigger) const {
+Terminal FreeText::Make(uint32_t trigger, Budget& budget) const {
   Dfa dfa;
   dfa.alphabet = alphabet_;
   const uint32_t k = alphabet_.num_classes;
@@ -86,7 +86,7 @@ Terminal FreeText::Make(uint32_t trigger) const {
     dfa.accepting.push_back(matched_[s] == trigger);
     for (uint32_t c = 0; c < k; ++c) dfa.next.push_back(matched_[s] == kNoState ? next_[s * k + c] : kNoState);
   }
-  return {.dfa = std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa))), .encoding = encoding_};
+  return {.dfa = std::make_shared<const Dfa>(TrimAndMinimize(std::move(dfa), budget)), .encoding = encoding_};
 }
 
 }  // namespace millrace::grammar

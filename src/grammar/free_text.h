@@ -16,12 +16,12 @@ class FreeText {
   explicit FreeText(const std::vector<std::string>& triggers, bool utf8 = false);
 
   // Texts in which no trigger occurs; the empty text is one.
-  Terminal WithoutTriggers() const { return Make(kNoState); }
+  Terminal WithoutTriggers(Budget& budget) const { return Make(kNoState, budget); }
   // Texts whose first trigger is this one (an index) and ends the text.
-  Terminal UpTo(uint32_t trigger) const { return Make(trigger); }
+  Terminal UpTo(uint32_t trigger, Budget& budget) const { return Make(trigger, budget); }
 
  private:
-  Terminal Make(uint32_t trigger) const;
+  Terminal Make(uint32_t trigger, Budget& budget) const;
 
   TextEncoding encoding_;
   Alphabet alphabet_;

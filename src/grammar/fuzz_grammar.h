@@ -18,7 +18,7 @@ inline int FuzzGrammar(GrammarKind kind, const uint8_t* data, size_t size) {
   static const auto vocabulary = std::make_shared<const GrammarVocabulary>(tokenizer);
   if (size > 4096) return 0;
   CompileOptions options;
-  options.limits = {.max_seconds = 0.5, .max_bytes = size_t{64} << 20};
+  options.limits = {.max_steps = 20'000'000, .max_bytes = size_t{64} << 20};
   auto grammar = CompileGrammar(kind, {reinterpret_cast<const char*>(data), size}, vocabulary, options);
   if (!grammar.ok()) return 0;
   GrammarMatcher matcher(*grammar);

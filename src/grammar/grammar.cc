@@ -18,7 +18,7 @@ std::shared_ptr<const LocalMask> CompiledGrammar::MaskOf(uint32_t index, const L
   MaskKey key{.terminal = index, .q = state.q, .decoder = state.decoder};
   if (terminal.counted) {
     // A token has at most this many characters: beyond, states look the same to it.
-    const uint32_t horizon = vocabulary_->max_token_bytes() + 1;
+    const uint32_t horizon = vocabulary_->max_token_bytes() + 1 + terminal.max_shortest;
     key.room = std::min(terminal.max_count - std::min(state.count, terminal.max_count), horizon);
     key.missing = std::min(terminal.min_count - std::min(state.count, terminal.min_count), horizon);
   } else if (terminal.is_any_string) {

@@ -105,6 +105,27 @@ TEST(JsonSchemaTest, Applicators) {
   });
 }
 
+TEST(JsonSchemaTest, LongLimitsBesidePatternsAreCounted) {
+  const GrammarPtr grammar = Compile(R"({"type":"string","pattern":"^(ab|c)*(xyz)?$","minLength":3,"maxLength":20000})");
+  ASSERT_NE(grammar, nullptr);
+  const std::string full(20'000, 'c');
+  EXPECT_TRUE(Matches(grammar, "\"" + full + "\""));
+  EXPECT_FALSE(Matches(grammar, "\"" + full + "c\""));
+  EXPECT_TRUE(Matches(grammar, "\"xyz\""));
+  EXPECT_FALSE(Matches(grammar, "\"ab\""));
+  EXPECT_TRUE(Matches(grammar, "\"" + std::string(19'997, 'c') + "xyz\""));
+  EXPECT_FALSE(Matches(grammar, "\"" + std::string(19'998, 'c') + "xyz\""));
+  GrammarMatcher matcher(grammar);
+  ASSERT_TRUE(matcher.AcceptBytes("\"" + std::string(19'998, 'c')));
+  EXPECT_FALSE(matcher.AcceptBytes("x"));  // y and z would have no room
+  EXPECT_FALSE(matcher.AcceptBytes("\\u0078"));
+  ASSERT_TRUE(matcher.AcceptBytes("c"));
+  EXPECT_FALSE(matcher.AcceptBytes("a"));
+  ExpectMaskIsExact(Compile(R"({"type":"string","pattern":"^(ab|c)*(na1)?$","maxLength":1300})"), "\"abcabna1\"");
+  EXPECT_EQ(CompileJsonSchema(R"({"type":"string","pattern":"^x{90}$","maxLength":89})", SmallVocabulary()).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
 TEST(JsonSchemaTest, WhatNothingMeetsIsCutOff) {
   // The branch a recurses for ever, the branch b asks for the impossible: neither may be entered.
   const GrammarPtr grammar = Compile(R"({"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"},{"const":"ok"}],"$defs":{

@@ -73,10 +73,10 @@ TEST(RegexTest, BooleanOperationsAgreeWithMembership) {
       EXPECT_EQ(minus->Accepts(text), in_a && !in_b);
     }
   }
-  const auto words = EnumerateWords(*both, 100);
+  const auto words = EnumerateWords(*both, 100, budget);
   ASSERT_TRUE(words.has_value());
   EXPECT_EQ(words->size(), 12u);  // of length 2, 3 and 4: 1 + 3 + 8
-  EXPECT_FALSE(EnumerateWords(*a, 100).has_value());
+  EXPECT_FALSE(EnumerateWords(*a, 100, budget).has_value());
 }
 
 TEST(RegexTest, GuidedRegexMasksAreExact) {

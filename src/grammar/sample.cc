@@ -1,4 +1,3 @@
-#include <chrono>
 #include <random>
 
 #include "grammar/completion_cost.h"
@@ -67,11 +66,9 @@ Result<std::string> SampleText(const GrammarPtr& grammar, const SampleOptions& o
   std::string text;
   const int random_tokens = static_cast<int>(rng() % static_cast<uint64_t>(options.max_random_tokens + 1));
   for (int n = 0; n < random_tokens; ++n) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = ThreadMicros();
     matcher.FillBitmask(mask);
-    if (timings != nullptr) {
-      timings->micros.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
-    }
+    if (timings != nullptr) timings->micros.push_back(ThreadMicros() - start);
     const TokenId token = RandomToken(mask, rng);
     if (token < 0) return Internal("an empty mask after {}", text);
     if (!matcher.AcceptToken(token)) return Internal("token {} is in the mask but refused after {}", token, text);

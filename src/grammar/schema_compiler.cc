@@ -100,8 +100,13 @@ Result<uint32_t> SchemaCompiler::WordsTerminal(uint8_t words) {
 
 Result<uint32_t> SchemaCompiler::StringTerminal(const StringLanguage& strings) {
   if (strings.dfa != nullptr) {
-    auto [it, inserted] = string_terminals_.try_emplace(strings.dfa.get(), 0);
-    if (inserted) it->second = builder_.AddTerminal({.dfa = strings.dfa, .encoding = TextEncoding::kJsonString});
+    auto [it, inserted] = string_terminals_.try_emplace({strings.dfa.get(), strings.max}, 0);
+    if (inserted) {
+      it->second = builder_.AddTerminal({.dfa = strings.dfa,
+                                         .encoding = TextEncoding::kJsonString,
+                                         .counted = strings.max != kNoLimit,
+                                         .max_count = strings.max});
+    }
     return it->second;
   }
   auto [it, inserted] = counted_terminals_.try_emplace({strings.min, strings.max}, 0);
@@ -134,6 +139,7 @@ void SchemaCompiler::EmitObjectSpec(ObjectSpec spec, EdgeKind kind, uint32_t fro
 Status SchemaCompiler::EmitObject(const ObjectDraft& draft, uint32_t from, uint32_t to) {
   ObjectSpec spec{.min_members = draft.min, .max_members = draft.max, .num_claims = draft.num_claims};
   const size_t words = (draft.names.size() + 63) / 64;
+  for (const std::u32string& name : draft.names) builder_.budget().Spend(name.size() * 4 + draft.name_values.size() * 8);
   spec.names = NameTrie::Build(draft.names);
   spec.allowed.assign(words, 0);
   spec.required.assign(words, 0);
@@ -177,7 +183,8 @@ Status SchemaCompiler::AddKeyTerminal(const ObjectDraft& draft, ObjectSpec& spec
     Dfa dfa = draft.keys.dfa;
     std::vector<uint16_t> labels = draft.keys.label_of;
     for (uint32_t s = 0; s < dfa.num_states(); ++s) dfa.accepting[s] = rules[labels[s]] != kNoRule;
-    dfa = TrimAndMinimize(std::move(dfa), &labels);
+    dfa = TrimAndMinimize(std::move(dfa), builder_.budget(), &labels);
+    builder_.budget().Spend(dfa.next.size() * 2);
     terminal.labels = std::move(labels);
     terminal.finite = FiniteStates(dfa, kMaxWatchedKeys);
     const auto& finite = terminal.finite;
@@ -230,8 +237,8 @@ Result<bool> SchemaCompiler::EmitValueSet(const SchemaValue& item, const ArrayDr
   ASSIGN_OR_RETURN(DfaPtr plain, CompileRegex("0|-?[1-9][0-9]*", RegexMode::kFullMatch, budget));
   ASSIGN_OR_RETURN(DfaPtr listed, IntersectDfa(*item.numbers.dfa, *plain, budget));
   ASSIGN_OR_RETURN(DfaPtr strings, values_.scalars().Automaton(item.strings));
-  const auto numbers = EnumerateWords(*listed, kMaxSetValues);
-  const auto words = EnumerateWords(*strings, kMaxSetValues);
+  const auto numbers = EnumerateWords(*listed, kMaxSetValues, budget);
+  const auto words = EnumerateWords(*strings, kMaxSetValues, budget);
   if (!numbers || !words) return false;
   for (const auto& n : *numbers) texts.emplace_back(n.begin(), n.end());
   for (const auto& w : *words) texts.push_back(JsonTextOf(w));

@@ -40,7 +40,8 @@ class SchemaCompiler {
   std::map<ValueId, uint32_t> rules_;
   std::vector<std::pair<ValueId, uint32_t>> pending_;
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> counted_terminals_;
-  std::map<const Dfa*, uint32_t> string_terminals_, number_terminals_;
+  std::map<const Dfa*, uint32_t> number_terminals_;
+  std::map<std::pair<const Dfa*, uint32_t>, uint32_t> string_terminals_;
   std::map<uint8_t, uint32_t> words_terminals_;
 };
 

@@ -413,6 +413,7 @@ class SchemaParser {
 
 Result<SchemaDocument> ParseSchema(std::string_view text, FormatCache& formats, Budget& budget) {
   SchemaDocument doc;
+  budget.Spend(text.size() * 4);
   ASSIGN_OR_RETURN(doc.root, ParseJson(text));
   RETURN_IF_ERROR(SchemaParser(doc, formats, budget).Run());
   return doc;

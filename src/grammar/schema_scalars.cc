@@ -9,6 +9,8 @@ namespace millrace::grammar {
 namespace {
 
 constexpr size_t kMaxScalarDepth = 200;
+// An automaton and a greatest length become one automaton up to this size; beyond, the length is counted at run time.
+constexpr uint64_t kMaxUnrolledStates = 2'000;
 
 StringLanguage NoStrings() { return {.min = 1, .max = 0}; }
 NumberLanguage NoNumbers() { return {std::make_shared<const Dfa>(), true}; }
@@ -183,7 +185,11 @@ Result<NumberLanguage> SchemaScalars::Numbers(Literal literal) {
 }
 
 Result<DfaPtr> SchemaScalars::Automaton(const StringLanguage& a) {
-  if (a.dfa != nullptr) return a.dfa;
+  if (a.dfa != nullptr && a.max == kNoLimit) return a.dfa;
+  if (a.dfa != nullptr) {
+    ASSIGN_OR_RETURN(DfaPtr lengths, LengthDfa(0, int64_t{a.max}, budget_));
+    return IntersectDfa(*a.dfa, *lengths, budget_);
+  }
   if (a.empty()) return std::make_shared<const Dfa>();
   return LengthDfa(a.min, a.max == kNoLimit ? -1 : int64_t{a.max}, budget_);
 }
@@ -196,16 +202,31 @@ Result<StringLanguage> SchemaScalars::And(const StringLanguage& a, const StringL
     StringLanguage out{.min = std::max(a.min, b.min), .max = std::min(a.max, b.max)};
     return out.empty() ? NoStrings() : out;
   }
-  if (a.dfa == b.dfa) return a;
-  ASSIGN_OR_RETURN(DfaPtr x, Automaton(a));
-  ASSIGN_OR_RETURN(DfaPtr y, Automaton(b));
+  if (a.dfa == b.dfa) return a.max <= b.max ? a : b;
+  const uint32_t max = std::min(a.max, b.max);
+  if (!b.dfa && b.min == 0) return UpTo(a.dfa, max);
+  if (!a.dfa && a.min == 0) return UpTo(b.dfa, max);
+  ASSIGN_OR_RETURN(DfaPtr x, Automaton(StringLanguage{.dfa = a.dfa, .min = a.min}));
+  ASSIGN_OR_RETURN(DfaPtr y, Automaton(StringLanguage{.dfa = b.dfa, .min = b.min}));
   ASSIGN_OR_RETURN(DfaPtr both, IntersectDfa(*x, *y, budget_));
-  return StringLanguage{.dfa = std::move(both)};
+  return UpTo(std::move(both), max);
+}
+
+Result<StringLanguage> SchemaScalars::UpTo(DfaPtr dfa, uint32_t max) {
+  if (dfa->empty()) return NoStrings();
+  if (max == kNoLimit) return StringLanguage{.dfa = std::move(dfa)};
+  budget_.Spend(dfa->next.size() * 4);
+  if (ShortestWords(*dfa)[0] > max) return NoStrings();
+  StringLanguage out{.dfa = std::move(dfa), .max = max};
+  if (uint64_t{out.dfa->num_states()} * max > kMaxUnrolledStates) return out;
+  ASSIGN_OR_RETURN(DfaPtr bounded, Automaton(out));
+  return StringLanguage{.dfa = std::move(bounded)};
 }
 
 Result<StringLanguage> SchemaScalars::Or(const StringLanguage& a, const StringLanguage& b) {
   if (a.empty() || b.all()) return b;
-  if (b.empty() || a.all() || (a.dfa != nullptr && a.dfa == b.dfa)) return a;
+  if (b.empty() || a.all()) return a;
+  if (a.dfa != nullptr && a.dfa == b.dfa) return a.max >= b.max ? a : b;
   ASSIGN_OR_RETURN(DfaPtr x, Automaton(a));
   ASSIGN_OR_RETURN(DfaPtr y, Automaton(b));
   ASSIGN_OR_RETURN(DfaPtr either, UnionDfa(*x, *y, budget_));

@@ -17,9 +17,10 @@ struct Literal {
   Literal operator!() const { return {node, !negated}; }
 };
 
-// A set of strings: by length alone, or as an automaton.
+// A set of strings: those of an automaton (null: all) with min to max characters. With an automaton min is 0, and there is a
+// word of at most max characters unless it is empty.
 struct StringLanguage {
-  DfaPtr dfa;  // null: every string of min to max characters
+  DfaPtr dfa;
   uint32_t min = 0;
   uint32_t max = kNoLimit;
   bool empty() const { return dfa ? dfa->empty() : min > max; }
@@ -52,6 +53,8 @@ class SchemaScalars {
   Result<uint8_t> Or(uint8_t a, uint8_t b) { return static_cast<uint8_t>(a | b); }
   Result<uint8_t> Not(uint8_t a) { return static_cast<uint8_t>(7 & ~a); }
   Result<StringLanguage> Or(const StringLanguage& a, const StringLanguage& b);
+  // The words of dfa with at most max characters.
+  Result<StringLanguage> UpTo(DfaPtr dfa, uint32_t max);
   Result<StringLanguage> Not(const StringLanguage& a);
   Result<NumberLanguage> Or(const NumberLanguage& a, const NumberLanguage& b);
   Result<NumberLanguage> Not(const NumberLanguage& a);

@@ -10,6 +10,12 @@ constexpr size_t kMaxShapes = 1000;
 constexpr int kMaxEmptyDepth = 6;
 constexpr size_t kMaxShapeDepth = 200;
 
+// What copying or comparing a shape costs, in steps.
+template <typename Shape>
+uint64_t SizeOf(const Shape& shape) {
+  return 16 + 16 * (shape.rules.size() + shape.claims.size());
+}
+
 template <typename T>
 void AddOnce(std::vector<T>& list, const T& value) {
   if (std::find(list.begin(), list.end(), value) == list.end()) list.push_back(value);
@@ -19,7 +25,10 @@ void AddOnce(std::vector<T>& list, const T& value) {
 
 template <typename Shape>
 void SchemaShapes::Or(Shapes<Shape>& a, const Shapes<Shape>& b) {
-  for (const Shape& shape : b) AddOnce(a, shape);
+  for (const Shape& shape : b) {
+    budget_.Spend(SizeOf(shape) + 4 * a.size());
+    AddOnce(a, shape);
+  }
   // A shape without conditions makes the others redundant.
   if (std::find(a.begin(), a.end(), Shape{}) != a.end()) a.assign(1, Shape{});
 }
@@ -30,6 +39,8 @@ Result<std::vector<Shape>> SchemaShapes::And(const Shapes<Shape>& a, const Shape
   for (const Shape& x : a) {
     for (const Shape& y : b) {
       Shape merged;
+      budget_.Spend(SizeOf(x) + SizeOf(y) + 2 * x.rules.size() * y.rules.size());
+      if (budget_.exceeded()) return budget_.Error();
       if (!Merge(x, y, merged)) continue;
       if (!budget_.Charge(sizeof(Shape) + (merged.rules.size() + merged.claims.size()) * 64)) return budget_.Error();
       Or(out, {std::move(merged)});
@@ -52,7 +63,10 @@ Result<std::vector<Shape>> SchemaShapes::Of(const std::vector<Literal>& literals
 template <typename Shape>
 Result<std::vector<Shape>> SchemaShapes::OfOne(Literal literal) {
   auto& memo = Memo(static_cast<const Shape*>(nullptr));
-  if (auto it = memo.find(literal); it != memo.end()) return it->second;
+  if (auto it = memo.find(literal); it != memo.end()) {
+    for (const Shape& shape : it->second) budget_.Spend(SizeOf(shape));
+    return it->second;
+  }
   const SchemaNode& node = doc_.nodes[literal.node];
   if (open_.size() > kMaxShapeDepth || !open_.insert(literal).second) {
     return Unsupported("{}: a reference leads back to itself without entering a property or an item", node.pointer);
@@ -194,6 +208,7 @@ bool SchemaShapes::Matches(const KeySet& keys, const std::u32string& name) const
       return !keys.dfa->Accepts(name);
     case KeySet::kOther: {
       const SchemaNode& node = doc_.nodes[keys.node];
+      budget_.Spend(node.properties.size() + 8 * node.pattern_properties.size());
       for (const auto& [property, id] : node.properties) {
         if (property == name) return false;
       }
@@ -207,6 +222,7 @@ bool SchemaShapes::Matches(const KeySet& keys, const std::u32string& name) const
 }
 
 bool SchemaShapes::ValueOf(const ObjectShape& shape, const std::u32string& name, std::vector<Literal>& out) const {
+  budget_.Spend(4 * shape.rules.size());
   for (const MemberRule& rule : shape.rules) {
     if (!Matches(rule.keys, name)) continue;
     if (rule.forbidden) return false;
@@ -226,7 +242,8 @@ bool SchemaShapes::ObviouslyEmpty(std::vector<Literal> literals) {
   for (const Literal& l : literals) {
     if (doc_.nodes[l.node].never && !l.negated) return true;
   }
-  if (literals.size() < 2 || depth_ >= kMaxEmptyDepth) return false;
+  budget_.Spend(16 + 8 * literals.size());
+  if (literals.size() < 2 || depth_ >= kMaxEmptyDepth || budget_.exceeded()) return false;
   auto [it, inserted] = empty_.try_emplace(literals, false);
   if (!inserted) return it->second;
   auto is_empty = [&]() -> Result<bool> {

@@ -105,7 +105,7 @@ class SchemaShapes {
   template <typename Shape>
   Result<Shapes<Shape>> And(const Shapes<Shape>& a, const Shapes<Shape>& b);
   template <typename Shape>
-  static void Or(Shapes<Shape>& a, const Shapes<Shape>& b);
+  void Or(Shapes<Shape>& a, const Shapes<Shape>& b);
 
   Result<Shapes<ObjectShape>> Own(const SchemaNode& node, const ObjectShape*);
   Result<Shapes<ArrayShape>> Own(const SchemaNode& node, const ArrayShape*);

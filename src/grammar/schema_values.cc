@@ -47,7 +47,7 @@ Status SchemaValues::Expand() {
   }
   for (bool changed = true; changed;) {
     changed = false;
-    for (size_t i = values_.size(); i-- > 0;) {
+    for (size_t i = values_.size(); i-- > 0 && !budget_.exceeded();) {
       if (values_[i].possible || !IsPossible(values_[i])) continue;
       values_[i].possible = true;
       changed = true;
@@ -58,6 +58,7 @@ Status SchemaValues::Expand() {
 }
 
 ValueId SchemaValues::Intern(std::vector<Literal> literals) {
+  budget_.Spend(32 + 8 * literals.size());
   std::sort(literals.begin(), literals.end());
   literals.erase(std::unique(literals.begin(), literals.end()), literals.end());
   auto [it, inserted] = ids_.try_emplace(literals, static_cast<ValueId>(values_.size()));
@@ -161,6 +162,7 @@ Status SchemaValues::DraftOtherKeys(const ObjectShape& shape, ObjectDraft& draft
   for (const auto& accepts : labels) {
     std::vector<Literal> value;
     bool allowed = true;
+    budget_.Spend((shape.rules.size() + shape.claims.size()) * (4 + automata.size()));
     for (const MemberRule& rule : shape.rules) {
       if (!MatchesLabel(rule.keys, doc_, automata, accepts)) continue;
       allowed = allowed && !rule.forbidden;
@@ -190,7 +192,7 @@ Status SchemaValues::MoveFewKeysToNames(ObjectDraft& draft) {
   for (uint32_t s = 0; s < allowed.num_states(); ++s) {
     allowed.accepting[s] = draft.class_values[0][draft.keys.label_of[s]] != kNoValue;
   }
-  const auto words = EnumerateWords(TrimAndMinimize(std::move(allowed)), kMaxEnumeratedKeys);
+  const auto words = EnumerateWords(TrimAndMinimize(std::move(allowed), budget_), kMaxEnumeratedKeys, budget_);
   if (!words.has_value()) return OkStatus();
   std::set<std::u32string> names(draft.names.begin(), draft.names.end());
   names.insert(words->begin(), words->end());
@@ -242,6 +244,7 @@ bool SchemaValues::IsPossible(const SchemaValue& value) const {
 }
 
 bool SchemaValues::IsPossible(const ObjectDraft& object) const {
+  budget_.Spend(object.names.size() << object.num_claims);
   uint64_t names = 0, required = 0;
   for (size_t n = 0; n < object.names.size(); ++n) {
     const bool possible = Possible(object.name_values[0][n]);
@@ -274,6 +277,7 @@ uint32_t SchemaValues::MaxItems(const ArrayDraft& array) const {
 }
 
 bool SchemaValues::IsPossible(const ArrayDraft& array) const {
+  budget_.Spend(8 + 4 * array.rows.size());
   ArraySpec spec{.min_items = array.min, .max_items = MaxItems(array)};
   if (spec.min_items > spec.max_items) return false;
   for (const auto& row : array.rows) {

@@ -48,9 +48,9 @@ class TagBuilder {
       }
     }
     const FreeText free_text(tags_.triggers);
-    free_terminal_ = builder_.AddTerminal(free_text.WithoutTriggers());
+    free_terminal_ = builder_.AddTerminal(free_text.WithoutTriggers(builder_.budget()));
     for (uint32_t t = 0; t < tags_.triggers.size(); ++t) {
-      trigger_terminals_.push_back(builder_.AddTerminal(free_text.UpTo(t)));
+      trigger_terminals_.push_back(builder_.AddTerminal(free_text.UpTo(t, builder_.budget())));
     }
     for (const StructuralTag& tag : tags_.tags) {
       ASSIGN_OR_RETURN(uint32_t content, AddGrammar(tag.kind, tag.content, vocabulary_, builder_));

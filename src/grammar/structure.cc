@@ -140,7 +140,7 @@ class StructureBuilder {
   Status AddFree(const std::vector<std::string>& stops, uint32_t from, uint32_t to) {
     RETURN_IF_ERROR(CheckStops(stops));
     builder_.AddEdge(from, EdgeKind::kEpsilon, 0, to);
-    builder_.AddEdge(from, EdgeKind::kTerminal, builder_.AddTerminal(FreeText(TextStops(stops), true).WithoutTriggers()), to);
+    builder_.AddEdge(from, EdgeKind::kTerminal, builder_.AddTerminal(FreeText(TextStops(stops), true).WithoutTriggers(builder_.budget())), to);
     return OkStatus();
   }
 
@@ -152,7 +152,7 @@ class StructureBuilder {
     const uint32_t before = builder_.AddState(), begin = builder_.AddState();  // a control token follows `before`
     builder_.AddEdge(from, EdgeKind::kEpsilon, 0, begin);
     builder_.AddEdge(begin, EdgeKind::kEpsilon, 0, before);
-    builder_.AddEdge(begin, EdgeKind::kTerminal, builder_.AddTerminal(free_text.WithoutTriggers()), before);
+    builder_.AddEdge(begin, EdgeKind::kTerminal, builder_.AddTerminal(free_text.WithoutTriggers(builder_.budget())), before);
     uint32_t next_text = 0;
     for (size_t i = 0; i < part.children.size(); ++i) {
       const std::string& stop = part.stops[i];
@@ -162,7 +162,7 @@ class StructureBuilder {
         RETURN_IF_ERROR(AddText(stop, before, after));
       } else {
         const uint32_t read = builder_.AddState();
-        builder_.AddEdge(begin, EdgeKind::kTerminal, builder_.AddTerminal(free_text.UpTo(next_text)), read);
+        builder_.AddEdge(begin, EdgeKind::kTerminal, builder_.AddTerminal(free_text.UpTo(next_text, builder_.budget())), read);
         RETURN_IF_ERROR(AddText(std::string_view(stop).substr(texts[next_text].size()), read, after));
         ++next_text;
       }

@@ -22,7 +22,8 @@ struct Terminal {
   TextEncoding encoding = TextEncoding::kUtf8;
   // The opening quote of a kJsonString has been read by someone else (object keys).
   bool starts_inside_string = false;
-  // Any-string terminals count instead of unrolling: min_count <= characters <= max_count. Only with AnyStringDfa().
+  // Lengths are counted instead of unrolled: min_count <= characters <= max_count. Only in JSON strings; min_count is 0 except
+  // with AnyStringDfa().
   bool counted = false;
   uint32_t min_count = 0;
   uint32_t max_count = UINT32_MAX;
@@ -32,7 +33,9 @@ struct Terminal {
   bool is_any_string = false;
   // States from which only finitely many words remain; empty: none, or it doesn't matter.
   std::vector<uint8_t> finite;
-  std::vector<uint8_t> can_step;  // per state; filled by Finish
+  std::vector<uint8_t> can_step;   // per state; filled by Finish
+  std::vector<uint32_t> shortest;  // per state, where they count: how many characters a lexeme needs at least to its end
+  uint32_t max_shortest = 0;
   void Finish();
 
   LexState Start() const {
@@ -47,6 +50,12 @@ struct Terminal {
   }
   // Whether a lexeme that is complete may also go on.
   bool MayGoOn(const LexState& state) const { return state.decoder != kJsonDone && can_step[state.q] != 0; }
+  // Whether count characters that led to q leave room for an end.
+  bool Fits(uint32_t q, uint32_t count) const {
+    return count <= max_count && (shortest.empty() || shortest[q] <= max_count - count);
+  }
+  // The same for some character that the partial one in decoder can become.
+  bool CharFits(const LexState& state, uint32_t decoder) const;
   uint16_t Label(const LexState& state) const { return labels.empty() ? 0 : labels[state.q]; }
 };
 
