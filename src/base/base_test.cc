@@ -90,6 +90,24 @@ TEST(ThreadPool, EveryIndexIsVisitedOnce) {
   }
 }
 
+TEST(ThreadPool, TheCallerCanRunAlone) {
+  ThreadPool pool(3);
+  const auto count = [&] {
+    std::atomic<int> calls{0};
+    pool.Run([&](int) { ++calls; });
+    return calls.load();
+  };
+  EXPECT_EQ(count(), 3);
+  pool.set_alone(true);
+  EXPECT_EQ(pool.num_threads(), 1);
+  EXPECT_EQ(pool.size(), 3);
+  const std::thread::id caller = std::this_thread::get_id();
+  pool.ParallelFor(100, 7, [&](int64_t, int64_t) { EXPECT_EQ(std::this_thread::get_id(), caller); });
+  EXPECT_EQ(count(), 1);
+  pool.set_alone(false);
+  EXPECT_EQ(count(), 3);
+}
+
 TEST(ThreadPool, ManyShortRegions) {
   ThreadPool pool(3);
   std::atomic<int> total{0};

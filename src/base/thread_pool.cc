@@ -2,21 +2,10 @@
 
 #include <sched.h>
 
+#include "base/backoff.h"
 #include "base/check.h"
 
 namespace millrace {
-namespace {
-
-// About 20-50 us on current cores: longer than the gap between two ops of a step, shorter than the gap between steps.
-constexpr int kSpinIterations = 2000;
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
-}  // namespace
 
 int NumUsableCores() {
   cpu_set_t set;
@@ -26,7 +15,7 @@ int NumUsableCores() {
   return count > 0 ? count : 1;
 }
 
-ThreadPool::ThreadPool(int num_threads) : num_threads_(num_threads) {
+ThreadPool::ThreadPool(int num_threads) : size_(num_threads) {
   CHECK_GE(num_threads, 1);
   for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
 }
@@ -39,23 +28,16 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::RunRaw(RawFn fn, const void* context) {
-  if (num_threads_ > 1) {
-    fn_ = fn;
-    context_ = context;
-    num_running_.store(num_threads_ - 1, std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
-  }
+  if (num_threads() == 1) return fn(context, 0);
+  fn_ = fn;
+  context_ = context;
+  num_running_.store(size_ - 1, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
   fn(context, 0);
-  if (num_threads_ == 1) return;
-  for (int spin = 0;; ++spin) {
-    const int running = num_running_.load(std::memory_order_acquire);
-    if (running == 0) return;
-    if (spin < kSpinIterations) {
-      Pause();
-    } else {
-      num_running_.wait(running, std::memory_order_acquire);
-    }
+  Backoff backoff;
+  while (const int running = num_running_.load(std::memory_order_acquire)) {
+    if (!backoff.Wait()) num_running_.wait(running, std::memory_order_acquire);
   }
 }
 
@@ -63,12 +45,9 @@ void ThreadPool::WorkerLoop(int thread) {
   uint32_t seen = 0;
   while (true) {
     uint32_t epoch;
-    for (int spin = 0; (epoch = epoch_.load(std::memory_order_acquire)) == seen; ++spin) {
-      if (spin < kSpinIterations) {
-        Pause();
-      } else {
-        epoch_.wait(seen, std::memory_order_acquire);
-      }
+    Backoff backoff;
+    while ((epoch = epoch_.load(std::memory_order_acquire)) == seen) {
+      if (!backoff.Wait()) epoch_.wait(seen, std::memory_order_acquire);
     }
     seen = epoch;
     if (stopping_.load(std::memory_order_relaxed)) return;

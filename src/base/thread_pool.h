@@ -21,7 +21,11 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int num_threads() const { return num_threads_; }
+  int size() const { return size_; }
+  // Threads that the next region has.
+  int num_threads() const { return alone_ ? 1 : size_; }
+  // While set, regions run on the caller alone: for work that is done before the others could be woken. By the owning thread.
+  void set_alone(bool alone) { alone_ = alone; }
 
   // Calls fn(thread_index) once on every thread, 0 .. num_threads - 1, and returns when all are done. fn must not throw.
   template <typename Fn>
@@ -33,7 +37,7 @@ class ThreadPool {
   template <typename Fn>
   void ParallelFor(int64_t n, int64_t grain, const Fn& fn) {
     if (n <= 0) return;
-    if (num_threads_ == 1 || n <= grain) {
+    if (num_threads() == 1 || n <= grain) {
       for (int64_t begin = 0; begin < n; begin += grain) fn(begin, begin + grain < n ? begin + grain : n);
       return;
     }
@@ -50,7 +54,8 @@ class ThreadPool {
   void RunRaw(RawFn fn, const void* context);
   void WorkerLoop(int thread);
 
-  const int num_threads_;
+  const int size_;
+  bool alone_ = false;
   RawFn fn_ = nullptr;
   const void* context_ = nullptr;
   alignas(64) std::atomic<uint32_t> epoch_{0};  // incremented to start a region; workers wait on it

@@ -102,6 +102,7 @@ Status Engine::LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const E
   runner_options.max_num_batched_tokens = options_.max_num_batched_tokens;
   runner_options.max_num_seqs = options_.max_num_seqs;
   runner_options.kv_cache_dtype = options_.kv_cache_dtype;
+  runner_options.short_steps = options_.short_steps;
   runner_options.observer = options_.observer;
   runner_options.on_load_progress = options_.on_load_progress;
   ASSIGN_OR_RETURN(runner_, ModelRunner::Create(checkpoint_, runner_options, end_ids_));

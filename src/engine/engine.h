@@ -52,6 +52,7 @@ struct EngineOptions {
   double max_tenant_cache_fraction = 1.0;  // of the KV blocks, for what one tenant has cached
   double max_pinned_cache_fraction = 0.5;  // of the KV blocks, for pinned prefixes
   int64_t idle_check_us = 1'000'000;       // after so long without work the KV bookkeeping is recounted
+  ShortSteps short_steps;
   StepObserver* observer = nullptr;        // sees every step; outlives the engine
   bool verbose = false;            // tell on standard error what was decided
   std::function<void(double fraction)> on_load_progress;  // called while the weights are packed; may be empty

@@ -65,7 +65,14 @@ struct Load {
   double sequences_in_memory = 0.0;  // of full length; 0: plenty
   double sequences_in_swap = 0.0;
   bool prefix_caching = true;
+  ShortSteps short_in_tokens = {0, 0};  // in tokens of a step instead of bytes
 };
+
+int64_t WeightBytes(std::shared_ptr<const Checkpoint> checkpoint, EngineOptions options) {
+  const Result<std::unique_ptr<Engine>> engine = Engine::Open(std::move(checkpoint), options);
+  EXPECT_TRUE(engine.ok()) << engine.status().message();
+  return (*engine)->runner().model().weight_bytes();
+}
 
 int64_t BytesOfOneSequence(std::shared_ptr<const Checkpoint> checkpoint, EngineOptions options) {
   options.max_num_seqs = 1;
@@ -114,7 +121,8 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
   const std::vector<Request> requests = MixedRequests((*checkpoint)->config().vocab_size, 11);
   std::vector<std::vector<Collected>> reference;
   const Load loads[] = {{"one at a time", 1, 512, 1, 0.0, 0.0, false}, {"together", 64, 512, 2},
-                        {"small chunks", 64, 24, 3}, {"short of memory", 8, 64, 2, 1.5},
+                        {"small chunks", 64, 24, 3}, {"short steps", 8, 24, 3, 0.0, 0.0, true, {3, 7}},
+                        {"short of memory", 8, 64, 2, 1.5, 0.0, true, {1000, 1000}},
                         {"swapping", 8, 64, 2, 1.5, 6.0}};
   for (const Load& load : loads) {
     EngineOptions options;
@@ -125,6 +133,8 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
     options.enable_prefix_caching = load.prefix_caching;
     options.kv_cache_bytes = 64 << 20;
     if (fp8) options.kv_cache_dtype = DType::kF8E4M3;
+    const int64_t weight_bytes = WeightBytes(*checkpoint, options);
+    options.short_steps = {load.short_in_tokens.one_thread_below_bytes * weight_bytes, load.short_in_tokens.waiter_below_bytes * weight_bytes};
     if (load.sequences_in_memory > 0.0) {
       const double sequence = static_cast<double>(BytesOfOneSequence(*checkpoint, options));
       options.kv_cache_bytes = static_cast<int64_t>(load.sequences_in_memory * sequence);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <exception>
 
+#include "base/backoff.h"
 #include "kernels/attention/tree_tail.h"
 #include "kernels/plugin.h"
 #include "kernels/rope/rope.h"
@@ -14,7 +15,6 @@ namespace {
 
 // Logits are made and sampled this many rows at a time, which bounds their memory for prompt logprobs and perplexity.
 constexpr int kLogitRows = 32;
-constexpr int kSpinIterations = 1000;
 
 int64_t MicrosecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
@@ -133,17 +133,25 @@ ModelRunner::~ModelRunner() {
   if (stream_ != nullptr) ops_.memory->destroy_stream(stream_);
 }
 
+// Masks may come later than Wait, and a GPU's runtime is bound to threads.
+bool ModelRunner::IsForWaiter(const Batch& batch) const {
+  return ops_.memory == nullptr && batch.num_grammar_masks == 0 && WorkBytes(batch) < options_.short_steps.waiter_below_bytes;
+}
+
 ModelRunner::Pending ModelRunner::Submit(Batch batch) {
   CHECK(num_kv_blocks_ > 0, "AllocateKv comes before Submit");
   DCHECK(DescribeBatchError(batch).empty(), "{}", DescribeBatchError(batch));
   uint64_t ticket;
+  bool notify;
   {
     std::lock_guard lock(mutex_);
     CHECK(submitted_ - collected_ < kMaxStepsInFlight, "{} steps are in flight", submitted_ - collected_);
-    queue_.push_back(std::move(batch));
+    const bool for_waiter = IsForWaiter(batch);
     ticket = ++submitted_;
+    queue_.push_back({std::move(batch), ticket, for_waiter});
+    notify = !for_waiter;
   }
-  work_ready_.notify_one();
+  if (notify) work_ready_.notify_one();
   return Pending(this, ticket);
 }
 
@@ -164,17 +172,25 @@ std::vector<uint32_t> ModelRunner::AwaitMasks(const Batch& batch) {
   return node.empty() ? std::vector<uint32_t>() : std::move(node.mapped());
 }
 
+void ModelRunner::RunIfForWaiter(uint64_t ticket) {
+  Batch batch;
+  {
+    std::lock_guard lock(mutex_);
+    if (queue_.empty() || queue_.front().ticket != ticket || !queue_.front().for_waiter) return;
+    batch = std::move(queue_.front().batch);
+    queue_.erase(queue_.begin());
+  }
+  RunStep(batch);
+  work_ready_.notify_one();  // the step behind it may be the thread's
+}
+
 StepResult ModelRunner::Pending::Wait() {
   ModelRunner& r = *runner_;
+  r.RunIfForWaiter(ticket_);
   uint64_t completed;
-  for (int spin = 0; (completed = r.completed_.load(std::memory_order_acquire)) < ticket_; ++spin) {
-    if (spin < kSpinIterations) {
-#if defined(__x86_64__)
-      __builtin_ia32_pause();
-#endif
-    } else {
-      r.completed_.wait(completed, std::memory_order_acquire);
-    }
+  Backoff backoff;
+  while ((completed = r.completed_.load(std::memory_order_acquire)) < ticket_) {
+    if (!backoff.Wait()) r.completed_.wait(completed, std::memory_order_acquire);
   }
   std::lock_guard lock(r.mutex_);
   CHECK(ticket_ == r.collected_ + 1 && !r.done_.empty(), "steps are waited for in order, once");
@@ -189,24 +205,30 @@ void ModelRunner::ThreadLoop() {
     Batch batch;
     {
       std::unique_lock lock(mutex_);
-      work_ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      work_ready_.wait(lock, [this] {
+        return stopping_ || (!queue_.empty() && !queue_.front().for_waiter && completed_.load() + 1 == queue_.front().ticket);
+      });
       if (queue_.empty()) return;
-      batch = std::move(queue_.front());
+      batch = std::move(queue_.front().batch);
       queue_.erase(queue_.begin());
     }
-    const auto start = std::chrono::steady_clock::now();
-    StepResult result = ExecuteOrFail(batch);
-    const int64_t step_us = MicrosecondsSince(start);
-    last_step_us_.store(step_us, std::memory_order_relaxed);
-    total_step_us_.fetch_add(step_us, std::memory_order_relaxed);
-    if (options_.observer != nullptr) options_.observer->AfterStep(batch, step_us);
-    {
-      std::lock_guard lock(mutex_);
-      done_.push_back(std::move(result));
-    }
-    completed_.fetch_add(1, std::memory_order_release);
-    completed_.notify_all();
+    RunStep(batch);
   }
+}
+
+void ModelRunner::RunStep(const Batch& batch) {
+  const auto start = std::chrono::steady_clock::now();
+  StepResult result = ExecuteOrFail(batch);
+  const int64_t step_us = MicrosecondsSince(start);
+  last_step_us_.store(step_us, std::memory_order_relaxed);
+  total_step_us_.fetch_add(step_us, std::memory_order_relaxed);
+  if (options_.observer != nullptr) options_.observer->AfterStep(batch, step_us);
+  {
+    std::lock_guard lock(mutex_);
+    done_.push_back(std::move(result));
+    completed_.fetch_add(1, std::memory_order_release);
+  }
+  completed_.notify_all();
 }
 
 void ModelRunner::ResolveTokens(const Batch& batch) {
@@ -331,8 +353,11 @@ void ModelRunner::RunPooling(const Batch& batch, const float* x, StepResult* res
   pooler_->Run(batch, OnHost(x, batch.num_tokens() * int64_t{model_->config().hidden_size}, &host_x_), result);
 }
 
+int64_t ModelRunner::WorkBytes(const Batch& batch) const { return batch.num_tokens() * model_->weight_bytes(); }
+
 StepResult ModelRunner::Execute(const Batch& batch) {
   CHECK_LE(batch.num_tokens(), options_.max_num_batched_tokens);
+  pool_.set_alone(WorkBytes(batch) < options_.short_steps.one_thread_below_bytes);
   for (const SequenceId sequence : batch.finished) {
     sampler_.Finish(sequence);
     pooler_->Finish(sequence);
