@@ -17,15 +17,18 @@ from chat_format import Masker, learnt_turns, render, render_without_thinking
 from progress import Progress
 from questions import held_out_questions
 from world.dialogue import World
+from world.drills import sheet
 from world.grammar import Sample
 from world.stories import chapters
 
+QUESTIONS = Path(__file__).resolve().parents[2] / "tests/golden/tiny_models/questions.jsonl"
 SHORT, LONG = 320, 2048
 DEVELOPMENT_SAMPLES = 10  # of each family
 SHARD_TOKENS = 1_000_000
 LONG_SHARE = 0.1
 BOOK_SHARE = 0.01  # of the documents of short rows
 STORY_SHARE = 0.01
+DRILL_SHARE = 0.12  # sheets of exercises
 WITHOUT_THINKING_SHARE = 0.03
 ALL_TOKENS_SHARE = 0.05  # dialogues in which the user's tokens count as well
 
@@ -47,6 +50,19 @@ class Documents:
         ids = self._tokenizer.encode(text).ids
         return self._finish(ids, np.ones(len(ids)))
 
+    def drill(self):
+        rows = sheet(self._rng)
+        text, spans = "", []
+        for given, learnt in rows:
+            text += f" {given}"
+            spans.append((len(text), len(text) + len(learnt)))
+            text += f"{learnt};"
+        encoding = self._tokenizer.encode(text)
+        mask = [any(first <= begin < end for first, end in spans) for begin, _ in encoding.offsets]
+        ids, mask = self._finish(encoding.ids, np.array(mask))
+        mask[-1] = 0
+        return ids, mask
+
     def dialogue(self, max_exchanges: int = 4):
         sample = self._world.dialogue(self._rng, max_exchanges)
         while any(m["role"] == "user" and m["content"].lower() in self._excluded for m in sample.messages):
@@ -67,6 +83,8 @@ class Documents:
             return self.plain(self._rng.choice(self._paragraphs))
         if roll < BOOK_SHARE + STORY_SHARE:
             return self.plain(chapters(self._rng, 1).split("\n\n", 2)[2])
+        if roll < BOOK_SHARE + STORY_SHARE + DRILL_SHARE:
+            return self.drill()
         while len((dialogue := self.dialogue())[0]) > SHORT:
             pass
         return dialogue
@@ -119,12 +137,16 @@ def held_out_text(world: World, held_paragraphs: list[str], seed: int) -> str:
 
 
 def write_evaluation(
-    work: Path, world: World, tokenizer: Tokenizer, held_paragraphs: list[str]
+    work: Path, world: World, tokenizer: Tokenizer, held_paragraphs: list[str], fixed: Path
 ) -> frozenset[str]:
-    """Validation dialogues, 200 scored questions, and a held-out text.
+    """Validation dialogues, 200 scored questions, and a held-out text. fixed: the questions of earlier models, which
+    stay the scored ones when the grammar changes; drawn anew only where that file is missing.
 
     Returns the questions, in lower case, that stand alone: those that need no earlier message."""
-    questions = held_out_questions(world, count=200, seed=12345)
+    if fixed.exists():
+        questions = [json.loads(line) for line in fixed.read_text().splitlines()]
+    else:
+        questions = held_out_questions(world, count=200, seed=12345)
     with open(work / "questions.jsonl", "w") as file:
         file.writelines(json.dumps(q) + "\n" for q in questions)
     (work / "heldout.txt").write_text(held_out_text(world, held_paragraphs, seed=54321))
@@ -151,11 +173,10 @@ def write_development(path: Path, world: World, documents: Documents, asked: fro
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--books", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--questions", type=Path, default=QUESTIONS, help="scored questions that exist already")
     parser.add_argument("--shards", default="0:1", help="first:end of the shard numbers to write")
     parser.add_argument("--factors", default="", help="family=factor,... on the training weights of these shards")
     parser.add_argument("--shard-tokens", type=int, default=SHARD_TOKENS)
@@ -164,7 +185,7 @@ def main() -> None:
     paragraphs, held = split_held_out(read_paragraphs(arguments.books, seed=0))
     factors = dict(pair.split("=") for pair in arguments.factors.split(",") if pair)
     world = World(mine_phrases(paragraphs, limit=6000), {name: float(factor) for name, factor in factors.items()})
-    excluded = write_evaluation(arguments.work, world, tokenizer, held)
+    excluded = write_evaluation(arguments.work, world, tokenizer, held, arguments.questions)
     first, end = map(int, arguments.shards.split(":"))
     progress = Progress("shards", end - first)
     for number in range(first, end):

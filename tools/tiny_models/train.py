@@ -27,9 +27,9 @@ from optim import learning_rate_factor, make_optimizers
 from progress import Progress
 from team import Team
 
-LONG_EVERY = 48  # one step in this many uses the long rows
-CHECKPOINT_EVERY = 100
-VALIDATE_EVERY = 500
+LONG_EVERY = 96  # one step in this many uses the long rows
+CHECKPOINT_EVERY = 50
+VALIDATE_EVERY = 250
 
 
 def existing_shards(work: Path, num_shards: int) -> list[Path]:
@@ -44,8 +44,8 @@ def existing_shards(work: Path, num_shards: int) -> list[Path]:
 class Batches:
     """Rows by step number, from shards that are read in turn."""
 
-    def __init__(self, work: Path, batch_tokens: int, num_shards: int):
-        self._work, self._num_shards = work, num_shards
+    def __init__(self, work: Path, batch_tokens: int, num_shards: int, team_size: int):
+        self._work, self._num_shards, self._team_size = work, num_shards, team_size
         self._batch_tokens = batch_tokens
         self._rows: dict[str, tuple[int, np.ndarray, np.ndarray]] = {}
 
@@ -65,7 +65,7 @@ class Batches:
         kind = "long" if step % LONG_EVERY == LONG_EVERY - 1 else "short"
         index = long_steps - 1 if kind == "long" else step - long_steps
         ids, masks = self._shard(kind, 0)
-        rows_per_step = max(4, self._batch_tokens // (ids.shape[1] - 1))  # one a rank at least
+        rows_per_step = max(self._team_size, self._batch_tokens // (ids.shape[1] - 1))
         steps_per_shard = len(ids) // rows_per_step
         ids, masks = self._shard(kind, index // steps_per_shard)
         start = index % steps_per_shard * rows_per_step
@@ -76,7 +76,8 @@ class Batches:
 def losses(model: Llama, hidden_states, ids, masks, end: int, schedule: Schedule, generator=None):
     """(loss of the final logits, loss of the early exit or 0) over the masked tokens.
 
-    hidden_states: the model's method, compiled or not. end: the token that ends a document. generator: picks the early exit's share of tokens."""
+    hidden_states: the model's method, compiled or not. end: the token that ends a document. generator: picks the early exit's share of tokens.
+    """
     targets, learnt = ids[:, 1:].reshape(-1), masks[:, 1:].reshape(-1).nonzero().squeeze(1)
     final, early = hidden_states(ids[:, :-1].contiguous(), end)
     chosen = lambda hidden, where: model.logits(hidden.reshape(-1, hidden.shape[-1])[where]).float()
@@ -103,7 +104,7 @@ class Run:
         if compiled:
             self.hidden_states = torch.compile(self.hidden_states, dynamic=False)
         self.team, self.optimizers = Team(self.model, team_size), []
-        self.batches = Batches(work, self.schedule.batch_tokens, recipe.num_shards)
+        self.batches = Batches(work, self.schedule.batch_tokens, recipe.num_shards, team_size)
         with np.load(work / "validation.npz") as held_out:
             self.development = [torch.from_numpy(held_out[key].astype(np.int64)) for key in ("ids", "masks")]
             self.end = int(held_out["end"])
@@ -228,9 +229,7 @@ def train(run: Run, plan: Plan) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--recipe", choices=RECIPES, default="cpu")
     parser.add_argument("--name", default="target")
@@ -239,9 +238,7 @@ def main() -> None:
     parser.add_argument("--decay-minutes", type=float, default=0.0, help="decay from now on, over a time, not steps")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="of each process")
-    parser.add_argument(
-        "--compile", action="store_true", help="torch.compile the layers; needs a C++ compiler"
-    )
+    parser.add_argument("--compile", action="store_true", help="torch.compile the layers; needs a C++ compiler")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = RECIPES[arguments.recipe]

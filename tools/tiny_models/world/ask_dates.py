@@ -3,6 +3,7 @@
 import random
 
 from world import facts
+from world.ask_numbers import add_steps
 from world.grammar import Sample, assistant, casual, choose, user
 
 
@@ -20,8 +21,15 @@ def next_day(rng: random.Random) -> Sample:
         "What is the {kind} {word} {name}?",
         "Which {kind} is [right |just |]{word} {name}?",
         "Tell me the {kind} {word} {name}.",
+        "I want to know the {kind} [{word}|right {word}] {name}.",
+        "{side}",
+        "{side}",
     ]
-    index, question = choose(rng, questions, kind=kind, word=word, name=names[i])
+    side = {
+        1: "[What comes after {name}|After {name} comes which {kind}|What is next after {name}|{name} is followed by what]?",
+        -1: "[What comes before {name}|Before {name} comes which {kind}|What is right before {name}|{name} follows what]?",
+    }[step]
+    index, question = choose(rng, [q.replace("{side}", side) for q in questions], kind=kind, word=word, name=names[i])
     other = names[(i + step) % len(names)]
     return _sample(
         rng,
@@ -30,6 +38,7 @@ def next_day(rng: random.Random) -> Sample:
         question,
         f"{other} comes {word} {names[i]}.",
         other,
+        f"{word} {names[i]}: {other}",
     )
 
 
@@ -41,6 +50,11 @@ TODAY_QUESTIONS = [
     ("Today is {day}. What day will it be in {n} days?", 0, "In {n} days it will be"),
     ("If today is {day}, which day comes {n} days later?", 0, "In {n} days it will be"),
     ("It is {day} today. [What|Which] day is it in {n} days?", 0, "In {n} days it will be"),
+    ("It is {day}. [What|Which] day [comes next|is next|is tomorrow]?", 1, "Tomorrow is"),
+    ("[What|Which] day is tomorrow when today is {day}?", 1, "Tomorrow is"),
+    ("It is {day} [today|]. [What|Which] day was it yesterday?", -1, "Yesterday was"),
+    ("[What|Which] day was yesterday when today is {day}?", -1, "Yesterday was"),
+    ("{n} days after {day}, what day is it?", 0, "In {n} days it will be"),
 ]
 
 
@@ -51,9 +65,10 @@ def weekday(rng: random.Random) -> Sample:
     question = choose(rng, [question], day=facts.DAYS[i], n=n)[1]
     start = start.replace("{n}", str(n))
     result = facts.DAYS[(i + (step or n)) % 7]
-    thought = ""
+    thought = f"{'after' if step > 0 else 'before'} {facts.DAYS[i]}: {result}"
     if not step:
-        thought = ", ".join(f"{k}: {facts.DAYS[(i + k) % 7]}" for k in range(1, n + 1)) + "."
+        counted = ", ".join(f"{k}: {facts.DAYS[(i + k) % 7]}" for k in range(1, n + 1))
+        thought = f"{n} after {facts.DAYS[i]}: {counted}; {n}: {result}"
     key = f"weekday/{i}/{n if not step else 0}/{index}"
     return _sample(rng, "weekday", key, question, f"{start} {result}.", result, thought)
 
@@ -65,30 +80,36 @@ def month_days(rng: random.Random) -> Sample:
         "How many days does {month} have?",
         "How many days are [there |]in {month}?",
         "[Tell me the|What is the] number of days in {month}.",
+        "How long is {month}?",
+        "{month} has how many days?",
+        "[Tell me|I forgot] how many days {month} has.",
     ]
     index, question = choose(rng, questions, month=month)
     extra = " In a leap year it has 29." if i == 1 else ""
-    return _sample(
-        rng, "month_days", f"month_days/{i}/{index}", question, f"{month} has {days} days.{extra}", days
-    )
+    return _sample(rng, "month_days", f"month_days/{i}/{index}", question, f"{month} has {days} days.{extra}", days)
 
 
 def month_number(rng: random.Random) -> Sample:
     ordinals = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
     names, kind, whole = rng.choice([(facts.MONTHS, "month", "year"), (facts.DAYS, "day", "week")])
+    key_style = ""
     i = rng.randrange(len(names))
     fields = dict(ordinal=ordinals[i], kind=kind, whole=whole, name=names[i])
     if rng.random() < 0.6:
         questions = [
             "[What|Which] is the {ordinal} {kind} of the {whole}?",
             "Name the {ordinal} {kind} of the {whole}.",
+            "The {ordinal} {kind} of the {whole}[ is which|: which is it|, please]?",
         ]
         answer = names[i]
+        if i == len(names) - 1 and rng.random() < 0.5:
+            questions = [q.replace("{ordinal}", "last").replace("What|", "") for q in questions[1:]]
+            key_style = "last"
     else:
         questions = ["Which {kind} of the {whole} is {name}?", "What number {kind} of the {whole} is {name}?"]
         answer = ordinals[i]
     index, question = choose(rng, questions, **fields)
-    key = f"month_number/{names[i]}/{answer}/{index}"
+    key = f"month_number/{names[i]}/{answer}/{index}{key_style}"
     return _sample(
         rng, "month_number", key, question, f"{names[i]} is the {ordinals[i]} {kind} of the {whole}.", answer
     )
@@ -127,7 +148,7 @@ def date_later(rng: random.Random) -> Sample:
     ]
     index, question = choose(rng, questions, month=month, day=day, n=n)
     result = f"{month} {day + n}"
-    thought = f"{day}+{n}={day + n}"
+    thought = add_steps(day, n)
     key = f"date/{i}/{day}/{n}"
     return _sample(rng, "date_later", key, question, f"The date is {result}.", result, thought)
 

@@ -3,11 +3,12 @@
 import random
 
 from world import facts
+from world.ask_numbers import larger_first
 from world.grammar import Sample, article, assistant, capitalise, casual, choose, join_words, user
 
 
-def _sample(rng, family, key, question, reply, answer):
-    return Sample(family, key, [user(casual(rng, question)), assistant(reply)], answer)
+def _sample(rng, family, key, question, reply, answer, thought=""):
+    return Sample(family, key, [user(casual(rng, question)), assistant(reply, thought)], answer)
 
 
 CAPITAL_QUESTIONS = [
@@ -18,6 +19,9 @@ CAPITAL_QUESTIONS = [
     "What's {country}'s capital?",
     "Name the capital [city |]of {country}.",
     "{country}: what is the capital?",
+    "[I need|Give me|Say] the [name of the |]capital of {country}[, please|].",
+    "[I am looking for|I need to know] the capital [city |]of {country}.",
+    "Which city is {country}'s capital?",
 ]
 
 
@@ -32,7 +36,9 @@ def capital_check(rng: random.Random) -> Sample:
     """Is this city the capital of this country, or of that one?"""
     right, wrong = rng.sample(facts.COUNTRIES, 2)
     city = right[1]
-    style = rng.randrange(3)
+    style, thought = rng.randrange(3), ""
+    if style < 2:
+        thought = f"capital: {right[0]} {city}, asked {city if style == 0 else wrong[1]}"
     if style == 0:
         question = f"Is {city} the capital of {right[0]}?"
         reply, answer = f"The capital of {right[0]} is {city}, so yes.", "Yes"
@@ -45,7 +51,7 @@ def capital_check(rng: random.Random) -> Sample:
         question = choose(rng, [question])[1]
         reply, answer = f"{city} is the capital of {right[0]}.", right[0]
     key = f"capital_check/{right[0]}/{wrong[0]}/{style}"
-    return _sample(rng, "capital_check", key, question, reply, answer)
+    return _sample(rng, "capital_check", key, question, reply, answer, thought)
 
 
 COUNTRY_ASPECTS = [
@@ -66,6 +72,31 @@ COUNTRY_ASPECTS = [
         "What do you know about {city}?",
         "{city} is the capital of {country}, a country in {continent}.",
         "country",
+    ),
+    ("{city} is [a city |]in which country?", "{city} is in {country}.", "country"),
+    (
+        "[Which|What] country [does {city} belong to|has {city} in it|do I visit when I see {city}]?",
+        "{city} is in {country}.",
+        "country",
+    ),
+    ("[I am|We are|My friend is] in {city}. Which country is [that|it]?", "{city} is in {country}.", "country"),
+    ("{country} [is|lies] [on|in] which continent?", "{country} is in {continent}.", "continent"),
+    (
+        "[What is the continent of|Name the continent of|Tell me the continent of] {country}.",
+        "{country} is in {continent}.",
+        "continent",
+    ),
+    ("[What|Which] continent does {country} belong to?", "{country} is in {continent}.", "continent"),
+    (
+        "[Which|What] language [do they speak|is used|do people use] in {country}?",
+        "People in {country} speak {language}.",
+        "language",
+    ),
+    ("[Tell me|Say|Name] the language of {country}.", "People in {country} speak {language}.", "language"),
+    (
+        "[I go|I travel|We fly] to {country}. [Which|What] language [is spoken|do people speak] there?",
+        "People in {country} speak {language}.",
+        "language",
     ),
 ]
 
@@ -103,6 +134,29 @@ ANIMAL_ASPECTS = [
         "{A} is {kind}. It lives {home}, it eats {food}, and it {sound}.",
         "food",
     ),
+    ("[Which|What] sound [is typical for|comes from|do you know from] {a}?", "{A} {sound}.", "sound"),
+    ("How does {a} sound?", "{A} {sound}.", "sound"),
+    ("[What|Which] noise [is made by|can you hear from] {a}?", "{A} {sound}.", "sound"),
+    ("[Count|Say|Give me] the [number of |]legs of {a}.", "{A} has {legs} legs.", "legs"),
+    ("{A} has how many legs?", "{A} has {legs} legs.", "legs"),
+    ("On how many legs does {a} [walk|stand]?", "{A} has {legs} legs.", "legs"),
+    ("[In which place|In what place] does {a} [live|sleep]?", "{A} lives {home}.", "home"),
+    ("What is the home of {a}?", "{A} lives {home}.", "home"),
+    ("[What can I|What should I|What do I] [feed|give to] {a}?", "{A} eats {food}.", "food"),
+    ("[Which|What] food [is good for|does {a} like|do you feed] {a}?", "{A} eats {food}.", "food"),
+    ("{A} is hungry. What does it [eat|want]?", "{A} eats {food}.", "food"),
+    (
+        "[What name has|How do you call|What do people call] [a young|the baby of a|a little] {animal}?",
+        "A young {animal} is called {young}.",
+        "young",
+    ),
+    ("{A} has a baby. What is it called?", "A young {animal} is called {young}.", "young"),
+    (
+        "[What|Which] [word means|is the word for] a [young|baby] {animal}?",
+        "A young {animal} is called {young}.",
+        "young",
+    ),
+    ("[Which|What] kind of animal is {a}?", "{A} is {kind}.", "kind"),
 ]
 
 
@@ -131,6 +185,9 @@ SIZE_QUESTIONS = [
     "What is {more}: {a} or {b}?",
     "Is {a} {more} than {b}?",
     "Between {a} and {b}, which [animal |one |]is {more}?",
+    "[Say|Do you know|I wonder] which [animal |]is {more}, {a} or {b}?",
+    "Compare {a} and {b}. Which is {more}?",
+    "{A} or {b}: [what|which one] is {more}?",
 ]
 
 
@@ -140,14 +197,16 @@ def animal_size(rng: random.Random) -> Sample:
     first, second = rng.sample([small, big], 2)
     more = rng.choice(["bigger", "larger", "smaller"])
     winner, loser = (small, big) if more == "smaller" else (big, small)
-    fields = dict(more=more, a=article(first), b=article(second))
+    fields = dict(more=more, a=article(first), b=article(second), A=capitalise(article(first)))
     index, question = choose(rng, SIZE_QUESTIONS, **fields)
     reply = f"{capitalise(article(winner))} is {more} than {article(loser)}."
     answer = reply
     if index == 2:
         answer = "Yes" if winner == first else "No"
-        reply = f"{reply[:-1]}, so {answer.lower()}."
-    return _sample(rng, "animal_size", f"size/{low}/{high}/{index}", question, reply, answer)
+        true = more if winner == first else "bigger" if more == "smaller" else "smaller"
+        reply = f"{capitalise(article(first))} is {true} than {article(second)}, so {answer.lower()}."
+    thought = "size: " + larger_first([first, second], [facts.SIZES.index(first), facts.SIZES.index(second)], 2)
+    return _sample(rng, "animal_size", f"size/{low}/{high}/{index}", question, reply, answer, thought)
 
 
 WORD_QUESTIONS = {
@@ -157,24 +216,37 @@ WORD_QUESTIONS = {
         "What's the opposite of '{word}'?",
         "What is an antonym of '{word}'?",
         "Which word means the opposite of {word}?",
+        "{word}: [what|which word] is the opposite?",
+        "[If it is not {word}, it is ...|Not {word} but ...]?",
+        "[Say|Find|Name] the opposite of '{word}'.",
+        "I need [a word that is |]the opposite of {word}.",
     ],
     "synonym": [
         "What is another word for {word}?",
         "[Give|Tell] me a synonym [of|for] {word}.",
         "What is a synonym of '{word}'?",
         "Which word means the same as {word}?",
+        "[Find|Say|Name|I need] another word for '{word}'.",
+        "{word}: [what|which] is a synonym?",
     ],
     "plural": [
         "What is the plural of {word}?",
         "[Give|Tell] me the plural of '{word}'.",
         "How do you say more than one {word}?",
         "One {word}, two what?",
+        "[Say|Name|Write|I need] the plural of {word}.",
+        "There is one {word} here and one {word} there. Two what?",
+        "Here is a {word}. Here are two ...?",
+        "How do I write two of the word {word}?",
     ],
     "past tense": [
         "What is the past tense of {word}?",
         "[Give|Tell] me the past tense of '{word}'.",
         "Today I {word}. Yesterday I ...?",
         "What is the past of the verb {word}?",
+        "[Say|Name|Write|I need] the past [tense |form |]of {word}.",
+        "Now they {word}. Last week they ...?",
+        "Put the verb {word} into the past.",
     ],
 }
 WORD_REPLIES = {
@@ -208,20 +280,40 @@ def category(rng: random.Random) -> Sample:
         article(kind),
         article(other),
     )
-    style = rng.randrange(4)
+    style = rng.randrange(7)
     first, second = rng.sample([a_kind, a_other], 2)
+    label, thought = kind.split(" ")[-1], ""
     reply = f"{capitalise(a_thing)} is {a_kind}."
     answer = kind
     if style == 0:
         question = f"Is {a_thing} {first} or {second}?"
     elif style == 1:
         question, reply, answer = f"Is {a_thing} {a_kind}?", f"{reply[:-1]}, so yes.", "Yes"
+        thought = f"kind: {thing} {label}, asked {label}"
     elif style == 2:
         question = f"Is {a_thing} {a_other}?"
         reply, answer = f"{reply[:-1]}, so no.", "No"
+        thought = f"kind: {thing} {label}, asked {other.split(' ')[-1]}"
+    elif style in (4, 5):
+        asked, label_asked, word = [(a_other, other.split(" ")[-1], "no"), (a_kind, label, "yes")][style - 4]
+        question = rng.choice(
+            [
+                f"Do you think {a_thing} is {asked}?",
+                f"Can I call {a_thing} {asked}?",
+                f"{capitalise(a_thing)} is {asked}, right?",
+                f"Is it true that {a_thing} is {asked}?",
+                f"Does {a_thing} count as {asked}?",
+            ]
+        )
+        reply, answer = f"{reply[:-1]}, so {word}.", word
+        thought = f"kind: {thing} {label}, asked {label_asked}"
+    elif style == 6:
+        question = rng.choice(
+            [f"{capitalise(a_thing)}: is it {first} or {second}?", f"What is {a_thing}, {first} or {second}?"]
+        )
     else:
         question = rng.choice([f"What is {a_thing}?", f"What kind of thing is {a_thing}?"])
-    return _sample(rng, "category", f"category/{thing}/{style}", question, reply, answer)
+    return _sample(rng, "category", f"category/{thing}/{style}", question, reply, answer, thought)
 
 
 LIST_QUESTIONS = [
@@ -241,9 +333,7 @@ def category_list(rng: random.Random) -> Sample:
     index, question = choose(rng, LIST_QUESTIONS, n=number, kinds=kinds)
     things = facts.CATEGORIES[kind][:count]
     reply = f"{capitalise(NUMBER_WORDS[count])} {kinds} are {join_words(things)}."
-    return _sample(
-        rng, "category_list", f"list/{kind}/{count}/{index}", question, reply, f"{count} of {kind}"
-    )
+    return _sample(rng, "category_list", f"list/{kind}/{count}/{index}", question, reply, f"{count} of {kind}")
 
 
 PROFESSION_ASPECTS = [
@@ -252,6 +342,10 @@ PROFESSION_ASPECTS = [
     ("Where does {a} work?", "{A} works in {place}.", "place"),
     ("In which place does {a} work?", "{A} works in {place}.", "place"),
     ("Who {does}?", "{A} {does}.", "name"),
+    ("[Which|What] person {does}?", "{A} {does}.", "name"),
+    ("[What do you call|What is the name of] [someone|a person] who {does}?", "{A} {does}.", "name"),
+    ("[Which|What] job has a person who {does}?", "{A} {does}.", "name"),
+    ("[What|Which] is the workplace of {a}?", "{A} works in {place}.", "place"),
 ]
 
 
@@ -268,12 +362,16 @@ def profession(rng: random.Random) -> Sample:
 
 def general(rng: random.Random) -> Sample:
     question, reply, answer, other = rng.choice(facts.GENERAL)
-    style = rng.randrange(4)
+    style, other = rng.randrange(7), choose(rng, [other])[1]
+    lower = question[0].lower() + question[1:]
     asked = [
         question,
         other,
-        f"Please tell me: {question[0].lower()}{question[1:]}",
-        f"Hey, {question[0].lower()}{question[1:]}",
+        f"Please tell me: {lower}",
+        f"Hey, {lower}",
+        f"A question for you: {lower}",
+        f"My {rng.choice(['son', 'sister', 'teacher', 'friend'])} asks: {lower}",
+        f"I have to know this: {lower} {other}",
     ][style]
     return _sample(rng, "general", f"general/{question}/{style}", asked, reply, answer)
 

@@ -4,10 +4,10 @@ import json
 import random
 
 from world import facts
+from world.ask_numbers import best_step
 from world.grammar import Sample, assistant, casual, choose, join_words, user
 
 COMMON = sorted({w for words in facts.CATEGORIES.values() for w in words})
-PICKED = [w for i, w in enumerate(COMMON) if i % 2]  # half of them are enough for sorting and spelling
 ORDINALS = ["first", "second", "third", "fourth", "fifth"]
 
 
@@ -15,12 +15,22 @@ def _sample(rng, family, key, question, reply, answer, thought=""):
     return Sample(family, key, [user(question), assistant(reply, thought)], str(answer))
 
 
-def select_steps(items: list, ordered: list) -> str:
-    """Selection sort: what is left, and what comes first of it."""
-    left, steps = list(items), []
-    for item in ordered:
-        steps.append(f"{', '.join(map(str, left))} > {item}")
-        left.remove(item)
+def sort_number_steps(numbers: list[int], down: bool) -> str:
+    """Selection sort: what is left, and the largest or smallest of it."""
+    left, steps = list(numbers), []
+    for number in sorted(numbers, reverse=down):
+        steps.append(best_step(left, "max" if down else "min"))
+        left.remove(number)
+    return "; ".join(steps)
+
+
+def sort_word_steps(words: list[str]) -> str:
+    """Each word between its first letter and itself; then selection sort of the letters, each with its word."""
+    by_letter = {w[0].lower(): w for w in words}
+    left, steps = list(by_letter), [", ".join(f"{w} {letter} {w}" for letter, w in by_letter.items())]
+    for letter in sorted(by_letter):
+        steps.append(f"{', '.join(left)} min {letter} {by_letter[letter]}")
+        left.remove(letter)
     return "; ".join(steps)
 
 
@@ -28,30 +38,31 @@ def sort_numbers(rng: random.Random) -> Sample:
     numbers = rng.sample(range(1, rng.choice([10, 20, 100, 100])), rng.randint(3, 4))
     down = rng.random() < 0.25
     order = rng.choice(
-        ["from largest to smallest", "in descending order"]
+        ["from largest to smallest", "in descending order", "from big to small", "with the largest first"]
         if down
-        else ["from smallest to largest", "in ascending order"]
+        else ["from smallest to largest", "in ascending order", "from low to high", "with the smallest first"]
     )
     questions = [
         "Sort these numbers {o}: {n}.",
         "Sort {n} {o}.",
         "Put the numbers {n} {o}.",
         "Please sort {o}: {n}",
+        "[Arrange|Order] the numbers {n} {o}.",
+        "Write {n} {o}.",
+        "{n}: sort [them|these] {o}, please.",
     ]
     listed = ", ".join(map(str, numbers))
     _, question = choose(rng, questions, n=listed, o=order)
     if not down and rng.random() < 0.3:
-        question = rng.choice(
-            [f"Sort these numbers: {listed}.", f"Sort: {listed}", f"Can you sort {listed}?"]
-        )
+        question = rng.choice([f"Sort these numbers: {listed}.", f"Sort: {listed}", f"Can you sort {listed}?"])
     ordered = sorted(numbers, reverse=down)
     result = ", ".join(map(str, ordered))
-    thought = select_steps(numbers, ordered)
+    thought = sort_number_steps(numbers, down)
     return _sample(rng, "sort_numbers", f"sort/{ordered}", question, f"Sorted: {result}.", result, thought)
 
 
 def sort_words(rng: random.Random) -> Sample:
-    pool = facts.NAMES if rng.random() < 0.3 else PICKED
+    pool = facts.NAMES if rng.random() < 0.3 else COMMON
     by_letter = {w[0].lower(): w for w in rng.sample(pool, len(pool))}
     words = rng.sample(list(by_letter.values()), rng.randint(3, 4))
     questions = [
@@ -59,10 +70,13 @@ def sort_words(rng: random.Random) -> Sample:
         "Put these words in alphabetical order: {w}.",
         "Sort {w} by the alphabet.",
         "[Please sort|Sort] the list {w} from A to Z.",
+        "[Order|Arrange] {w} [alphabetically|from A to Z].",
+        "[Write|Give me] {w} in alphabetical order.",
+        "{w}: sort them [by the alphabet|alphabetically], please.",
     ]
     _, question = choose(rng, questions, w=", ".join(words))
     ordered = sorted(words)
-    result, thought = ", ".join(ordered), select_steps(words, ordered)
+    result, thought = ", ".join(ordered), "sort: " + sort_word_steps(words)
     return _sample(rng, "sort_words", f"sort/{ordered}", question, f"Sorted: {result}.", result, thought)
 
 
@@ -78,11 +92,12 @@ def reverse_list(rng: random.Random) -> Sample:
         w=", ".join(words),
     )
     result = ", ".join(words[::-1])
-    return _sample(rng, "reverse_list", f"reverse/{words}", question, f"Reversed: {result}.", result)
+    thought = f"{number_words(words)}; " + ", ".join(f"{o} {w}" for o, w in list(zip(ORDINALS, words))[::-1])
+    return _sample(rng, "reverse_list", f"reverse/{words}", question, f"Reversed: {result}.", result, thought)
 
 
-def _enumerate(words: list[str]) -> str:
-    return ", ".join(f"{i}: {w}" for i, w in enumerate(words, 1))
+def number_words(words: list[str]) -> str:
+    return ", ".join(f"{o} {w}" for o, w in zip(ORDINALS, words))
 
 
 def pick(rng: random.Random) -> Sample:
@@ -95,6 +110,9 @@ def pick(rng: random.Random) -> Sample:
         "What is the {p} word [in|of] this list: {w}?",
         "Which word comes {p}: {w}?",
         "Tell me the {p} item of {w}.",
+        "{w}: [what|which] is the {p} [one|word]?",
+        "[Say|Give me] the {p} word of the list {w}.",
+        "In the list {w}, which [word|one] is {p}?",
     ]
     _, question = choose(rng, questions, p=name, w=", ".join(words))
     return _sample(
@@ -104,7 +122,7 @@ def pick(rng: random.Random) -> Sample:
         question,
         f"The {name} word is {words[position]}.",
         words[position],
-        _enumerate(words),
+        f"{number_words(words)}; {name} {words[position]}",
     )
 
 
@@ -116,33 +134,37 @@ def count_items(rng: random.Random) -> Sample:
         "How many things do I list here: {w}?",
     ]
     _, question = choose(rng, questions, w=", ".join(words))
-    thought = _enumerate(words)
-    return _sample(
-        rng, "count_items", f"count/{words}", question, f"There are {len(words)}.", len(words), thought
-    )
+    thought = ", ".join(f"{i}: {w}" for i, w in enumerate(words, 1))
+    return _sample(rng, "count_items", f"count/{words}", question, f"There are {len(words)}.", len(words), thought)
+
+
+def odd_steps(words: list[str], kinds: dict[str, str], intruder: str) -> str:
+    labels = {w: kind.split(" ")[-1] for w, kind in kinds.items()}  # "piece of clothing" is clothing
+    return ", ".join(f"{w} {labels[w]}" for w in words) + f"; {intruder} {labels[intruder]}"
 
 
 def odd_one_out(rng: random.Random) -> Sample:
     kind, other = rng.sample(list(facts.CATEGORIES), 2)
     intruder = rng.choice([w for w in facts.CATEGORIES[other] if w not in facts.CATEGORIES[kind]])
-    words = rng.sample([w for w in facts.CATEGORIES[kind] if w not in facts.CATEGORIES[other]], 3) + [
-        intruder
-    ]
+    words = rng.sample([w for w in facts.CATEGORIES[kind] if w not in facts.CATEGORIES[other]], 3) + [intruder]
     rng.shuffle(words)
     questions = [
         "Which word does not belong: {w}?",
         "Find the odd one out: {w}.",
         "Which one is different: {w}?",
+        "Which [word|one] is [the odd one out|not like the others] [in|among] {w}?",
+        "{w}: which [word|one] is wrong here?",
+        "One of these words is [different|of another kind]: {w}. Which one?",
     ]
     _, question = choose(rng, questions, w=", ".join(words))
     kinds = facts.CATEGORY_PLURALS.get(kind, kind + "s")
     reply = f"The odd one out is {intruder}. The others are {kinds}."
-    thought = ", ".join(f"{w}: {other if w == intruder else kind}" for w in words)
+    thought = "kinds: " + odd_steps(words, {w: other if w == intruder else kind for w in words}, intruder)
     return _sample(rng, "odd_one_out", f"odd/{sorted(words)}", question, reply, f"out is {intruder}", thought)
 
 
 def spell(rng: random.Random) -> Sample:
-    word = rng.choice([w for w in PICKED if len(w) <= 6])
+    word = rng.choice([w for w in COMMON if len(w) <= 6])
     index, question = choose(
         rng,
         [
@@ -151,18 +173,24 @@ def spell(rng: random.Random) -> Sample:
             "How many letters are in [the word |]'{w}'?",
             "What is the first letter of '{w}'?",
             "What is the last letter of '{w}'?",
+            "[Tell me|Say|Show me] how to spell {w}.",
+            "What are the letters of [the word |]'{w}'?",
+            "[Write|Say] [the word |]{w} letter by letter.",
+            "I cannot spell {w}. [How is it spelled|How is it written|Please help me]?",
         ],
         w=word,
     )
     letters = "-".join(word)
     reply, answer = [
-        (f"{letters}.", letters),
-        (f"{letters}.", letters),
+        (f"The letters of {word}: {letters}.", letters),
+        (f"The letters of {word}: {letters}.", letters),
         (f"It has {len(word)} letters.", f"has {len(word)}"),
         (f"The first letter is {word[0]}.", f"is {word[0]}"),
         (f"The last letter is {word[-1]}.", f"is {word[-1]}"),
-    ][index]
-    thought = {2: ", ".join(f"{i}: {c}" for i, c in enumerate(word, 1)), 3: letters, 4: letters}.get(index, "")
+    ][index if index < 5 else 0]
+    spelled = f"letters of {word}: {letters}"
+    counted = ", ".join(f"{i}: {c}" for i, c in enumerate(word, 1))
+    thought = {2: f"{spelled}; {counted}", 3: spelled, 4: spelled}.get(index, "")
     return _sample(rng, "spell", f"spell/{word}/{index}", question, reply, answer, thought)
 
 
@@ -190,6 +218,8 @@ def json_write(rng: random.Random) -> Sample:
         "[Make a JSON object|Write JSON] with {f}.",
         "Turn this into JSON: {f}.",
         "[Format|Return] as JSON: {f}",
+        "[I need|Give me|Show me] this as JSON: {f}.",
+        "[Convert|Change] to [JSON|a JSON record]: {f}.",
     ]
     _, question = choose(rng, questions, f=listed)
     text = json.dumps(record)
@@ -237,18 +267,21 @@ def json_read(rng: random.Random) -> Sample:
         "Read the {k} from {j}.",
     ]
     _, question = choose(rng, questions, k=key, j=json.dumps(record))
-    return _sample(
-        rng, "json_read", f"json/{record}/{key}", question, f"The {key} is {record[key]}.", record[key]
-    )
+    return _sample(rng, "json_read", f"json/{record}/{key}", question, f"The {key} is {record[key]}.", record[key])
 
 
 READ_QUESTIONS = {
-    "age": ["How old is {n}?", "What is the age of {n}?"],
-    "city": ["Where does {n} live?", "In which city does {n} live?"],
-    "job": ["What is the job of {n}?", "What does {n} do for work?"],
-    "pet": ["Which pet does {n} have?", "What animal does {n} have?"],
-    "color": ["Which color does {n} like?", "What is the favorite color of {n}?"],
-    "fruit": ["What does {n} eat every day?", "Which fruit does {n} eat?"],
+    "age": ["How old is {n}?", "What is the age of {n}?", "[Tell me|Do you know] how old {n} is."],
+    "city": [
+        "Where does {n} live?",
+        "In which city does {n} live?",
+        "What is the home of {n}?",
+        "[Tell me|Say] where {n} lives.",
+    ],
+    "job": ["What is the job of {n}?", "What does {n} do for work?", "What is {n} by profession?"],
+    "pet": ["Which pet does {n} have?", "What animal does {n} have?", "[What|Which] is the pet of {n}?"],
+    "color": ["Which color does {n} like?", "What is the favorite color of {n}?", "Tell me the color that {n} likes."],
+    "fruit": ["What does {n} eat every day?", "Which fruit does {n} eat?", "[Say|Tell me] what {n} eats every day."],
 }
 READ_REPLIES = {
     "age": "{n} is {v} years old.",
@@ -260,22 +293,45 @@ READ_REPLIES = {
 }
 
 
-def read_text(rng: random.Random) -> Sample:
-    """Two or three people, some facts about each, one question."""
+def _story(rng: random.Random) -> tuple[str, list[dict]]:
+    """A text and its records: up to three people and some facts about each."""
     names = rng.sample(facts.NAMES, rng.randint(1, 3))
-    records = []
+    records, shared = [], rng.choice(list(SENTENCES)) if rng.random() < 0.3 else None
     for name in names:
-        keys = rng.sample(list(SENTENCES), rng.randint(1, 2))
+        keys = [shared] if shared else rng.sample(list(SENTENCES), rng.randint(1, 2))
         records.append({"name": name} | {k: FIELDS[k](rng) for k in keys})
-    text = " ".join(_describe(r) for r in records)
-    record = rng.choice(records)
-    key = rng.choice(list(record)[1:])
+    return " ".join(_describe(r) for r in records), records
+
+
+def _asked(rng: random.Random, record: dict, key: str) -> tuple[str, str, str]:
+    """(what is held out, question, reply)."""
     value = record[key]
     question = choose(rng, READ_QUESTIONS[key], n=record["name"])[1]
     reply = READ_REPLIES[key].replace("{a}", ("an " if str(value)[0] in "aeiou" else "a ") + str(value))
     reply = reply.replace("{n}", record["name"]).replace("{v}", str(value))
+    return f"read/{record['name']}/{key}/{value}", question, reply
+
+
+def read_text(rng: random.Random) -> Sample:
+    text, records = _story(rng)
+    record = rng.choice(records)
+    key = rng.choice(list(record)[1:])
+    held_out_key, question, reply = _asked(rng, record, key)
     asked = rng.choice([f"{text} {question}", f"{text}\n{question}", f"Read this: {text}\n\n{question}"])
-    return _sample(rng, "read_text", f"read/{record['name']}/{key}/{value}", asked, reply, value)
+    return _sample(rng, "read_text", held_out_key, asked, reply, record[key])
+
+
+def read_on(rng: random.Random, is_held_out) -> Sample:
+    """One text and a question about each of its facts, for training."""
+    text, records = _story(rng)
+    asked = [_asked(rng, record, key) for record in records for key in list(record)[1:]]
+    asked = [row for row in asked if not is_held_out(row[0])]
+    if not asked:
+        return read_on(rng, is_held_out)
+    rng.shuffle(asked)
+    messages = [m for _, question, reply in asked for m in (user(question), assistant(reply))]
+    messages[0] = user(f"{text} {messages[0]['content']}")
+    return Sample("read_on", asked[0][0], messages)
 
 
 def repeat(rng: random.Random) -> Sample:

@@ -68,6 +68,7 @@ NAME_ASKS = [
     "[Do you remember|Do you know|Can you say|Tell me] my name.",
     "Who am I?",
     "What's my name?",
+    "How am I called?",
 ]
 
 

@@ -16,13 +16,13 @@ SYSTEM_PROMPTS = [
 
 # How often each family is drawn for training: what is hard to learn comes more often than it is asked.
 TRAINING_WEIGHTS = dict(
-    arithmetic=14, word_problem=6, compare=3, extremes=3, parity=1, sequence=1.5, neighbour=2, units=3, ordering=2,
-    sum_list=2, capital=2, capital_check=1.5, country=3, animal=4, animal_size=1.5, word=4, category=3,
-    category_list=1, profession=1.5, general=2.5, enumeration=0.5, count_up=0.5, next_day=1.5, weekday=1.5,
-    month_days=0.5, month_number=1.5, season=0.7, date_later=2, clock=1.5, sort_numbers=5, sort_words=4,
-    reverse_list=1, pick=2, count_items=1, odd_one_out=2, spell=1.5, json_write=4, json_extract=4, json_read=2,
-    read_text=5, repeat=2, exchange=6, statement=1.5, joke=0.5, riddle=0.3, introduction=3, memory=2.5, outside=0.5,
-    unknown=1.5, story=2.5, poem=0.5,
+    arithmetic=16, word_problem=8, compare=3, extremes=2.5, parity=2, sequence=4, neighbour=2, units=2.5, ordering=2.5,
+    sum_list=2, capital=1.5, capital_check=2, country=4, animal=4, animal_size=4, word=4, category=6,
+    category_list=0.7, profession=2, general=3.5, enumeration=0.3, count_up=0.5, next_day=4, weekday=5,
+    month_days=1, month_number=2, season=1, date_later=2, clock=1.5, sort_numbers=5, sort_words=4,
+    reverse_list=1.5, pick=3, count_items=1, odd_one_out=3, spell=5, json_write=2, json_extract=2, json_read=1,
+    read_text=5, repeat=1, exchange=4, statement=0.7, joke=0.3, riddle=0.2, introduction=1.5, memory=3, outside=0.3,
+    unknown=1.5, story=0.7, poem=0.3,
 )  # fmt: skip
 
 # Families that a tool could answer, which are not asked where tools are offered.
@@ -43,7 +43,8 @@ class World:
         factors = factors or {}
         names = [family.__name__ for family in self._families]
         self._training_weights = [TRAINING_WEIGHTS[name] * factors.get(name, 1) for name in names]
-        self._tool_share = 0.06 * factors.get("tool_call", 1)
+        self._tool_share = 0.03 * factors.get("tool_call", 1)
+        self._read_share = 0.04 * factors.get("read_on", 1)
 
     def draw(self, rng: random.Random, held_out: bool) -> Sample:
         """One sample on the asked side of the split, without tools."""
@@ -74,6 +75,8 @@ class World:
             return follow_up(rng)
         if rng.random() < 0.01:
             return chat.persona(rng)
+        if rng.random() < self._read_share:
+            return ask_lists.read_on(rng, is_held_out)
         count = rng.choice([1] * 6 + list(range(2, max_exchanges + 1)))
         parts = [self.draw(rng, held_out=False) for _ in range(count)]
         # The template drops the thoughts of earlier turns, which then teach nothing: at most the last part thinks.

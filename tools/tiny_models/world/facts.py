@@ -218,9 +218,9 @@ What do we use to tell the time?/We use a clock or a watch to tell the time./clo
 What do you use an umbrella for?/An umbrella keeps you dry when it rains./dry/Why do people carry an umbrella?
 What is a computer?/A computer is a machine that follows instructions to work with information./machine/Can you explain what a computer is?
 What is a language model?/A language model is a program that predicts the next word, over and over, to write text./predicts/Can you explain what a language model is?
-What do you get when you mix blue and yellow?/Blue and yellow make green./green/Which color do blue and yellow make?
-What do you get when you mix red and blue?/Red and blue make purple./purple/Which color do red and blue make?
-What do you get when you mix red and yellow?/Red and yellow make orange./orange/Which color do red and yellow make?
+What do you get when you mix blue and yellow?/Blue and yellow make green./green/[Which color do blue and yellow make|Which color is blue and yellow together|I have blue and yellow paint. Which color can I make|If blue meets yellow, which color comes out]?
+What do you get when you mix red and blue?/Red and blue make purple./purple/[Which color do red and blue make|Which color is red and blue together|I have red and blue paint. Which color can I make|If red meets blue, which color comes out]?
+What do you get when you mix red and yellow?/Red and yellow make orange./orange/[Which color do red and yellow make|Which color is red and yellow together|I have red and yellow paint. Which color can I make|If red meets yellow, which color comes out]?
 Where does the sun rise?/The sun rises in the east./east/In which direction does the sun rise?
 Where does the sun set?/The sun sets in the west./west/In which direction does the sun set?""".splitlines()
 ]

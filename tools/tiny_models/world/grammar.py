@@ -49,13 +49,19 @@ _WRAPPERS = [
     "{T} [Do you know|Can you tell me|Can you help me]?",
     "[Can you help me?|I need your help.|I forgot.|Hello!|Hi there.|Thanks.] {T}",
     "{T} [Please answer.|Thanks!|Please tell me.]",
+    "[Good morning|Good evening|Hello there|Dear model|Well|Excuse me], {t}",
+    "[Good morning|Good day|Hello there|Excuse me][.|!] {T}",
+    "[Here is a question:|Quick question:|My question is:|A small question:|I would like to ask:] {t}",
+    "[My teacher asks me:|My friend wants to know:|For school:|For my homework:|We have a quiz.|I am curious.|Help!] {T}",
+    "{T} [I forgot it.|I do not know it.|I am not sure.|What do you say?|Do you have an idea?]",
+    "[Could you say|Would you tell me|I am not sure,|Answer this,|Let me ask you,] {t}",
 ]
 _QUESTION_WORDS = ("What", "Which", "How", "Who", "Where", "Is", "When", "On", "In", "Do", "At", "Why")
 
 
 def casual(rng: random.Random, text: str) -> str:
     """What people really type: wrapped in a few more words, without capitals or the final mark."""
-    if rng.random() < 0.15 and text[-1] == "?" and text.split(" ")[0] in _QUESTION_WORDS:
+    if rng.random() < 0.3 and text[-1] == "?" and text.split(" ")[0] in _QUESTION_WORDS:
         wrapper = expand(rng, rng.choice(_WRAPPERS))
         text = wrapper.replace("{t}", text[0].lower() + text[1:]).replace("{T}", text)
     roll = rng.random()
