@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace millrace::grammar {
 
@@ -76,6 +77,28 @@ CharSet CharSet::WhiteSpace() {
 
 CharSet CharSet::Dot() { return CharSet({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}).Complement(); }
 
+namespace {
+
+// Runs of scalar values with one general category, ascending. Made once: looking at all of Unicode takes milliseconds.
+const std::vector<std::pair<CharRange, std::string_view>>& GeneralCategories() {
+  static const auto kRuns = [] {
+    std::vector<std::pair<CharRange, std::string_view>> runs;
+    for (uint32_t c = 0; c <= kMaxCodePoint; ++c) {
+      if (c == kSurrogateFirst) c = kSurrogateLast + 1;
+      const std::string_view category = utf8proc_category_string(static_cast<utf8proc_int32_t>(c));
+      if (!runs.empty() && runs.back().second == category && runs.back().first.last + 1 == c) {
+        runs.back().first.last = c;
+      } else {
+        runs.push_back({{c, c}, category});
+      }
+    }
+    return runs;
+  }();
+  return kRuns;
+}
+
+}  // namespace
+
 Result<CharSet> CharSet::UnicodeProperty(std::string_view name) {
   static constexpr std::pair<std::string_view, std::string_view> kLongNames[] = {
       {"Letter", "L"},           {"Mark", "M"},         {"Number", "N"},         {"Punctuation", "P"},
@@ -95,16 +118,10 @@ Result<CharSet> CharSet::UnicodeProperty(std::string_view name) {
   }
   std::vector<CharRange> ranges;
   bool known = false;
-  for (uint32_t c = 0; c <= kMaxCodePoint; ++c) {
-    if (c == kSurrogateFirst) c = kSurrogateLast + 1;
-    const std::string_view category = utf8proc_category_string(static_cast<utf8proc_int32_t>(c));
+  for (const auto& [range, category] : GeneralCategories()) {
     if (!category.starts_with(name)) continue;
     known = true;
-    if (!ranges.empty() && ranges.back().last + 1 == c) {
-      ranges.back().last = c;
-    } else {
-      ranges.push_back({c, c});
-    }
+    ranges.push_back(range);
   }
   if (!known || name.empty()) return Unsupported("regex property \\p{{{}}} is not supported", name);
   return CharSet(std::move(ranges));

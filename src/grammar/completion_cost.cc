@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
+#include <queue>
+#include <utility>
 
 namespace millrace::grammar {
 namespace {
@@ -12,10 +15,62 @@ constexpr uint64_t kDetour = 16;  // what an optional member or item costs beyon
 
 uint64_t Sum(uint64_t a, uint64_t b) { return std::min(a + b, CompletionCost::kImpossible); }
 
+// Bytes of the shortest spelling of a character.
+uint32_t SpellingOf(TextEncoding encoding, uint32_t c) {
+  if (encoding == TextEncoding::kBytes) return 1;
+  if (encoding == TextEncoding::kJsonString) {
+    if (c == '"' || c == '\\' || (c >= 8 && c <= 13 && c != 11)) return 2;
+    if (c < 0x20) return 6;
+  }
+  return c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+}
+
+// Per class of characters: the shortest spelling of one of them.
+std::vector<uint32_t> ShortestSpellings(const Terminal& terminal) {
+  const Alphabet& alphabet = terminal.dfa->alphabet;
+  std::vector<uint32_t> bytes(alphabet.num_classes, 6);
+  for (size_t i = 0; i < alphabet.starts.size(); ++i) {
+    const uint32_t last = i + 1 < alphabet.starts.size() ? alphabet.starts[i + 1] - 1 : kMaxCodePoint;
+    uint32_t& least = bytes[alphabet.classes[i]];
+    for (uint32_t c = alphabet.starts[i]; c <= last && c < 0x80; ++c) least = std::min(least, SpellingOf(terminal.encoding, c));
+    if (last >= 0x80) least = std::min(least, SpellingOf(terminal.encoding, std::max(alphabet.starts[i], 0x80u)));
+  }
+  return bytes;
+}
+
+// Per state of the automaton: bytes to one of the accepting states given (Dijkstra's algorithm over small weights).
+std::vector<uint32_t> BytesToAccept(const Terminal& terminal, const std::vector<uint8_t>& accepting) {
+  const Dfa& dfa = *terminal.dfa;
+  const uint32_t n = dfa.num_states(), k = dfa.alphabet.num_classes;
+  const std::vector<uint32_t> spelling = ShortestSpellings(terminal);
+  std::vector<uint32_t> distance(n, UINT32_MAX);
+  std::vector<std::vector<std::pair<uint32_t, uint32_t>>> from(n);  // (state, bytes)
+  std::priority_queue<std::pair<uint32_t, uint32_t>, std::vector<std::pair<uint32_t, uint32_t>>, std::greater<>> queue;
+  for (uint32_t s = 0; s < n; ++s) {
+    for (uint32_t c = 0; c < k; ++c) {
+      if (dfa.next[s * k + c] != kNoState) from[dfa.next[s * k + c]].emplace_back(s, spelling[c]);
+    }
+    if (!accepting[s]) continue;
+    distance[s] = 0;
+    queue.emplace(0, s);
+  }
+  while (!queue.empty()) {
+    const auto [bytes, t] = queue.top();
+    queue.pop();
+    if (bytes > distance[t]) continue;
+    for (const auto& [s, step] : from[t]) {
+      if (distance[s] <= bytes + step) continue;
+      distance[s] = bytes + step;
+      queue.emplace(distance[s], s);
+    }
+  }
+  return distance;
+}
+
 }  // namespace
 
 CompletionCost::CompletionCost(const Program& program) : program_(program) {
-  for (const Terminal& terminal : program.terminals) to_accept_.push_back(ShortestWords(*terminal.dfa));
+  for (const Terminal& terminal : program.terminals) to_accept_.push_back(BytesToAccept(terminal, terminal.dfa->accepting));
   rule_cost_.assign(program.rules.size(), kImpossible);
   state_cost_.assign(program.states.size(), kImpossible);
   add_cost_.assign(program.states.size(), kImpossible);
@@ -119,25 +174,43 @@ uint64_t CompletionCost::MissingItems(const ArraySpec& spec, const Payload& payl
   return cost;
 }
 
+const std::vector<uint32_t>& CompletionCost::ClaimCost(uint32_t spec, uint32_t claim) const {
+  auto [it, inserted] = claim_cost_.try_emplace({spec, claim});
+  if (!inserted) return it->second;
+  const ObjectSpec& object = program_.objects[spec];
+  const Terminal& terminal = program_.terminals[object.key_terminal];
+  const std::vector<uint32_t>& rules = object.class_rules[size_t{1} << claim];
+  std::vector<uint8_t> accepting = terminal.dfa->accepting;
+  for (uint32_t s = 0; s < accepting.size(); ++s) {
+    const size_t label = terminal.labels.empty() ? 0 : terminal.labels[s];
+    accepting[s] &= label < rules.size() && rules[label] != kNoRule;
+  }
+  return it->second = BytesToAccept(terminal, accepting);
+}
+
 uint64_t CompletionCost::KeyCost(const Config& config, const Machine& machine) const {
   const ObjectSpec& spec = machine.ObjectOf(config);
   const Payload& payload = machine.PayloadOf(config);
   // A key that brings the frame closer to its end takes away one kMissing, which the caller counts with the frame.
-  const bool any_helps = payload.count + spec.num_required - payload.required_seen < spec.min_members ||
-                         payload.claims + 1 != (1u << spec.num_claims);
+  const bool any_helps = payload.count + spec.num_required - payload.required_seen < spec.min_members;
+  auto unmet = [&](uint32_t claim) { return !((payload.claims >> claim) & 1); };
   uint64_t best = kImpossible;
   if (config.lex.q != kNoState) {
-    best = (any_helps ? 0 : kMissing) + 2 * kDetour + to_accept_[spec.key_terminal][config.lex.q];
+    best = (any_helps ? 0 : kMissing) + 2 * kDetour + WordCost(to_accept_[spec.key_terminal], spec.key_terminal, config.lex);
+    for (uint32_t i = 0; i < spec.num_claims; ++i) {
+      if (unmet(i)) best = std::min(best, 2 * kDetour + WordCost(ClaimCost(payload.spec, i), spec.key_terminal, config.lex));
+    }
   }
   if (config.lex.count == kNoState) return best;
-  std::deque<std::pair<uint32_t, uint64_t>> queue = {{config.lex.count, 1}};
+  std::deque<std::pair<uint32_t, uint64_t>> queue = {{config.lex.count, 1 + BytesToFinish(config.lex.decoder)}};
   while (!queue.empty()) {
     const auto [node, depth] = queue.front();
     queue.pop_front();
     const NameTrie::Node& n = spec.names.nodes[node];
     if (!AnyNameAvailable(spec, payload, n.first, n.last)) continue;
     if (n.name != kNoRule && NameAvailable(spec, payload, n.name)) {
-      const bool needed = any_helps || ((spec.required[n.name / 64] >> (n.name % 64)) & 1);
+      bool needed = any_helps || ((spec.required[n.name / 64] >> (n.name % 64)) & 1);
+      for (uint32_t i = 0; i < spec.num_claims; ++i) needed |= unmet(i) && spec.name_rules[size_t{1} << i][n.name] != kNoRule;
       const uint64_t value = needed || spec.is_set ? 0 : RuleCost(spec.name_rules[0][n.name]);
       best = std::min(best, Sum(depth + (needed ? 0 : kMissing), value));
     }
@@ -146,17 +219,38 @@ uint64_t CompletionCost::KeyCost(const Config& config, const Machine& machine) c
   return best;
 }
 
+uint64_t CompletionCost::WordCost(const std::vector<uint32_t>& distance, uint32_t terminal, const LexState& lex) const {
+  auto cost_at = [&](uint32_t q) { return distance[q] == UINT32_MAX ? kImpossible : distance[q]; };
+  const PartialRange partial = lex.decoder == 0 ? PartialRange() : RangeOf(lex.decoder);
+  if (partial.count == 0) return cost_at(lex.q);
+  const Dfa& dfa = *program_.terminals[terminal].dfa;
+  const uint32_t* row = &dfa.next[size_t{lex.q} * dfa.alphabet.num_classes];
+  uint64_t best = kImpossible;
+  const bool after_backslash = partial.ranges[0] == CharRange{0, kMaxCodePoint};
+  for (const uint32_t c : {0x22u, 0x5Cu, 0x2Fu, 8u, 9u, 10u, 12u, 13u}) {
+    const uint32_t next = row[dfa.alphabet.ClassOf(c)];
+    if (after_backslash && next != kNoState) best = std::min(best, cost_at(next) + 1);
+  }
+  for (int i = 0; i < partial.count; ++i) {
+    const auto [first, last] = partial.ranges[i];
+    for (size_t at = dfa.alphabet.IntervalOf(first); at < dfa.alphabet.starts.size() && dfa.alphabet.starts[at] <= last; ++at) {
+      const uint32_t next = row[dfa.alphabet.classes[at]];
+      if (next != kNoState) best = std::min(best, Sum(cost_at(next), after_backslash ? 5 : BytesToFinish(lex.decoder)));
+    }
+  }
+  return best;
+}
+
 uint64_t CompletionCost::LexCost(const Config& config, const Machine& machine) const {
   const Edge& edge = machine.EdgeOf(config);
-  if (edge.kind == EdgeKind::kKey) return Sum(KeyCost(config, machine), BytesToFinish(config.lex.decoder));
+  if (edge.kind == EdgeKind::kKey) return KeyCost(config, machine);
   if (edge.kind == EdgeKind::kToken) return 1;
   const Terminal& terminal = program_.terminals[edge.arg];
   if (config.lex.decoder == kJsonDone) return 0;
-  uint64_t cost = to_accept_[edge.arg][config.lex.q];
+  uint64_t cost = WordCost(to_accept_[edge.arg], edge.arg, config.lex);
   if (config.lex.count < terminal.min_count) cost = std::max<uint64_t>(cost, terminal.min_count - config.lex.count);
   if (terminal.encoding == TextEncoding::kJsonString) cost += config.lex.decoder == kJsonBeforeQuote ? 2 : 1;
-  if (config.lex.decoder == 0 || config.lex.decoder == kJsonBeforeQuote) return cost;
-  return cost + BytesToFinish(config.lex.decoder);
+  return cost;
 }
 
 uint64_t CompletionCost::StackCost(uint32_t node, const Machine& machine, std::map<uint32_t, uint64_t>& known) const {

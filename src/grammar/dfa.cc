@@ -51,6 +51,7 @@ Result<DfaPtr> Product(const Dfa& a, const Dfa& b, Budget& budget, Accept accept
   const Refinement refined = Refine(a.alphabet, b.alphabet);
   out.alphabet = refined.alphabet;
   const uint32_t num_classes = out.alphabet.num_classes;
+  if (num_classes > kMaxClasses) return Unsupported("an automaton tells more than {} characters apart", kMaxClasses);
   std::unordered_map<uint64_t, uint32_t> ids;
   std::vector<std::pair<uint32_t, uint32_t>> states;
   auto intern = [&](uint32_t p, uint32_t q) {
@@ -273,7 +274,7 @@ Result<DfaPtr> StringSetDfa(const std::vector<std::u32string>& strings, Budget& 
     }
   }
   const size_t k = symbols.size() + 1;
-  if (k > 60'000) return Unsupported("a set of strings uses more than 60000 different characters");
+  if (k > kMaxClasses) return Unsupported("a set of strings uses more than {} different characters", kMaxClasses);
   dfa.alphabet.num_classes = static_cast<uint32_t>(k);
   dfa.alphabet.FillAscii();
   auto add_state = [&] {

@@ -45,8 +45,9 @@ struct Dfa {
 using DfaPtr = std::shared_ptr<const Dfa>;
 
 inline constexpr uint32_t kMaxDfaStates = 60'000;
+inline constexpr uint32_t kMaxClasses = 60'000;  // of an alphabet: they are numbered in 16 bits
 
-// Every one is bounded by kMaxDfaStates and the budget: kUnsupported beyond.
+// Every one is bounded by kMaxDfaStates, kMaxClasses and the budget: kUnsupported beyond.
 Result<DfaPtr> IntersectDfa(const Dfa& a, const Dfa& b, Budget& budget);
 Result<DfaPtr> UnionDfa(const Dfa& a, const Dfa& b, Budget& budget);
 Result<DfaPtr> SubtractDfa(const Dfa& a, const Dfa& b, Budget& budget);

@@ -141,7 +141,7 @@ struct SetClasses {
   std::vector<std::vector<uint16_t>> members;
 };
 
-SetClasses ClassesOf(const std::vector<CharSet>& sets) {
+SetClasses ClassesOf(const std::vector<CharSet>& sets, Budget& budget) {
   SetClasses out;
   std::vector<uint32_t> starts = {0, kSurrogateFirst, kSurrogateLast + 1};
   for (const CharSet& set : sets) {
@@ -153,11 +153,13 @@ SetClasses ClassesOf(const std::vector<CharSet>& sets) {
   std::sort(starts.begin(), starts.end());
   starts.erase(std::unique(starts.begin(), starts.end()), starts.end());
   std::vector<std::vector<uint32_t>> signature(starts.size());
-  for (uint32_t s = 0; s < sets.size(); ++s) {
+  budget.Spend(4 * starts.size());
+  for (uint32_t s = 0; s < sets.size() && !budget.exceeded(); ++s) {
     for (const CharRange& r : sets[s].ranges()) {
       size_t i = static_cast<size_t>(std::lower_bound(starts.begin(), starts.end(), r.first) - starts.begin());
       for (; i < starts.size() && starts[i] <= r.last; ++i) {
         if (starts[i] != kSurrogateFirst) signature[i].push_back(s);
+        if (!budget.Charge(sizeof(uint32_t))) break;
       }
     }
   }
@@ -180,12 +182,14 @@ SetClasses ClassesOf(const std::vector<CharSet>& sets) {
 class SubsetBuilder {
  public:
   SubsetBuilder(const NfaBuilder& nfa, uint32_t max_states, Budget& budget)
-      : nodes_(nfa.nodes()), classes_(ClassesOf(nfa.sets())), max_states_(max_states), budget_(budget) {
+      : nodes_(nfa.nodes()), classes_(ClassesOf(nfa.sets(), budget)), max_states_(max_states), budget_(budget) {
     mark_.resize(nodes_.size(), 0);
   }
 
   Result<DfaPtr> Build(uint32_t start) {
     const uint32_t k = classes_.alphabet.num_classes;
+    if (budget_.exceeded()) return budget_.Error();
+    if (k > kMaxClasses) return Unsupported("a regular expression tells more than {} characters apart", kMaxClasses);
     dfa_.alphabet = classes_.alphabet;
     Intern(Close({start}, /*at_start=*/true, /*at_end=*/false), Accepts({start}, true));
     std::vector<std::vector<uint32_t>> moves(k);

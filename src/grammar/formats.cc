@@ -102,14 +102,14 @@ Result<DfaPtr> Email(Budget& budget) {
 
 std::vector<std::string_view> EnforcedFormats() {
   return {"date-time", "date", "time", "duration", "email",         "hostname",     "ipv4",
-          "ipv6",      "uuid", "uri",  "uri-reference", "json-pointer", "relative-json-pointer"};
+          "ipv6",      "uuid", "uri",  "uri-reference", "json-pointer", "relative-json-pointer", "regex"};
 }
 
 FormatSupport SupportOfFormat(std::string_view name) {
   for (std::string_view known : EnforcedFormats()) {
     if (name == known) return FormatSupport::kEnforced;
   }
-  for (std::string_view other : {"idn-email", "idn-hostname", "iri", "iri-reference", "uri-template", "regex"}) {
+  for (std::string_view other : {"idn-email", "idn-hostname", "iri", "iri-reference", "uri-template"}) {
     if (name == other) return FormatSupport::kUnsupported;
   }
   return FormatSupport::kAnnotation;
@@ -122,6 +122,7 @@ Result<DfaPtr> FormatCache::Language(std::string_view name) {
   Budget budget({.max_steps = UINT64_MAX});
   auto dfa = name == "hostname" ? HostName(budget)
              : name == "email"  ? Email(budget)
+             : name == "regex"  ? RegexFormat(budget)
                                 : CompileRegex(RegexOf(name), RegexMode::kFullMatch, budget);
   // Year 0 exists in RFC 3339 but in few libraries that read dates.
   if (dfa.ok() && (name == "date" || name == "date-time")) {

@@ -20,6 +20,9 @@ enum class FormatSupport {
 FormatSupport SupportOfFormat(std::string_view name);
 std::vector<std::string_view> EnforcedFormats();
 
+// What the format "regex" allows; it depends on no input.
+Result<DfaPtr> RegexFormat(Budget& budget);
+
 // Their automata, each built when it is first asked for. Any thread.
 class FormatCache {
  public:

@@ -105,6 +105,12 @@ TEST(JsonSchemaTest, Applicators) {
   });
 }
 
+TEST(JsonSchemaTest, TheFormatRegexTakesWhatEveryLibraryReads) {
+  Check({{R"({"type":"string","format":"regex"})",
+          {R"x("")x", R"x("^[a-z0-9_-]+$")x", R"x("([abc])+\\s+$")x", R"x("^(?:a|(b{2,10}?|[^\\]]))*\\.(?=x|$)")x", R"x("a{3}|\\x41\\u00e9/")x"},
+          {R"x("^(abc]")x", R"x("a**")x", R"x("[z-a]")x", R"x("*a")x", R"x("a{3,2}")x", R"x("\\Z")x", R"x("(")x", R"x("[]")x", R"x("\\")x", R"x("^*")x"}}});
+}
+
 TEST(JsonSchemaTest, LongLimitsBesidePatternsAreCounted) {
   const GrammarPtr grammar = Compile(R"({"type":"string","pattern":"^(ab|c)*(xyz)?$","minLength":3,"maxLength":20000})");
   ASSERT_NE(grammar, nullptr);
@@ -193,6 +199,9 @@ TEST(JsonSchemaTest, SamplesComeToAnEndAndAreAccepted) {
   for (const char* schema :
        {R"({"type":"object","required":["a","b"],"properties":{"a":{"type":"integer","minimum":7},"b":{"type":"array","minItems":3}}})",
         R"({"type":"array","items":{"type":"string","pattern":"^[a-f]{4}$"},"minItems":2})", R"(true)",
+        R"({"type":"object","not":{"patternProperties":{"^k[0-9]*$":{"type":"integer"}}}})",
+        R"x({"type":"string","pattern":"(^|\\r?\\n)--BEGIN\\r?\\n([0-9]\\s*)+--END($|\\n)"})x",
+        R"({"type":"object","patternProperties":{"\\n\\u00e9":{"type":"null"}},"additionalProperties":false,"minProperties":2})",
         R"({"oneOf":[{"type":"integer"},{"type":"object","minProperties":2,"additionalProperties":{"type":"boolean"}}]})"}) {
     const GrammarPtr grammar = Compile(schema);
     for (uint64_t seed = 0; seed < 30; ++seed) {

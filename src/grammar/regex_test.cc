@@ -1,6 +1,7 @@
 #include "grammar/regex.h"
 
 #include "grammar/grammar_test_util.h"
+#include "grammar/grammar_tool.h"
 
 namespace millrace::grammar {
 namespace {
@@ -55,6 +56,22 @@ TEST(RegexTest, BoundsHoldOnHostilePatterns) {
     if (!result.ok()) {
       EXPECT_EQ(result.status().code(), StatusCode::kUnsupported) << pattern;
     }
+  }
+}
+
+TEST(RegexTest, PropertiesAndManyCharactersStayWithinTheBounds) {
+  std::string properties, characters;
+  for (uint32_t i = 0; i < 3000; ++i) properties += "\\p{L}\\P{Lu}";
+  for (uint32_t i = 0; i < 70'000; ++i) {
+    AppendUtf8(0x10000 + i, characters);
+    characters += '|';
+  }
+  for (const std::string& pattern : {properties, characters + "a"}) {
+    const double start = ThreadMicros();
+    Budget budget({});
+    auto result = CompileRegex(pattern, RegexMode::kFullMatch, budget);
+    EXPECT_EQ(result.ok(), pattern == properties) << result.status().message();
+    EXPECT_LT(ThreadMicros() - start, 20e6);
   }
 }
 
