@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "grammar/sql_grammar.h"
+
 namespace millrace {
 namespace {
 
@@ -17,8 +19,13 @@ Status AddResponseFormat(const Json& format, std::vector<OutputConstraint>* foun
     found->push_back({"response_format", "object", ""});
     return OkStatus();
   }
+  if (type == "structural_tag") {
+    found->push_back({"response_format", "tags", DumpJson(format)});
+    return OkStatus();
+  }
   if (type != "json_schema") {
-    return InvalidArgument("response_format.type is {}, expected text, json_object or json_schema", type.empty() ? "missing" : type);
+    return InvalidArgument("response_format.type is {}, expected text, json_object, json_schema or structural_tag",
+                           type.empty() ? "missing" : type);
   }
   if (!format.contains("json_schema") || !format["json_schema"].is_object() || !format["json_schema"].contains("schema")) {
     return InvalidArgument("response_format.json_schema.schema is missing");
@@ -33,6 +40,72 @@ void AddKinds(const std::string& prefix, const auto& get, std::vector<OutputCons
     const Json& value = get(kind);
     if (!value.is_null()) found->push_back({prefix + kind, kind, TextOf(value)});
   }
+}
+
+// vLLM's object of constraints. What is neither enforced nor without effect is refused.
+Status AddStructuredOutputs(const Json& outputs, std::vector<OutputConstraint>* found) {
+  if (outputs.is_null()) return OkStatus();
+  if (!outputs.is_object()) return InvalidArgument("structured_outputs: expected an object");
+  static const Json kNone;
+  AddKinds("structured_outputs.", [&](const char* kind) -> const Json& { return outputs.contains(kind) ? outputs[kind] : kNone; }, found);
+  for (const auto& [key, value] : outputs.items()) {
+    if (value.is_null() || key == "json" || key == "regex" || key == "choice" || key == "grammar") continue;
+    if (value.is_boolean() && (!value.get<bool>() || key == "disable_fallback")) continue;
+    if (key == "json_object" && value.is_boolean()) {
+      found->push_back({"structured_outputs.json_object", "object", ""});
+    } else if (key == "structural_tag") {
+      found->push_back({"structured_outputs.structural_tag", "tags", TextOf(value)});
+    } else {
+      return InvalidArgument("structured_outputs.{} is not supported, expected json, regex, choice, grammar, json_object or structural_tag", key);
+    }
+  }
+  return OkStatus();
+}
+
+bool HasString(const Json& value, const char* key) { return value.contains(key) && value[key].is_string(); }
+
+// {"structures": [{"begin", "schema", "end"}], "triggers": [text]}: every begin starts with a trigger.
+Status CheckTags(const OutputConstraint& constraint) {
+  const Json tags = Json::parse(constraint.text, nullptr, false);
+  const bool lists = tags.is_object() && tags.contains("structures") && tags["structures"].is_array() && tags.contains("triggers") &&
+                     tags["triggers"].is_array() && !tags["triggers"].empty();
+  if (!lists) return InvalidArgument("{}: expected structures and triggers, both lists", constraint.field);
+  for (const Json& trigger : tags["triggers"]) {
+    if (!trigger.is_string() || trigger.get_ref<const std::string&>().empty()) return InvalidArgument("{}: a trigger is no text", constraint.field);
+  }
+  for (const Json& tag : tags["structures"]) {
+    if (!tag.is_object() || !HasString(tag, "begin") || !HasString(tag, "end") || !tag.contains("schema")) {
+      return InvalidArgument("{}: a structure lacks begin, schema or end", constraint.field);
+    }
+    const std::string begin = tag["begin"];
+    const auto starts = [&](const Json& trigger) { return begin.starts_with(trigger.get_ref<const std::string&>()); };
+    if (std::none_of(tags["triggers"].begin(), tags["triggers"].end(), starts)) {
+      return InvalidArgument("{}: \"{}\" begins with none of the triggers", constraint.field, begin);
+    }
+  }
+  return OkStatus();
+}
+
+// Text in which each trigger starts one of its tags.
+grammar::Structure TagsStructure(const Json& tags) {
+  std::vector<std::string> stops;
+  std::vector<grammar::Structure> children;
+  for (const Json& trigger : tags["triggers"]) {
+    const std::string stop = trigger;
+    std::vector<grammar::Structure> choices;
+    for (const Json& tag : tags["structures"]) {
+      const std::string begin = tag["begin"];
+      if (!begin.starts_with(stop)) continue;
+      choices.push_back(grammar::Sequence({grammar::Text(begin.substr(stop.size())),
+                                           grammar::InGrammar(grammar::GrammarKind::kJsonSchema, DumpJson(tag["schema"])),
+                                           grammar::Text(tag["end"])}));
+    }
+    if (choices.empty()) continue;
+    stops.push_back(stop);
+    children.push_back(grammar::Choice(std::move(choices)));
+  }
+  std::vector<std::string> all = stops;
+  return grammar::Sequence({grammar::Many(grammar::Until(std::move(stops), std::move(children))), grammar::Free(std::move(all))});
 }
 
 Status CheckChoices(const OutputConstraint& constraint) {
@@ -62,6 +135,8 @@ grammar::Structure OutputConstraint::AsStructure() const {
   if (kind == "object") return grammar::InGrammar(GrammarKind::kJsonSchema, R"({"type":"object"})");
   if (kind == "json") return grammar::InGrammar(GrammarKind::kJsonSchema, text);
   if (kind == "regex") return grammar::InGrammar(GrammarKind::kRegex, text);
+  if (kind == "tags") return TagsStructure(Json::parse(text));
+  if (kind == "grammar" && text == "sql") return grammar::InGrammar(GrammarKind::kEbnf, grammar::SqlGrammar());
   if (kind == "choice") return grammar::RawString(R"({"enum":)" + text + "}", {});
   return grammar::InGrammar(GrammarKind::kEbnf, text);
 }
@@ -70,13 +145,11 @@ Result<std::optional<OutputConstraint>> ReadConstraint(const Fields& fields) {
   std::vector<OutputConstraint> found;
   RETURN_IF_ERROR(AddResponseFormat(fields.Get("response_format"), &found));
   AddKinds("guided_", [&](const char* kind) -> const Json& { return fields.Get((std::string("guided_") + kind).c_str()); }, &found);
-  static const Json kNone;
-  if (const Json& outputs = fields.Get("structured_outputs"); outputs.is_object()) {
-    AddKinds("structured_outputs.", [&](const char* kind) -> const Json& { return outputs.contains(kind) ? outputs[kind] : kNone; }, &found);
-  }
+  RETURN_IF_ERROR(AddStructuredOutputs(fields.Get("structured_outputs"), &found));
   if (found.empty()) return std::optional<OutputConstraint>();
   if (found.size() > 1) return InvalidArgument("{} is given together with {}, expected one constraint", found[1].field, found[0].field);
   if (found[0].kind == "choice") RETURN_IF_ERROR(CheckChoices(found[0]));
+  if (found[0].kind == "tags") RETURN_IF_ERROR(CheckTags(found[0]));
   return std::optional(std::move(found[0]));
 }
 

@@ -39,7 +39,7 @@ class GrammarCache {
 // What the content of an answer has to be.
 struct OutputConstraint {
   std::string field;  // that asked for it
-  std::string kind;   // object, json, regex, choice (text: a JSON array of strings) or grammar
+  std::string kind;   // object, json, regex, choice (text: a JSON array of strings), tags (text: a JSON object) or grammar
   std::string text;
 
   grammar::Structure AsStructure() const;

@@ -135,6 +135,7 @@ Result<ResponsesInput> ReadResponsesInput(const Service& service, const Fields& 
   ReadReasoning(fields.Get("reasoning"), &input);
   input.add_generation_prompt = true;
   out.order.parallel_calls = fields.Bool("parallel_tool_calls", true);
+  out.order.thinking_budget = static_cast<int>(fields.Int("thinking_token_budget", -1));
   return out;
 }
 

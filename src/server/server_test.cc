@@ -1,5 +1,6 @@
 // The server in this process, on an ephemeral port, with a tiny model: replies, limits, hostile clients.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "server/test_server.h"
@@ -106,6 +107,23 @@ TEST(Server, ConstrainedOutputsParse) {
   ASSERT_EQ(choice.status, 200) << choice.body;
   const std::string text = choice.json()["choices"][0]["text"];
   EXPECT_TRUE(text == "red" || text == "green") << text;
+  const std::string open = Shared().Post("/tokenize", {{"prompt", "<"}, {"add_special_tokens", false}}).json()["tokens"][0].dump();
+  for (const auto& [constraint, expected] : std::vector<std::pair<Json, std::string>>{
+           {{{"guided_grammar", "root ::= \"ab\" [cd]{2} \"e\""}}, "^ab[cd]{2}e$"},
+           {{{"guided_grammar", "start: \"ab\" LAST\nLAST: /[cd]e/\n"}}, "^ab[cd]e$"},
+           {{{"guided_regex", "x[yz]{3}"}}, "^x[yz]{3}$"},
+           {{{"structured_outputs", {{"regex", "x[yz]{3}"}, {"disable_fallback", true}}}}, "^x[yz]{3}$"},
+           {{{"structured_outputs", {{"json_object", true}}}}, "^\\{"},
+           {{{"guided_grammar", "sql"}}, "^[SsIiUuDd][A-Za-z]{5}[[:space:]]"},
+           {{{"response_format", {{"type", "structural_tag"}, {"triggers", {"<"}}, {"structures", {
+               {{"begin", "<one>"}, {"schema", {{"enum", {1, 2}}}}, {"end", "</f>"}}, {{"begin", "<two>"}, {"schema", {{"enum", {3}}}}, {"end", "</f>"}}}}}},
+             {"logit_bias", {{open, 100}}}}, "^<(one>[12]|two>3)</f>"}}) {
+    Json body = {{"prompt", "a"}, {"max_tokens", 40}, {"temperature", 1}, {"seed", 5}};
+    body.update(constraint);
+    const TestReply reply = Shared().Post("/v1/completions", body);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    EXPECT_THAT(reply.json()["choices"][0]["text"].get<std::string>(), ::testing::ContainsRegex(expected)) << body.dump();
+  }
 }
 
 Json ToolRequest(const Json& tool_choice, bool stream) {
@@ -180,6 +198,11 @@ TEST(Server, DemandedCallsAreMadeStreamedAndWhole) {
       EXPECT_EQ(arguments, function["arguments"]);
       EXPECT_EQ(reasoning, answer["message"]["reasoning_content"]);
     }
+    Json items = {{"input", "a"}, {"max_output_tokens", 600}, {"seed", 11}, {"tool_choice", "required"}, {"parallel_tool_calls", false},
+                  {"thinking_token_budget", 7}, {"tools", {{{"type", "function"}, {"name", "now"}}}}};
+    const TestReply response = fixture.Post("/v1/responses", items);
+    ASSERT_EQ(response.status, 200) << response.body;
+    EXPECT_EQ(response.json()["output"].back()["type"], "function_call") << response.body;
     Json direct = ToolRequest("none", false);
     direct["chat_template_kwargs"] = {{"enable_thinking", false}};
     direct["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", {{"enum", {1, 2}}}}}}};
@@ -206,6 +229,9 @@ TEST(Server, ErrorsNameTheField) {
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"xml"}})", 400, "response_format"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema","json_schema":{"schema":{"$dynamicRef":"#a"}}}})", 400, "response_format"},
       {"/v1/completions", R"({"prompt":"a","guided_regex":"("})", 400, "guided_regex"},
+      {"/v1/completions", R"({"prompt":"a","structured_outputs":{"whitespace_pattern":" "}})", 400, "structured_outputs"},
+      {"/v1/completions", R"({"prompt":"a","response_format":{"type":"structural_tag","triggers":["<"],"structures":[{"begin":"a","schema":{},"end":""}]}})", 400, "response_format"},
+      {"/v1/completions", R"({"prompt":"a","response_format":{"type":"structural_tag","format":{}}})", 400, "response_format"},
       {"/v1/completions", R"({"prompt":"a","guided_regex":"a","guided_choice":["b"]})", 400, "guided_choice"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", 400, "tool_choice"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"g"}}})", 400, "tool_choice"},
