@@ -17,7 +17,7 @@ struct BenchOptions {
   int pp = 512, tg = 128, repetitions = 3;
   std::vector<int> depths = {0}, threads, batches = {1};
   std::string kv_cache_dtype = "bf16", device = "cpu";
-  bool json = false, limits_only = false, engine = false;
+  bool json = false, limits_only = false, engine = false, enforce_eager = false;
   EngineBenchOptions through_engine;
 };
 
@@ -89,6 +89,7 @@ class Bench {
     limits_ = kernels::MeasureLimits(pool, isa);
     RunnerOptions runner_options;
     runner_options.device = options_.device;
+    runner_options.enforce_eager = options_.enforce_eager;
     runner_options.num_threads = threads;
     runner_options.kv_cache_dtype = kv_dtype_;
     const int max_depth = *std::max_element(options_.depths.begin(), options_.depths.end());
@@ -101,11 +102,15 @@ class Bench {
       if (options_.pp > 0) lines->push_back(Prefill(*bench, threads, depth));
       if (options_.tg == 0) continue;
       for (const int batch : options_.batches) lines->push_back(Decode(*bench, threads, depth, batch));
+      if (!bench->error().empty()) return Internal("a step failed: {}", bench->error());
     }
+    num_replays_ = bench->runner().times().num_replays;
     return OkStatus();
   }
 
   const kernels::MachineLimits& limits() const { return limits_; }
+  // Of the last run: decode steps that replayed a recording on a GPU.
+  int64_t num_replays() const { return num_replays_; }
 
  private:
   template <typename Fn>
@@ -143,6 +148,7 @@ class Bench {
   const DType kv_dtype_;
   int64_t active_parameters_ = 0;
   kernels::MachineLimits limits_;
+  int64_t num_replays_ = 0;
 };
 
 nlohmann::ordered_json ToJson(int threads, const kernels::MachineLimits& limits) {
@@ -194,6 +200,7 @@ Status RunBench(BenchOptions options) {
     std::vector<BenchLine> lines;
     RETURN_IF_ERROR(bench.Run(threads, &lines));
     if (options.json) out["limits"].push_back(ToJson(threads, bench.limits()));
+    if (options.json) out["replayed_steps"].push_back(bench.num_replays());
     for (const BenchLine& l : lines) {
       if (options.json) {
         out["results"].push_back({{"test", l.test}, {"threads", l.threads}, {"depth", l.depth}, {"batch", l.batch},
@@ -235,6 +242,7 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand("bench", "Measure prefill and decode against the limits of this machine");
   command->add_option("model", options->model, "a model, or synth:SHAPE:TYPE");
   command->add_option("--device", options->device, "cpu, cuda, or auto; ratios are to the CPU's limits")->capture_default_str();
+  command->add_flag("--enforce-eager", options->enforce_eager, "on a GPU: launch every kernel of a decode step, replay none (CUDA graphs off)");
   command->add_option("--pp", options->pp, "prompt tokens (0: no prefill test)")->check(CLI::Range(0, 1 << 20))->capture_default_str();
   command->add_option("--tg", options->tg, "generated tokens (0: no decode test)")->check(CLI::Range(0, 1 << 20))->capture_default_str();
   command->add_option("--depth", options->depths, "tokens already in the cache")->delimiter(',')->check(CLI::Range(0, 1 << 20))->capture_default_str();

@@ -8,7 +8,7 @@
 namespace millrace {
 namespace {
 
-constexpr int kStepTokens = 512;
+constexpr int kStepTokens = 512, kDeviceStepTokens = 2048;  // a GPU needs more to be busy
 
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -21,7 +21,8 @@ Result<std::unique_ptr<BenchRunner>> BenchRunner::Create(std::shared_ptr<const C
   greedy.temperature = 0.0f;
   bench->greedy_ = std::make_shared<const SamplingParams>(std::move(greedy));
   options.max_model_len = std::min(max_tokens, checkpoint->config().max_position_embeddings);
-  options.max_num_batched_tokens = std::max(kStepTokens, num_sequences);
+  bench->step_tokens_ = options.device == "cpu" ? kStepTokens : kDeviceStepTokens;
+  options.max_num_batched_tokens = std::max(bench->step_tokens_, num_sequences);
   options.max_num_seqs = num_sequences;
   if (max_tokens > checkpoint->config().max_position_embeddings) {
     return InvalidArgument("the model has {} positions, --depth, --pp and --tg ask for {}",
@@ -75,14 +76,19 @@ void BenchRunner::RunStep(const std::vector<int>& sequences, int context, int co
       start.sampling = greedy_;
     }
   }
-  runner_->Submit(std::move(batch)).Wait();
+  const StepResult result = runner_->Submit(std::move(batch)).Wait();
+  if (!error_.empty()) return;
+  error_ = result.error;
+  for (const OutputResult& output : result.outputs) {
+    if (output.failed && error_.empty()) error_ = output.error.empty() ? "an output is not finite" : output.error;
+  }
 }
 
 double BenchRunner::Prefill(int num_sequences, int context, int count) {
   const double start = Now();
   for (int sequence = 0; sequence < num_sequences; ++sequence) {
-    for (int done = 0; done < count; done += kStepTokens) {
-      RunStep({sequence}, context + done, std::min(kStepTokens, count - done));
+    for (int done = 0; done < count; done += step_tokens_) {
+      RunStep({sequence}, context + done, std::min(step_tokens_, count - done));
     }
   }
   return Now() - start;

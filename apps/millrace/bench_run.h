@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "runtime/model_runner.h"
@@ -22,11 +23,15 @@ class BenchRunner {
   double Decode(int num_sequences, int context, int count);
 
   const ModelRunner& runner() const { return *runner_; }
+  // Of the first step that failed, whose times mean nothing; empty: none.
+  const std::string& error() const { return error_; }
 
  private:
   void RunStep(const std::vector<int>& sequences, int context, int count);
 
   std::unique_ptr<ModelRunner> runner_;
+  std::string error_;
+  int step_tokens_ = 0;  // of a step of prefill
   int blocks_per_sequence_ = 0;  // of one group
   uint64_t step_ = 0;
   std::set<int> started_;  // sequences that the sampler knows

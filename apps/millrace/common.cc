@@ -18,6 +18,7 @@ int ReportStatus(const Status& status) {
 void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv_cache_dtype) {
   command.add_option("model", options->model, "a .gguf file, a safetensors folder, a hub name, or synth:SHAPE:TYPE")->required();
   command.add_option("--device", options->device, "cpu, cuda, or auto: a GPU when there is one that works")->capture_default_str();
+  command.add_flag("--enforce-eager", options->enforce_eager, "on a GPU: launch every kernel of a decode step, replay none (CUDA graphs off)");
   command.add_option("-t,--threads", options->num_threads, "threads (default: every usable core)")->check(CLI::Range(1, 1024));
   command.add_option("--max-model-len", options->max_model_len, "tokens of a sequence at most (default: the model's)")
       ->check(CLI::Range(16, 1 << 24));

@@ -84,8 +84,9 @@ __device__ __forceinline__ QueryFragment<kDim> LoadThreadQuery(const AttentionPa
   return fragment;
 }
 
-// Runs over segments [first_segment, end_segment) and calls finish(state) after each.
-template <int kDim, int kWarps, typename Finish>
+// Runs over segments [first_segment, end_segment) and calls finish(state) after each. With kOne there is one segment and finish is called after the
+// loop, where fewer registers are in use.
+template <int kDim, int kWarps, bool kOne, typename Finish>
 __device__ __forceinline__ void ForEachSegment(const AttentionParams& p, const Work& w, const ThreadRows& rows, int first_segment,
                                                int end_segment, const Finish& finish) {
   constexpr int kTileBytes = kTileKeys * kDim * 2;
@@ -118,13 +119,19 @@ __device__ __forceinline__ void ForEachSegment(const AttentionParams& p, const W
     __syncthreads();
     fill(load + 3);
     AddValues<kDim>(scores, ring + (load + 1) % kStages * kTileBytes, &state);
-    if ((slot + kTileKeys) % kSegmentSlots == 0 || load + 2 >= num_loads) {
-      FinishSegment(&state);
-      finish(state);
-      ClearSegment(&state);
+    if constexpr (!kOne) {
+      if ((slot + kTileKeys) % kSegmentSlots == 0 || load + 2 >= num_loads) {
+        FinishSegment(&state);
+        finish(state);
+        ClearSegment(&state);
+      }
     }
   }
   CopyAsyncWait<0>();
+  if constexpr (kOne) {
+    FinishSegment(&state);
+    finish(state);
+  }
 }
 
 __device__ __forceinline__ void StoreValue(const AttentionParams& p, const Work& w, int query, int dim, float value) {
@@ -146,7 +153,7 @@ __global__ void __launch_bounds__(128, 1) AttendLarge(AttentionParams p) {
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) total[n * kWarps * kWarp] = {0.0f, 0.0f, 0.0f, 0.0f};
   SoftmaxState low = {-INFINITY, 0.0f}, high = low;
-  ForEachSegment<kDim, kWarps>(p, w, rows, w.first_slot / kSegmentSlots, (w.end_slot - 1) / kSegmentSlots + 1,
+  ForEachSegment<kDim, kWarps, false>(p, w, rows, w.first_slot / kSegmentSlots, (w.end_slot - 1) / kSegmentSlots + 1,
                                [&](const SegmentState<kDim>& segment) {
                                  float keep[2], add[2];
                                  low = MergeSegment(low, segment.low, &keep[0], &add[0]);
@@ -183,14 +190,15 @@ __global__ void __launch_bounds__(128, 1) AttendLarge(AttentionParams p) {
 // Merges the segments of one (row, kv head) in ascending order; a lane has dims lane, lane + 32, ...
 template <int kDim>
 __device__ __forceinline__ void MergeAndStore(const AttentionParams& p, const Work& w, const float* partial, int first, int end) {
-  const int stride = PartialStride(p.kv.head_dim), head_dim = p.kv.head_dim, lane = LaneIndex();
+  constexpr int kStride = PartialStride(kDim);
+  const int head_dim = p.kv.head_dim, lane = LaneIndex();
   for (int query = 0; query < w.num_queries; ++query) {
     SoftmaxState total = {-INFINITY, 0.0f};
     float sum[kDim / kWarp] = {};
     for (int segment = first; segment < end; ++segment) {
-      const float* from = partial + (static_cast<int64_t>(segment) * kSmallRows + query) * stride;
+      const float* from = partial + (static_cast<int64_t>(segment) * kSmallRows + query) * kStride;
       float keep, add;
-      total = MergeSegment(total, {LoadCoherent(from + head_dim), LoadCoherent(from + head_dim + 1)}, &keep, &add);
+      total = MergeSegment(total, {LoadCoherent(from + kDim), LoadCoherent(from + kDim + 1)}, &keep, &add);
 #pragma unroll
       for (int i = 0; i < kDim / kWarp; ++i) {
         const int dim = i * kWarp + lane;
@@ -208,30 +216,31 @@ __device__ __forceinline__ void MergeAndStore(const AttentionParams& p, const Wo
 
 // Few query rows: one warp per segment; the last one to finish merges.
 template <int kDim>
-__global__ void __launch_bounds__(kWarp) AttendSmall(AttentionParams p) {
+__global__ void __launch_bounds__(kWarp, 1) AttendSmall(AttentionParams p) {
   const int row = p.first_row + static_cast<int>(blockIdx.z), kv_head = static_cast<int>(blockIdx.y);
   const int segment = static_cast<int>(blockIdx.x);
   const Work w = MakeWork(p, row, kv_head, 0, kSmallRows);
   const int first = w.first_slot / kSegmentSlots, end = (w.end_slot - 1) / kSegmentSlots + 1;
   if (w.num_queries > kSmallRows || w.num_queries <= 0 || segment < first || segment >= end) return;
   const ThreadRows rows = MakeThreadRows(p, w);
-  const int head_dim = p.kv.head_dim, stride = PartialStride(head_dim), lane = LaneIndex();
+  constexpr int kStride = PartialStride(kDim);
+  const int lane = LaneIndex();
   const int64_t slot = static_cast<int64_t>(blockIdx.z) * p.kv.num_kv_heads + kv_head;
-  float* partial = p.partial + slot * p.num_segments * kSmallRows * stride;
-  float* mine = partial + static_cast<int64_t>(segment) * kSmallRows * stride;
-  ForEachSegment<kDim, 1>(p, w, rows, segment, segment + 1, [&](const SegmentState<kDim>& state) {
+  float* partial = p.partial + slot * p.num_segments * kSmallRows * kStride;
+  float* mine = partial + static_cast<int64_t>(segment) * kSmallRows * kStride;
+  ForEachSegment<kDim, 1, true>(p, w, rows, segment, segment + 1, [&](const SegmentState<kDim>& state) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int query = half == 0 ? rows.low : rows.high;
       if (query < 0) continue;
-      float* to = mine + query * stride;
+      float* to = mine + query * kStride;
 #pragma unroll
       for (int n = 0; n < kDim / 8; ++n) {
         const int dim = 8 * n + 2 * (lane % 4);
-        if (dim < head_dim) *reinterpret_cast<float2*>(to + dim) = {state.out[n][2 * half], state.out[n][2 * half + 1]};
+        *reinterpret_cast<float2*>(to + dim) = {state.out[n][2 * half], state.out[n][2 * half + 1]};
       }
       const SoftmaxState& sums = half == 0 ? state.low : state.high;
-      if (lane % 4 == 0) *reinterpret_cast<float2*>(to + head_dim) = {sums.max, sums.sum};
+      if (lane % 4 == 0) *reinterpret_cast<float2*>(to + kDim) = {sums.max, sums.sum};
     }
   });
   __threadfence();

@@ -6,6 +6,8 @@
 // on what else is in the step.
 #pragma once
 
+#include <initializer_list>
+
 #include "cuda/paged_kv.h"
 
 namespace millrace::cuda {
@@ -36,8 +38,15 @@ struct AttentionParams {
   unsigned* tickets = nullptr;  // [num_rows, num_kv_heads]
 };
 
+// The size of head that the kernels for head_dim work on; what is beyond head_dim is zero.
+constexpr int KernelHeadDim(int head_dim) {
+  for (const int dim : {32, 64, 96, 128}) {
+    if (head_dim <= dim) return dim;
+  }
+  return kMaxHeadDim;
+}
 // Floats of one query row of a segment's result: accumulator, then maximum and sum.
-constexpr int PartialStride(int head_dim) { return (head_dim + 2 + 3) / 4 * 4; }
+constexpr int PartialStride(int head_dim) { return KernelHeadDim(head_dim) + 4; }
 
 // Rows with at most kSmallRows query rows per kv head; the others are skipped.
 void LaunchAttentionSmall(const AttentionParams& params, void* stream);

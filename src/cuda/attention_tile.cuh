@@ -74,8 +74,11 @@ __device__ __forceinline__ void ScoreTile(const QueryFragment<kDim>& query, cons
   for (int j = 0; j < kTileKeys / 8; ++j) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) scores[j][i] = 0.0f;
+  }
 #pragma unroll
-    for (int chunk = 0; chunk < kDim / 32; ++chunk) {
+  for (int chunk = 0; chunk < kDim / 32; ++chunk) {
+#pragma unroll
+    for (int j = 0; j < kTileKeys / 8; ++j) {
       const uint4 k = *reinterpret_cast<const uint4*>(keys + TileOffset<kDim>(8 * j + g, 4 * chunk + t));
       const uint32_t b0[2] = {k.x, k.y}, b1[2] = {k.z, k.w};
       MmaBf16(scores[j], query.a[2 * chunk], b0);

@@ -33,6 +33,23 @@ void Copy(void* stream, void* to, const void* from, int64_t size_bytes) {
   cudaMemcpyAsync(to, from, static_cast<size_t>(size_bytes), cudaMemcpyDefault, ToStream(stream));
 }
 void Clear(void* stream, void* to, int64_t size_bytes) { cudaMemsetAsync(to, 0, static_cast<size_t>(size_bytes), ToStream(stream)); }
+// Only what this thread gives the stream is recorded, and other threads may go on using the GPU.
+bool BeginRecording(void* stream) {
+  if (cudaStreamBeginCapture(ToStream(stream), cudaStreamCaptureModeThreadLocal) == cudaSuccess) return true;
+  cudaGetLastError();
+  return false;
+}
+void* EndRecording(void* stream) {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  const bool captured = cudaStreamEndCapture(ToStream(stream), &graph) == cudaSuccess && graph != nullptr;
+  if (captured && cudaGraphInstantiate(&executable, graph, 0) != cudaSuccess) executable = nullptr;
+  if (graph != nullptr) cudaGraphDestroy(graph);
+  cudaGetLastError();  // a refusal is answered by doing the work without a recording
+  return executable;
+}
+void Replay(void* stream, void* recording) { cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), ToStream(stream)); }
+void ReleaseRecording(void* recording) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recording)); }
 int64_t AvailableBytes() {
   size_t available = 0, total = 0;
   return cudaMemGetInfo(&available, &total) == cudaSuccess ? static_cast<int64_t>(available) : 0;
@@ -54,8 +71,9 @@ bool Synchronize(void* stream, char* error, int error_bytes) {
 }
 
 const DeviceMemory* Memory() {
-  static const DeviceMemory memory = {Allocate,      Release, AllocatePinned, ReleasePinned, CreateStream,
-                                      DestroyStream, Copy,    Clear,          Synchronize,   AvailableBytes};
+  static const DeviceMemory memory = {Allocate,       Release,      AllocatePinned, ReleasePinned, CreateStream,
+                                      DestroyStream,  Copy,         Clear,          Synchronize,   AvailableBytes,
+                                      BeginRecording, EndRecording, Replay,         ReleaseRecording};
   return &memory;
 }
 

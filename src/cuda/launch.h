@@ -29,7 +29,7 @@ void Launch(const LaunchShape& shape, const Params& params) {
   if (configured != cudaSuccess) return;
   kKernel<<<shape.grid, static_cast<unsigned>(shape.threads), shape.shared_bytes, static_cast<cudaStream_t>(shape.stream)>>>(params);
 #else
-  emulator::RunGrid(shape.grid, shape.threads, shape.shared_bytes, [&] { kKernel(params); });
+  emulator::Do([shape, params] { emulator::RunGrid(shape.grid, shape.threads, shape.shared_bytes, [&] { kKernel(params); }); });
 #endif
 }
 

@@ -16,7 +16,7 @@ enum class Activation : int { kNone, kSilu, kGeluTanh, kGeluErf, kSwigluOai, kRe
 struct LinearParams {
   const uint16_t* x = nullptr;         // [num_tokens, num_steps * StepElems] bf16, zeros beyond K
   const std::byte* weights = nullptr;  // [padded_rows, num_steps * StepBytes]
-  const uint16_t* scales = nullptr;    // [num_steps, padded_rows, StepGroups] f16; null for bf16
+  const uint32_t* scales = nullptr;    // [num_steps, padded_rows, ScaleWords]; null for bf16
   const float* bias = nullptr;         // [padded_rows] in packed order, or null
   float* out = nullptr;                // [num_tokens, num_rows]
   int64_t out_stride = 0;

@@ -10,7 +10,7 @@ namespace millrace::cuda {
 template <WeightFormat kFormat>
 struct RawStep {
   static constexpr int kLoads = kFormat == WeightFormat::kBf16 ? 2 : 1;
-  static constexpr int kScaleWords = kFormat == WeightFormat::kBf16 ? 0 : StepGroups(kFormat) / 2;
+  static constexpr int kScaleWords = ScaleWords(kFormat);
   uint4 low[kLoads];   // row g
   uint4 high[kLoads];  // row g + 8
   uint32_t low_scales[kScaleWords + 1];
@@ -23,8 +23,8 @@ __device__ __forceinline__ uint32_t WordOf(const uint4& v, int i) { return i == 
 template <WeightFormat kFormat>
 __device__ __forceinline__ void LoadScales(const LinearParams& p, int step, int row, RawStep<kFormat>* raw) {
   if constexpr (kFormat != WeightFormat::kBf16) {
-    constexpr int kWords = RawStep<kFormat>::kScaleWords;
-    const auto* words = reinterpret_cast<const uint32_t*>(p.scales) + (static_cast<int64_t>(step) * p.padded_rows + row) * kWords;
+    constexpr int kWords = ScaleWords(kFormat);
+    const uint32_t* words = p.scales + (static_cast<int64_t>(step) * p.padded_rows + row) * kWords;
 #pragma unroll
     for (int i = 0; i < kWords; ++i) {
       raw->low_scales[i] = words[i];
@@ -33,51 +33,77 @@ __device__ __forceinline__ void LoadScales(const LinearParams& p, int step, int 
   }
 }
 
-// bf16 pairs of four bytes, each value plus 128: a byte under the exponent of 2^23 is that float plus 2^23, and small integers are exact.
+// Byte `index` of a word, minus `bias`: a byte under the exponent of 2^23 is that float plus 2^23, and small integers are exact.
+__device__ __forceinline__ float ByteToFloat(uint32_t word, int index, float bias) {
+  return BitsToFloat(BytePermute(word, 0x4b000000u, 0x7650u + static_cast<uint32_t>(index))) - (8388608.0f + bias);
+}
+
+// bf16 pairs of four bytes, each value plus 128.
 __device__ __forceinline__ void ExpandBytes(uint32_t word, uint32_t* pairs) {
-  constexpr float kBias = 8388608.0f + 128.0f;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    const float first = BitsToFloat(BytePermute(word, 0x4b000000u, 0x7650u + static_cast<uint32_t>(2 * i))) - kBias;
-    const float second = BitsToFloat(BytePermute(word, 0x4b000000u, 0x7650u + static_cast<uint32_t>(2 * i + 1))) - kBias;
+    const float first = ByteToFloat(word, 2 * i, 128.0f), second = ByteToFloat(word, 2 * i + 1, 128.0f);
     pairs[i] = BytePermute(FloatToBits(first), FloatToBits(second), 0x7632u);
   }
 }
 
-// bf16 pairs of eight nibbles, each value plus 8: a nibble in the mantissa of 128 is 128 + nibble.
-__device__ __forceinline__ void ExpandNibbles(uint32_t word, uint32_t* pairs) {
+// The same, scaled and rounded: scale * value - min.
+__device__ __forceinline__ void ExpandScaledBytes(uint32_t word, float scale, float min, uint32_t* pairs) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    pairs[i] = PackBf16(scale * ByteToFloat(word, 2 * i, 128.0f) - min, scale * ByteToFloat(word, 2 * i + 1, 128.0f) - min);
+  }
+}
+
+// bf16 pairs of eight nibbles, each with `minus_bias` (two bf16) added to 128 + nibble: a nibble in the mantissa of 128 is 128 + nibble.
+__device__ __forceinline__ void ExpandNibbles(uint32_t word, uint32_t minus_bias, uint32_t* pairs) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const uint32_t biased = (word >> (4 * i) & 0x000f000fu) | 0x43004300u;
-    pairs[i] = FmaBf16x2(biased, 0x3f803f80u, 0xc308c308u);  // - 136
+    pairs[i] = FmaBf16x2(biased, 0x3f803f80u, minus_bias);
   }
+}
+
+// Scale and min of group `group` of a row's step, in a K format.
+struct ScaleAndMin {
+  float scale, min;
+};
+template <WeightFormat kFormat>
+__device__ __forceinline__ ScaleAndMin KScale(const uint32_t* words, int group) {
+  const float d = F16ToFloat(static_cast<uint16_t>(words[0])), dmin = F16ToFloat(static_cast<uint16_t>(words[0] >> 16));
+  constexpr float kBias = kFormat == WeightFormat::kInt8K ? 128.0f : 0.0f;
+  return {d * ByteToFloat(words[1], group, kBias), dmin * ByteToFloat(words[2], group, 0.0f)};
 }
 
 // The eight values that a lane has of 32-value group `group`, as bf16 pairs.
 template <WeightFormat kFormat>
-__device__ __forceinline__ void Expand(const uint4* raw, int group, uint32_t (&pairs)[4]) {
+__device__ __forceinline__ void Expand(const uint4* raw, const uint32_t* scales, int group, uint32_t (&pairs)[4]) {
   if constexpr (kFormat == WeightFormat::kBf16) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) pairs[i] = WordOf(raw[group], i);
   } else if constexpr (kFormat == WeightFormat::kInt8) {
     ExpandBytes(WordOf(raw[0], 2 * group), pairs);
     ExpandBytes(WordOf(raw[0], 2 * group + 1), pairs + 2);
+  } else if constexpr (kFormat == WeightFormat::kInt8K) {
+    const ScaleAndMin w = KScale<kFormat>(scales, 2 * group + LaneIndex() % 4 / 2);
+    ExpandScaledBytes(WordOf(raw[0], 2 * group), w.scale, w.min, pairs);
+    ExpandScaledBytes(WordOf(raw[0], 2 * group + 1), w.scale, w.min, pairs + 2);
   } else {
-    ExpandNibbles(WordOf(raw[0], group), pairs);
+    ExpandNibbles(WordOf(raw[0], group), kFormat == WeightFormat::kInt4 ? 0xc308c308u : 0xc300c300u, pairs);  // - 136, - 128
   }
 }
 
 // A operands of the two mma steps of one group, and the scales of its rows.
 struct GroupFragment {
   uint32_t first[4], second[4];
-  float low_scale, high_scale;
+  ScaleAndMin low_scale, high_scale;
 };
 
 template <WeightFormat kFormat>
 __device__ __forceinline__ void MakeFragment(const RawStep<kFormat>& raw, int group, GroupFragment* fragment) {
   uint32_t low[4], high[4];
-  Expand<kFormat>(raw.low, group, low);
-  Expand<kFormat>(raw.high, group, high);
+  Expand<kFormat>(raw.low, raw.low_scales, group, low);
+  Expand<kFormat>(raw.high, raw.high_scales, group, high);
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     fragment->first[2 * i] = low[i];
@@ -85,29 +111,51 @@ __device__ __forceinline__ void MakeFragment(const RawStep<kFormat>& raw, int gr
     fragment->second[2 * i] = low[2 + i];
     fragment->second[2 * i + 1] = high[2 + i];
   }
-  if constexpr (kFormat != WeightFormat::kBf16) {
+  if constexpr (kFormat == WeightFormat::kInt4K) {
+    fragment->low_scale = KScale<kFormat>(raw.low_scales, group);
+    fragment->high_scale = KScale<kFormat>(raw.high_scales, group);
+  } else if constexpr (kFormat == WeightFormat::kInt8 || kFormat == WeightFormat::kInt4) {
     const int shift = 16 * (group % 2);
-    fragment->low_scale = F16ToFloat(static_cast<uint16_t>(raw.low_scales[group / 2] >> shift));
-    fragment->high_scale = F16ToFloat(static_cast<uint16_t>(raw.high_scales[group / 2] >> shift));
+    fragment->low_scale.scale = F16ToFloat(static_cast<uint16_t>(raw.low_scales[group / 2] >> shift));
+    fragment->high_scale.scale = F16ToFloat(static_cast<uint16_t>(raw.high_scales[group / 2] >> shift));
   }
 }
 
-// acc += group of weights * the 8 activations [8t, 8t + 8) of the lane's token. Quantised groups are summed as integers times bf16 and
-// scaled once, in f32.
+// Sums of the group's activations of the two tokens that the lane has in an accumulator, by a product with ones: what kInt4K multiplies its mins
+// with. Nothing elsewhere.
 template <WeightFormat kFormat>
-__device__ __forceinline__ void Accumulate(const GroupFragment& w, const uint4& x, float (&acc)[4]) {
+__device__ __forceinline__ float2 TokenSums(const uint4& x) {
+  if constexpr (kFormat != WeightFormat::kInt4K) return {0.0f, 0.0f};
+  const uint32_t ones[4] = {0x3f803f80u, 0x3f803f80u, 0x3f803f80u, 0x3f803f80u};
   const uint32_t b0[2] = {x.x, x.y}, b1[2] = {x.z, x.w};
-  if constexpr (kFormat == WeightFormat::kBf16) {
+  float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  MmaBf16(sums, ones, b0);
+  MmaBf16(sums, ones, b1);
+  return {sums[0], sums[1]};
+}
+
+// acc += group of weights * the 8 activations [8t, 8t + 8) of the lane's token; `sums` are TokenSums of x. Quantised groups are summed as integers
+// times bf16 and scaled once, in f32.
+template <WeightFormat kFormat>
+__device__ __forceinline__ void Accumulate(const GroupFragment& w, const uint4& x, float2 sums, float (&acc)[4]) {
+  const uint32_t b0[2] = {x.x, x.y}, b1[2] = {x.z, x.w};
+  if constexpr (kFormat == WeightFormat::kBf16 || kFormat == WeightFormat::kInt8K) {
     MmaBf16(acc, w.first, b0);
     MmaBf16(acc, w.second, b1);
   } else {
     float part[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     MmaBf16(part, w.first, b0);
     MmaBf16(part, w.second, b1);
-    acc[0] = fmaf(w.low_scale, part[0], acc[0]);
-    acc[1] = fmaf(w.low_scale, part[1], acc[1]);
-    acc[2] = fmaf(w.high_scale, part[2], acc[2]);
-    acc[3] = fmaf(w.high_scale, part[3], acc[3]);
+    acc[0] = fmaf(w.low_scale.scale, part[0], acc[0]);
+    acc[1] = fmaf(w.low_scale.scale, part[1], acc[1]);
+    acc[2] = fmaf(w.high_scale.scale, part[2], acc[2]);
+    acc[3] = fmaf(w.high_scale.scale, part[3], acc[3]);
+    if constexpr (kFormat == WeightFormat::kInt4K) {
+      acc[0] = fmaf(-w.low_scale.min, sums.x, acc[0]);
+      acc[1] = fmaf(-w.low_scale.min, sums.y, acc[1]);
+      acc[2] = fmaf(-w.high_scale.min, sums.x, acc[2]);
+      acc[3] = fmaf(-w.high_scale.min, sums.y, acc[3]);
+    }
   }
 }
 

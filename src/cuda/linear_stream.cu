@@ -35,6 +35,8 @@ void LaunchLinearStream(WeightFormat format, const LinearParams& params, void* s
     case WeightFormat::kBf16: return StartFor<WeightFormat::kBf16>(params, stream);
     case WeightFormat::kInt8: return StartFor<WeightFormat::kInt8>(params, stream);
     case WeightFormat::kInt4: return StartFor<WeightFormat::kInt4>(params, stream);
+    case WeightFormat::kInt4K: return StartFor<WeightFormat::kInt4K>(params, stream);
+    case WeightFormat::kInt8K: return StartFor<WeightFormat::kInt8K>(params, stream);
   }
 }
 

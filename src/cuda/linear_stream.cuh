@@ -41,7 +41,7 @@ __device__ __forceinline__ void MultiplyStreamStep(const LinearParams& p, const 
         const int64_t row = x_rows != nullptr ? x_rows[token] : token;
         x = *reinterpret_cast<const uint4*>(p.x + row * padded_k + step * StepElems(kFormat) + kGroup * group + 8 * t);
       }
-      Accumulate<kFormat>(fragment, x, acc[j]);
+      Accumulate<kFormat>(fragment, x, TokenSums<kFormat>(x), acc[j]);
     }
   }
 }

@@ -81,15 +81,18 @@ TEST(CudaLinear, EveryFormatAndRemainder) {
       for (const int64_t tokens : {1, 3, 9, 17}) ExpectProduct(type, rows, cols, tokens);
     }
   }
+  for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{40, 256}, {5, 1280}}) {
+    for (const int64_t tokens : {1, 9, 17}) ExpectProduct(DType::kQ4_K, rows, cols, tokens);
+  }
   ExpectProduct(DType::kBF16, 24, 40, 2);  // half a step
   ExpectProduct(DType::kQ4_0, 150, 288, 70);
   ExpectProduct(DType::kBF16, 150, 1088, 130);  // several runs of k
 }
 
 TEST(CudaLinear, TheSameBitsAloneAndInAnyCompany) {
-  for (const DType type : {DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
+  for (const DType type : {DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ6_K}) {
     TestDevice device;
-    const int64_t rows = 144, cols = 1120, tokens = 72;
+    const int64_t rows = 144, cols = GetDTypeInfo(type).block_elems > 32 ? 1280 : 1120, tokens = 72;
     const Weights weights(type, rows, cols, 17);
     const WeightRows part = weights.view();
     kernels::ErrorText error;
@@ -114,15 +117,50 @@ TEST(CudaLinear, TheSameBitsAloneAndInAnyCompany) {
   }
 }
 
+// A mix of K-quants gives the bits of its values rounded to bf16.
+TEST(CudaLinear, MixedKQuantsAreTheirBf16Values) {
+  TestDevice device;
+  const int64_t cols = 512;
+  std::vector<Weights> stored;
+  std::vector<WeightRows> parts;
+  for (const DType type : {DType::kQ6_K, DType::kQ4_K, DType::kQ5_K}) stored.emplace_back(type, 21, cols, 31);
+  for (const Weights& weights : stored) parts.push_back(weights.view());
+  std::vector<uint16_t> rounded;
+  for (const Weights& weights : stored) {
+    std::vector<float> row(static_cast<size_t>(cols));
+    for (int64_t r = 0; r < weights.rows; ++r) {
+      DequantizeRow(weights.type, weights.stored.data() + r * RowBytes(weights.type, cols), row.data(), cols);
+      for (const float value : row) rounded.push_back(F32ToBf16(value));
+    }
+  }
+  const int64_t rows = 3 * 21;
+  const WeightRows plain = {DType::kBF16, rows, cols, reinterpret_cast<const std::byte*>(rounded.data()), nullptr, nullptr};
+  kernels::ErrorText error;
+  Packed mixed{device.ops, device.ops.pack_matrix(&device.context, parts.data(), 3, nullptr, false, &error)};
+  Packed bf16{device.ops, device.ops.pack_matrix(&device.context, &plain, 1, nullptr, false, &error)};
+  ASSERT_EQ(Matrix(mixed.matrix).format, WeightFormat::kInt8K);
+  EXPECT_LT(device.ops.packed_bytes(mixed.matrix), device.ops.packed_bytes(bf16.matrix) * 6 / 10);
+  for (const int64_t tokens : {1, 20}) {
+    DeviceArray<float> x(RandomFloats(static_cast<size_t>(tokens * cols), 32));
+    const auto run = [&](const kernels::PackedMatrix* matrix) {
+      DeviceArray<float> out(std::vector<float>(static_cast<size_t>(tokens * rows), NAN));
+      const LinearArgs args{.x = x.data(), .x_stride = cols, .num_tokens = tokens, .matrix = matrix, .out = out.data(), .out_stride = rows};
+      device.ops.linear(&device.context, &args);
+      return out.Read();
+    };
+    EXPECT_EQ(run(mixed.matrix), run(bf16.matrix)) << tokens;
+  }
+}
+
 TEST(CudaLinear, GatedPairsAndActivations) {
   using kernels::ActivationKind;
   for (const auto& [type, activation, gated] :
        {std::tuple{DType::kBF16, ActivationKind::kSilu, true}, {DType::kQ4_0, ActivationKind::kGeluTanh, true},
-        {DType::kQ8_0, ActivationKind::kSwigluOai, true}, {DType::kBF16, ActivationKind::kGeluErf, false},
+        {DType::kQ8_0, ActivationKind::kSwigluOai, true}, {DType::kQ4_K, ActivationKind::kSilu, true}, {DType::kBF16, ActivationKind::kGeluErf, false},
         {DType::kBF16, ActivationKind::kRelu2, false}}) {
     for (const int64_t tokens : {2, 19}) {
       TestDevice device;
-      const int64_t inner = 21, cols = 96;
+      const int64_t inner = 21, cols = type == DType::kQ4_K ? 256 : 96;
       const Weights gate(type, inner, cols, 3), up(type, inner, cols, 4);
       const WeightRows parts[] = {gate.view(), up.view()};
       const std::vector<float> bias = RandomFloats(static_cast<size_t>(2 * inner), 5);

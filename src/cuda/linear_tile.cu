@@ -67,19 +67,18 @@ __device__ __forceinline__ void MultiplyStage(const LinearParams& p, const std::
     }
     if (first_row + row + 8 < p.padded_rows) LoadScales(p, step, first_row + row, &raw[m]);
   }
-#pragma unroll
+  [[maybe_unused]] constexpr int kUnroll = kFormat == WeightFormat::kInt4K ? 1 : StepGroups(kFormat);  // unrolled, scales and mins would spill
+#pragma unroll kUnroll
   for (int group = 0; group < StepGroups(kFormat); ++group) {
-    uint4 x[Shape::kTokenTiles];
+    GroupFragment fragment[kRowTiles];
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) MakeFragment(raw[m], group, &fragment[m]);
 #pragma unroll
     for (int j = 0; j < Shape::kTokenTiles; ++j) {
-      x[j] = *reinterpret_cast<const uint4*>(stage + Shape::XOffset(warp_token + 8 * j + g, 4 * group + t));
-    }
+      const uint4 x = *reinterpret_cast<const uint4*>(stage + Shape::XOffset(warp_token + 8 * j + g, 4 * group + t));
+      const float2 sums = TokenSums<kFormat>(x);
 #pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-      GroupFragment fragment;
-      MakeFragment(raw[m], group, &fragment);
-#pragma unroll
-      for (int j = 0; j < Shape::kTokenTiles; ++j) Accumulate<kFormat>(fragment, x[j], acc[m][j]);
+      for (int m = 0; m < kRowTiles; ++m) Accumulate<kFormat>(fragment[m], x, sums, acc[m][j]);
     }
   }
 }
@@ -160,6 +159,8 @@ void LaunchLinearTile(WeightFormat format, const LinearParams& params, void* str
     case WeightFormat::kBf16: return StartFor<WeightFormat::kBf16>(params, stream);
     case WeightFormat::kInt8: return StartFor<WeightFormat::kInt8>(params, stream);
     case WeightFormat::kInt4: return StartFor<WeightFormat::kInt4>(params, stream);
+    case WeightFormat::kInt4K: return StartFor<WeightFormat::kInt4K>(params, stream);
+    case WeightFormat::kInt8K: return StartFor<WeightFormat::kInt8K>(params, stream);
   }
 }
 

@@ -18,13 +18,14 @@ std::string GoldenDir() {
   return folder != nullptr ? std::string(folder) + "/" : std::string(MILLRACE_SOURCE_DIR) + "/tests/golden/models/";
 }
 
-constexpr int kBlocksPerSequence = 12;
+constexpr int kBlocksPerSequence = 20;
 
 // Runs steps by hand: sequence s owns blocks [12 s, 12 s + 12) of every group.
 class Harness {
  public:
-  Harness(std::shared_ptr<const Checkpoint> checkpoint, bool cuda) {
+  Harness(std::shared_ptr<const Checkpoint> checkpoint, bool cuda, bool enforce_eager = false) {
     RunnerOptions options;
+    options.enforce_eager = enforce_eager;
     options.num_threads = 1;
     options.max_model_len = kBlocksPerSequence * kKvBlockTokens;
     options.max_num_batched_tokens = 64;
@@ -78,6 +79,7 @@ class Harness {
     }
     return runner_->Submit(std::move(batch)).Wait().outputs;
   }
+  int64_t num_replays() const { return runner_->times().num_replays; }
   void CopySequence(int from, int to) {
     for (int g = 0; g < groups_; ++g) {
       for (int b = 0; b < kBlocksPerSequence; ++b) copies_.push_back({Block(from, g) + b, Block(to, g) + b});
@@ -210,6 +212,52 @@ TEST(CudaModel, DrawsOnTheDeviceAndOnTheHostAgree) {
     tokens.push_back(drawn);
   }
   EXPECT_EQ(tokens[0], tokens[1]);
+}
+
+// Sequences of different lengths that come and go, over the border of 256 slots.
+TEST(CudaModel, ReplayedStepsDrawWhatLaunchedStepsDraw) {
+  for (const std::string name : {"gemma3", "qwen3-moe"}) {
+    SCOPED_TRACE(name);
+    Result<std::unique_ptr<Checkpoint>> opened = OpenCheckpoint(GoldenDir() + name);
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    const std::shared_ptr<const Checkpoint> checkpoint = std::move(*opened);
+    const int vocab = checkpoint->config().vocab_size;
+    SamplingParams params;
+    params.temperature = 0.7f;
+    params.seed = 11;
+    std::vector<std::vector<TokenId>> tokens;
+    for (const bool eager : {true, false}) {
+      Harness gpu(checkpoint, true, eager);
+      const std::vector<int> lengths = {252, 9, 30};
+      std::vector<TokenId> last, drawn;
+      for (int s = 0; s < 3; ++s) {
+        std::vector<int32_t> prompt = Tokens(s, lengths[static_cast<size_t>(s)], vocab);
+        for (int begin = 0; begin < lengths[static_cast<size_t>(s)]; begin += 64) {
+          const int end = std::min(begin + 64, lengths[static_cast<size_t>(s)]);
+          last.resize(static_cast<size_t>(s) + 1);
+          const SamplingParams* start = begin == 0 ? &params : nullptr;
+          last.back() = gpu.Draw({{s, begin, std::vector<int32_t>(prompt.begin() + begin, prompt.begin() + end)}}, start)[0].token;
+        }
+      }
+      for (int i = 0; i < 9; ++i) {
+        std::vector<Harness::Row> rows;
+        for (int s = 0; s < 3; ++s) {
+          if (s == 1 && i % 4 == 3) continue;
+          const int context = lengths[static_cast<size_t>(s)] + i - (s == 1 ? i / 4 : 0);
+          rows.push_back({s, context, {last[static_cast<size_t>(s)]}});
+        }
+        const std::vector<OutputResult> outputs = gpu.Draw(rows);
+        for (size_t r = 0; r < rows.size(); ++r) {
+          ASSERT_FALSE(outputs[r].failed) << outputs[r].error;
+          last[static_cast<size_t>(rows[r].sequence)] = outputs[r].token;
+          drawn.push_back(outputs[r].token);
+        }
+      }
+      EXPECT_EQ(gpu.num_replays() > 0, !eager);
+      tokens.push_back(drawn);
+    }
+    EXPECT_EQ(tokens[0], tokens[1]);
+  }
 }
 
 TEST(CudaModel, CopiedBlocksContinueWithTheSameBits) {

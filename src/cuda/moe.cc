@@ -44,7 +44,7 @@ void RunExperts(const Chunk& chunk, const kernels::PackedMatrix* const* matrices
     CHECK(matrix.format == first.format && matrix.padded_rows == first.padded_rows && matrix.num_steps == first.num_steps,
           "experts of different shapes or formats");
     params.weights[e] = matrix.weights.data();
-    params.scales[e] = matrix.scales.as<uint16_t>();
+    params.scales[e] = matrix.scales.as<uint32_t>();
     params.bias[e] = matrix.bias.as<float>();
   }
   const auto rows_per_expert = static_cast<int>((chunk.NumChoices() + chunk.args.num_experts - 1) / chunk.args.num_experts);

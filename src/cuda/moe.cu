@@ -144,6 +144,8 @@ void LaunchExpertProduct(WeightFormat format, const ExpertProductParams& p, int 
     case WeightFormat::kBf16: return StartExpertsFor<WeightFormat::kBf16>(p, rows_per_expert, stream);
     case WeightFormat::kInt8: return StartExpertsFor<WeightFormat::kInt8>(p, rows_per_expert, stream);
     case WeightFormat::kInt4: return StartExpertsFor<WeightFormat::kInt4>(p, rows_per_expert, stream);
+    case WeightFormat::kInt4K: return StartExpertsFor<WeightFormat::kInt4K>(p, rows_per_expert, stream);
+    case WeightFormat::kInt8K: return StartExpertsFor<WeightFormat::kInt8K>(p, rows_per_expert, stream);
   }
 }
 

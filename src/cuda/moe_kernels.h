@@ -41,7 +41,7 @@ struct ExpertProductParams {
   const int* x_rows = nullptr;
   int num_experts = 0;
   const std::byte* weights[kMaxExperts] = {};
-  const uint16_t* scales[kMaxExperts] = {};
+  const uint32_t* scales[kMaxExperts] = {};
   const float* bias[kMaxExperts] = {};
 };
 // rows_per_expert: about how many there will be, to choose the width of a step over them.

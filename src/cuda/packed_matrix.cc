@@ -10,6 +10,7 @@
 #include "base/half.h"
 #include "base/quant_blocks.h"
 #include "cuda/gpu.h"
+#include "cuda/k_blocks.h"
 
 namespace millrace::cuda {
 namespace {
@@ -35,20 +36,26 @@ class RowPacker {
   RowPacker(WeightFormat format, int64_t cols, int64_t padded_rows)
       : format_(format), cols_(cols), padded_rows_(padded_rows), values_(static_cast<size_t>(cols)) {}
 
-  // out [num_steps * StepBytes]; scales of the whole matrix, this row being `packed_row`.
-  void Pack(DType type, const std::byte* source, std::byte* out, uint16_t* scales, int64_t packed_row) {
+  // out [num_steps * StepBytes], zeros before; scales [num_steps, padded_rows, ScaleWords] of the whole matrix, this row being `packed_row`.
+  void Pack(DType type, const std::byte* source, std::byte* out, uint32_t* scales, int64_t packed_row) {
     if (type == DType::kBF16) {
       std::memcpy(out, source, static_cast<size_t>(cols_) * 2);
-      return;
-    }
-    if (format_ == WeightFormat::kBf16) {
+    } else if (format_ == WeightFormat::kBf16) {
       DequantizeRow(type, source, values_.data(), cols_);
       auto* to = reinterpret_cast<uint16_t*>(out);
       for (int64_t k = 0; k < cols_; ++k) to[k] = F32ToBf16(values_[static_cast<size_t>(k)]);
-      return;
+    } else if (IsK(format_)) {
+      PackKRow(type, source, out, scales, packed_row);
+    } else {
+      PackGroups(type, source, out, scales, packed_row);
     }
-    const int step_elems = StepElems(format_), groups = StepGroups(format_);
+  }
+
+ private:
+  void PackGroups(DType type, const std::byte* source, std::byte* out, uint32_t* scales, int64_t packed_row) const {
+    const int groups = StepGroups(format_);
     const int64_t block_bytes = GetDTypeInfo(type).block_bytes;
+    auto* halves = reinterpret_cast<uint16_t*>(scales);
     for (int64_t block = 0; block * kGroup < cols_; ++block) {
       const std::byte* from = source + block * block_bytes;
       uint16_t d;
@@ -56,20 +63,40 @@ class RowPacker {
       int8_t q[kGroup];
       Integers(type, from, q);
       const int64_t step = block / groups;
-      scales[(step * padded_rows_ + packed_row) * groups + block % groups] = d;
-      std::byte* to = out + step * StepBytes(format_);
-      for (int i = 0; i < kGroup; ++i) {
-        const int k = static_cast<int>(block * kGroup + i) % step_elems;
-        if (format_ == WeightFormat::kInt8) {
-          to[Int8Place(k)] = static_cast<std::byte>(q[i] + 128);
-        } else {
-          to[Int4Byte(k)] |= static_cast<std::byte>((q[i] + 8) << Int4Shift(k));
-        }
-      }
+      halves[(step * padded_rows_ + packed_row) * groups + block % groups] = d;
+      for (int i = 0; i < kGroup; ++i) Store(q[i], format_ == WeightFormat::kInt8 ? 128 : 8, block * kGroup + i, out);
     }
   }
 
- private:
+  void PackKRow(DType type, const std::byte* source, std::byte* out, uint32_t* scales, int64_t packed_row) const {
+    const int step_elems = StepElems(format_), group = step_elems / 4, scale_bias = IsInt4(format_) ? 0 : 128;
+    for (int64_t begin = 0; begin < cols_; begin += kSuperBlock) {
+      const KBlock block = ReadKBlock(type, source + begin / kSuperBlock * GetDTypeInfo(type).block_bytes);
+      for (int at = 0; at < kSuperBlock; at += step_elems) {
+        uint32_t* words = scales + ((begin + at) / step_elems * padded_rows_ + packed_row) * ScaleWords(format_);
+        words[0] = block.d | static_cast<uint32_t>(block.dmin) << 16;
+        words[1] = words[2] = 0;
+        for (int g = 0; g < 4; ++g) {
+          const int sixteen = (at + g * group) / 16;
+          words[1] |= static_cast<uint32_t>(block.scale[sixteen] + scale_bias) << (8 * g);
+          words[2] |= static_cast<uint32_t>(block.min[sixteen]) << (8 * g);
+        }
+      }
+      for (int i = 0; i < kSuperBlock; ++i) Store(block.q[i], IsInt4(format_) ? 0 : 128, begin + i, out);
+    }
+  }
+
+  // Value k of the row, plus the format's bias.
+  void Store(int q, int bias, int64_t k, std::byte* out) const {
+    const int step_elems = StepElems(format_), place = static_cast<int>(k % step_elems);
+    std::byte* to = out + k / step_elems * StepBytes(format_);
+    if (IsInt4(format_)) {
+      to[Int4Byte(place)] |= static_cast<std::byte>((q + bias) << Int4Shift(place));
+    } else {
+      to[Int8Place(place)] = static_cast<std::byte>(q + bias);
+    }
+  }
+
   // The whole numbers that a block's scale multiplies: its values with the scale put to one.
   static void Integers(DType type, const std::byte* block, int8_t* q) {
     std::byte unit[sizeof(BlockQ8_0)];
@@ -109,9 +136,7 @@ bool CheckParts(const WeightRows* parts, int num_parts, bool gated, kernels::Err
 // Packs every row and copies it to the device, a piece at a time; a piece is whole tiles of 16 packed rows.
 bool FillWeights(ThreadPool& pool, const WeightRows* parts, PackedMatrix* matrix, kernels::ErrorText* error) {
   const int64_t row_bytes = int64_t{matrix->num_steps} * StepBytes(matrix->format);
-  const int64_t groups = StepGroups(matrix->format);
-  std::vector<uint16_t> scales;
-  if (matrix->format != WeightFormat::kBf16) scales.resize(static_cast<size_t>(matrix->num_steps * groups * matrix->padded_rows));
+  std::vector<uint32_t> scales(static_cast<size_t>(int64_t{matrix->num_steps} * ScaleWords(matrix->format) * matrix->padded_rows));
   std::vector<int64_t> source(static_cast<size_t>(matrix->padded_rows), -1);  // stored row of each packed row
   for (int64_t row = 0; row < matrix->num_rows; ++row) {
     source[static_cast<size_t>(PackedRow(row, matrix->num_rows, matrix->gated))] = row;
@@ -140,7 +165,7 @@ bool FillWeights(ThreadPool& pool, const WeightRows* parts, PackedMatrix* matrix
     });
     gpu::Upload(matrix->weights.data() + begin * row_bytes, piece.data(), count * row_bytes);
   }
-  if (!scales.empty()) gpu::Upload(matrix->scales.data(), scales.data(), static_cast<int64_t>(scales.size() * sizeof(uint16_t)));
+  if (!scales.empty()) gpu::Upload(matrix->scales.data(), scales.data(), static_cast<int64_t>(scales.size() * sizeof(uint32_t)));
   return gpu::Synchronize(nullptr, error->text, sizeof(error->text));
 }
 
@@ -159,12 +184,11 @@ bool FillBias(const float* bias, PackedMatrix* matrix) {
 }  // namespace
 
 WeightFormat FormatFor(const WeightRows* parts, int num_parts) {
-  bool int4 = true, int8 = true;
-  for (int i = 0; i < num_parts; ++i) {
-    int4 = int4 && parts[i].dtype == DType::kQ4_0;
-    int8 = int8 && IsInt8(parts[i].dtype);
-  }
-  return int4 ? WeightFormat::kInt4 : int8 ? WeightFormat::kInt8 : WeightFormat::kBf16;
+  const auto all = [&](const auto& fits) { return std::all_of(parts, parts + num_parts, [&](const WeightRows& part) { return fits(part.dtype); }); };
+  if (all([](DType type) { return type == DType::kQ4_0; })) return WeightFormat::kInt4;
+  if (all(IsInt8)) return WeightFormat::kInt8;
+  if (all([](DType type) { return type == DType::kQ4_K; })) return WeightFormat::kInt4K;
+  return all(IsKBlockType) ? WeightFormat::kInt8K : WeightFormat::kBf16;
 }
 
 kernels::PackedMatrix* PackMatrix(kernels::OpContext* context, const WeightRows* parts, int num_parts, const float* bias, bool gated,
@@ -187,9 +211,7 @@ kernels::PackedMatrix* PackMatrix(kernels::OpContext* context, const WeightRows*
   matrix->num_splits = NumSplits(matrix->padded_rows, matrix->num_steps);
 
   const int64_t weight_bytes = int64_t{matrix->padded_rows} * matrix->num_steps * StepBytes(matrix->format);
-  const int64_t scale_bytes = matrix->format == WeightFormat::kBf16
-                                  ? 0
-                                  : int64_t{matrix->padded_rows} * matrix->num_steps * StepGroups(matrix->format) * 2;
+  const int64_t scale_bytes = int64_t{matrix->padded_rows} * matrix->num_steps * ScaleWords(matrix->format) * 4;
   Result<Buffer> weights = Buffer::Allocate(weight_bytes, gpu::Memory());
   Result<Buffer> scales = Buffer::Allocate(scale_bytes, gpu::Memory());
   if (!weights.ok() || !scales.ok()) {

@@ -23,7 +23,8 @@ struct PackedMatrix {
   int64_t padded_k() const { return int64_t{num_steps} * StepElems(format); }
 };
 
-// Q4_0 alone stays at 4 bits; Q4_0, Q5_0, Q8_0 and IQ4_NL become int8 with the file's scales, exactly; every other type becomes bf16.
+// Q4_0 alone and Q4_K alone stay at 4 bits; Q4_0, Q5_0, Q8_0 and IQ4_NL become int8 with the file's scales: all exactly. Other mixes of Q4_K, Q5_K and
+// Q6_K become int8 with the file's scales, rounded to bf16 when multiplied; every other type becomes bf16.
 WeightFormat FormatFor(const kernels::WeightRows* parts, int num_parts);
 
 // OpTable::pack_matrix and its relatives; the opaque kernels::PackedMatrix is the struct above.

@@ -25,7 +25,7 @@ LinearParams ProductOf(const PackedMatrix& matrix, const uint16_t* x, int64_t nu
   LinearParams params;
   params.x = x;
   params.weights = matrix.weights.data();
-  params.scales = matrix.scales.as<uint16_t>();
+  params.scales = matrix.scales.as<uint32_t>();
   params.bias = matrix.bias.as<float>();
   params.num_tokens = static_cast<int>(num_tokens);
   params.num_rows = matrix.num_outputs;

@@ -97,6 +97,7 @@ Status Engine::LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const E
   }
   RunnerOptions runner_options;
   runner_options.device = options_.device;
+  runner_options.enforce_eager = options_.enforce_eager;
   runner_options.num_threads = options_.num_threads;
   runner_options.max_model_len = options_.max_model_len;
   runner_options.max_num_batched_tokens = options_.max_num_batched_tokens;

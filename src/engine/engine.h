@@ -33,6 +33,7 @@ namespace millrace {
 struct EngineOptions {
   std::string model;               // a .gguf file, a folder, or synth:SHAPE:TYPE
   std::string device = "cpu";      // "cpu", "cuda", or "auto": a GPU when there is one
+  bool enforce_eager = false;      // on a GPU: launch every kernel of a decode step instead of replaying a recording
   int num_threads = 0;             // 0: every usable core
   int max_model_len = 0;           // 0: the model's, lowered to what memory holds
   int max_num_seqs = 0;            // 0: what the mode says, 64 without one

@@ -13,8 +13,7 @@
 namespace millrace {
 namespace {
 
-// Logits are made and sampled this many rows at a time, which bounds their memory for prompt logprobs and perplexity.
-constexpr int kLogitRows = 32;
+constexpr int kMaxLogitRows = 128;  // of a device, which reads the head's weights anew for every piece
 
 int64_t MicrosecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
@@ -83,29 +82,32 @@ Status ModelRunner::Load() {
 Status ModelRunner::AllocateStepMemory() {
   const ModelConfig& config = checkpoint_->config();
   const int64_t tokens = options_.max_num_batched_tokens, rows = options_.max_num_seqs;
+  if (ops_.memory != nullptr) logit_rows_ = static_cast<int>(std::clamp<int64_t>(rows, logit_rows_, kMaxLogitRows));
   int64_t angles = 0;
   for (const auto& variant : model_->rope_variants()) angles += 2 * static_cast<int64_t>(variant.inv_freq.size());
   int64_t bytes = model_->WorkspaceBytes(tokens, options_.max_num_seqs) + Floats(tokens * config.hidden_size);
   bytes += Floats(tokens * angles) + 64 * static_cast<int64_t>(model_->rope_variants().size());
-  bytes += Floats(kLogitRows * int64_t{config.vocab_size}) + Floats(kLogitRows * int64_t{config.hidden_size}) + Floats(kLogitRows);
+  bytes += Floats(logit_rows_ * int64_t{config.vocab_size}) + Floats(logit_rows_ * int64_t{config.hidden_size}) + Floats(std::max(rows, tokens));
   ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(bytes, ops_.memory));
   workspace_ = Workspace(std::move(buffer));
   token_ids_.reserve(static_cast<size_t>(tokens));
   if (ops_.memory == nullptr) return OkStatus();
 
   const int64_t groups = static_cast<int64_t>(model_->kv_groups().size());
+  const int64_t padded_rows = PaddedRows(options_.max_num_seqs);
   const int64_t blocks_per_row = max_model_len_ / kKvBlockTokens + 2;
-  const int64_t arrays = 4 * tokens + 4 * (rows + 1) + groups * (rows + 1 + rows * blocks_per_row) + tokens * angles;
-  const int64_t draws = kLogitRows * static_cast<int64_t>(sizeof(kernels::SampleRow) + sizeof(int32_t));
-  const int64_t outputs = (tokens + rows) / kLogitRows + 2;  // pieces of outputs at most
-  ASSIGN_OR_RETURN(inputs_, StepInputs::Create(ops_.memory, arrays * 4 + outputs * (draws + 128) + 64 * (8 + 4 * groups)));
+  const int64_t arrays = 4 * tokens + 4 * (padded_rows + 1) + groups * (padded_rows + 2 + padded_rows * blocks_per_row) + tokens * angles;
+  const int64_t draws = (tokens + padded_rows) * static_cast<int64_t>(sizeof(kernels::SampleRow) + sizeof(int32_t));
+  const int64_t outputs = (tokens + rows) / logit_rows_ + 2;  // pieces of outputs at most
+  ASSIGN_OR_RETURN(inputs_, StepInputs::Create(ops_.memory, arrays * 4 + draws + outputs * 128 + 64 * (8 + 4 * groups)));
   ASSIGN_OR_RETURN(state_, Buffer::Allocate(ops_.state_bytes, ops_.memory));
   ops_.memory->clear(stream_, state_.data(), state_.size());
   context_.state = state_.data();
-  const int64_t pinned_bytes = kLogitRows * int64_t{config.vocab_size} * static_cast<int64_t>(sizeof(float));
+  const int64_t pinned_bytes = logit_rows_ * int64_t{config.vocab_size} * static_cast<int64_t>(sizeof(float));
   pinned_ = ops_.memory->allocate_pinned(pinned_bytes);
   if (pinned_ == nullptr) return ResourceExhausted("cannot pin {} bytes of host memory for the GPU", pinned_bytes);
   host_rows_.reserve(static_cast<size_t>(groups));
+  if (ops_.memory->begin_recording != nullptr && !options_.enforce_eager) graphs_ = std::make_unique<DecodeGraphs>(*ops_.memory);
   if (!AwaitDevice()) return Unavailable("{}", device_error_);
   return OkStatus();
 }
@@ -129,6 +131,7 @@ ModelRunner::~ModelRunner() {
   masks_ready_.notify_all();
   if (thread_.joinable()) thread_.join();
   if (ops_.memory == nullptr) return;
+  graphs_.reset();
   if (pinned_ != nullptr) ops_.memory->release_pinned(pinned_);
   if (stream_ != nullptr) ops_.memory->destroy_stream(stream_);
 }
@@ -277,12 +280,11 @@ void ModelRunner::FillStep(const Batch& batch, Step* step) {
     }
     step->groups.push_back(rows);
   }
-  FillAngles(step);
+  FillAngles(batch.positions, step);
   inputs_.Flush(stream_);
 }
 
-void ModelRunner::FillAngles(Step* step) {
-  const int32_t* positions = step->batch->positions.data();
+void ModelRunner::FillAngles(const std::vector<int32_t>& positions, Step* step) {
   for (const Model::RopeVariant& variant : model_->rope_variants()) {
     const int half = static_cast<int>(variant.inv_freq.size());
     const int64_t count = step->num_tokens * half * 2;
@@ -293,7 +295,7 @@ void ModelRunner::FillAngles(Step* step) {
       angles_.resize(static_cast<size_t>(count));
       cos_sin = angles_.data();
     }
-    kernels::FillCosSin(variant.inv_freq.data(), half, variant.attention_factor, positions, step->num_tokens, cos_sin);
+    kernels::FillCosSin(variant.inv_freq.data(), half, variant.attention_factor, positions.data(), step->num_tokens, cos_sin);
     step->cos_sin.push_back(inputs_.Place(cos_sin, count));
   }
 }
@@ -321,7 +323,7 @@ void ModelRunner::CopyBlocks(const std::vector<BlockCopy>& copies) {
 
 RunnerTimes ModelRunner::times() const {
   return {static_cast<int64_t>(completed_.load(std::memory_order_acquire)), total_step_us_.load(std::memory_order_relaxed),
-          total_model_us_.load(std::memory_order_relaxed)};
+          total_model_us_.load(std::memory_order_relaxed), total_replays_.load(std::memory_order_relaxed)};
 }
 
 StepResult ModelRunner::ExecuteOrFail(const Batch& batch) {
@@ -355,6 +357,17 @@ void ModelRunner::RunPooling(const Batch& batch, const float* x, StepResult* res
 
 int64_t ModelRunner::WorkBytes(const Batch& batch) const { return batch.num_tokens() * model_->weight_bytes(); }
 
+void ModelRunner::RunStep(const Batch& batch, StepResult* result) {
+  Step step{ops_, context_};
+  FillStep(batch, &step);
+  float* x = workspace_.Take<float>(step.num_tokens * model_->config().hidden_size);
+  const auto start = std::chrono::steady_clock::now();
+  model_->Forward(step, x);
+  total_model_us_.fetch_add(MicrosecondsSince(start), std::memory_order_relaxed);
+  RunPooling(batch, x, result);
+  RunOutputs(batch, x, AwaitMasks(batch), result);
+}
+
 StepResult ModelRunner::Execute(const Batch& batch) {
   CHECK_LE(batch.num_tokens(), options_.max_num_batched_tokens);
   pool_.set_alone(WorkBytes(batch) < options_.short_steps.one_thread_below_bytes);
@@ -371,14 +384,7 @@ StepResult ModelRunner::Execute(const Batch& batch) {
   if (batch.num_tokens() > 0) {
     Workspace::Scope scope(workspace_);
     ResolveTokens(batch);
-    Step step{ops_, context_};
-    FillStep(batch, &step);
-    float* x = workspace_.Take<float>(step.num_tokens * model_->config().hidden_size);
-    const auto start = std::chrono::steady_clock::now();
-    model_->Forward(step, x);
-    total_model_us_.fetch_add(MicrosecondsSince(start), std::memory_order_relaxed);
-    RunPooling(batch, x, &result);
-    RunOutputs(batch, x, AwaitMasks(batch), &result);
+    if (!RunDecode(batch, &result)) RunStep(batch, &result);
   }
   if (ops_.memory != nullptr && !AwaitDevice()) {
     for (OutputResult& output : result.outputs) output = {.failed = true, .error = device_error_};
@@ -409,15 +415,11 @@ bool ModelRunner::AwaitDevice() {
 }
 
 bool ModelRunner::DrawOnDevice(const Batch& batch, int first, int count, const float* logits, StepResult* result) {
-  if (ops_.sample == nullptr) return false;
-  kernels::SampleRow draws[kLogitRows];
+  kernels::SampleRow draws[kMaxLogitRows];
   for (int i = 0; i < count; ++i) {
-    const OutputRow& row = batch.outputs[static_cast<size_t>(first + i)];
-    if (!row.sample || row.grammar_mask >= 0 || row.pooling != Pooling::kNone) return false;
-    const std::optional<DeviceDraw> draw = sampler_.PlanDeviceDraw(batch.sequences[static_cast<size_t>(row.row)]);
+    const std::optional<kernels::SampleRow> draw = PlanDraw(batch, first + i);
     if (!draw) return false;
-    draws[i] = {draw->params->seed, draw->choice_index, row.output_position, draw->params->temperature, draw->params->top_k,
-                draw->params->top_p, draw->params->min_p};
+    draws[i] = *draw;
   }
   const kernels::SampleRow* rows = inputs_.Place(draws, count);
   inputs_.Flush(stream_);
@@ -446,14 +448,14 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const
   const int64_t hidden = model_->config().hidden_size;
   const int64_t vocab = model_->config().vocab_size;
   const int num_outputs = static_cast<int>(batch.outputs.size());
-  for (int first = 0; first < num_outputs; first += kLogitRows) {
-    const int count = std::min(kLogitRows, num_outputs - first);
+  for (int first = 0; first < num_outputs; first += logit_rows_) {
+    const int count = std::min(logit_rows_, num_outputs - first);
     const std::span<const OutputRow> outputs = std::span(batch.outputs).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
     if (std::all_of(outputs.begin(), outputs.end(), [](const OutputRow& output) { return output.pooling != Pooling::kNone; })) continue;
     Workspace::Scope scope(workspace_);
     float* rows = workspace_.Take<float>(count * hidden);
     float* logits = workspace_.Take<float>(count * vocab);
-    int32_t indices[kLogitRows];
+    int32_t indices[kMaxLogitRows];
     for (int i = 0; i < count; ++i) indices[i] = batch.outputs[static_cast<size_t>(first + i)].token_index;
     const kernels::GatherRowsArgs gather{x, hidden, inputs_.Place(indices, count), count, rows};
     inputs_.Flush(stream_);

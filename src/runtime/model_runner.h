@@ -23,6 +23,7 @@
 #include "base/thread_pool.h"
 #include "core/batch.h"
 #include "models/model.h"
+#include "runtime/decode_graphs.h"
 #include "runtime/pooler.h"
 #include "runtime/step_inputs.h"
 #include "runtime/step_observer.h"
@@ -45,6 +46,7 @@ struct RunnerOptions {
   int max_num_seqs = 64;              // rows of one step at most
   DType kv_cache_dtype = DType::kBF16;
   ShortSteps short_steps;
+  bool enforce_eager = false;         // on a GPU: launch every kernel of a decode step, never replay a recording
   std::function<void(double fraction)> on_load_progress;  // see ModelOptions::on_progress
   StepObserver* observer = nullptr;  // outlives the runner
 };
@@ -54,6 +56,7 @@ struct RunnerTimes {
   int64_t num_steps = 0;
   int64_t step_us = 0;   // whole steps
   int64_t model_us = 0;  // of it, in the model: layers and logits
+  int64_t num_replays = 0;  // steps that replayed a recording (DecodeGraphs)
 };
 
 class ModelRunner {
@@ -115,6 +118,7 @@ class ModelRunner {
   Status AllocateStepMemory();
   void ThreadLoop();
   StepResult Execute(const Batch& batch);
+  void RunStep(const Batch& batch, StepResult* result);
   StepResult ExecuteOrFail(const Batch& batch);
   int64_t WorkBytes(const Batch& batch) const;
   bool IsForWaiter(const Batch& batch) const;
@@ -123,8 +127,14 @@ class ModelRunner {
   void CopyBlocks(const std::vector<BlockCopy>& copies);
   void ResolveTokens(const Batch& batch);
   void FillStep(const Batch& batch, Step* step);
-  void FillAngles(Step* step);
-  // Lets the device draw `count` outputs (at most kLogitRows) when it can do all of them; false when their logits are needed here.
+  void FillAngles(const std::vector<int32_t>& positions, Step* step);
+  // A whole decode step that the device draws the tokens of; false, and nothing done, when this step is none.
+  bool RunDecode(const Batch& batch, StepResult* result);
+  void PlaceDecode(const Batch& batch, const DecodeShape& shape, Step* step);
+  void LaunchDecode(const Step& step, const kernels::SampleRow* draws);
+  // What the device needs to draw an output; nullopt when it can't.
+  std::optional<kernels::SampleRow> PlanDraw(const Batch& batch, int output) const;
+  // Lets the device draw `count` outputs (at most logit_rows_) when it can do all of them; false when their logits are needed here.
   bool DrawOnDevice(const Batch& batch, int first, int count, const float* logits, StepResult* result);
   // The same rows in host memory, where the sampler may change them.
   float* FetchLogits(const float* logits, int64_t count);
@@ -147,6 +157,8 @@ class ModelRunner {
   std::unique_ptr<Model> model_;
   Sampler sampler_;
   std::unique_ptr<Pooler> pooler_;
+  // Logits are made and sampled this many rows at a time, which bounds their memory for prompt logprobs and perplexity.
+  int logit_rows_ = 32;
   int64_t block_bytes_ = 0;
   int64_t num_kv_blocks_ = 0;
   int64_t num_host_blocks_ = 0;
@@ -162,8 +174,12 @@ class ModelRunner {
   std::vector<float> host_norm_weight_, host_norm_bias_, host_x_;  // for pooling
   std::vector<float> angles_;                        // cos_sin of the running step
   std::vector<kernels::AttentionBatch> host_rows_;   // by KV group, of the running step
-  void* pinned_ = nullptr;                           // kLogitRows rows of logits, or as many tokens
-  std::atomic<int64_t> last_step_us_{0}, total_step_us_{0}, total_model_us_{0};
+  void* pinned_ = nullptr;                           // logit_rows_ rows of logits, or the tokens of a step
+  std::unique_ptr<DecodeGraphs> graphs_;             // null: decode steps are as others
+  // Of the running decode step, as long as its shape says.
+  std::vector<int32_t> padded_, decode_starts_, decode_contexts_;
+  std::vector<kernels::SampleRow> draws_;
+  std::atomic<int64_t> last_step_us_{0}, total_step_us_{0}, total_model_us_{0}, total_replays_{0};
 
   // Hand-over between Submit, the thread and Wait.
   std::mutex mutex_;

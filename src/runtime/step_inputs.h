@@ -21,11 +21,17 @@ class StepInputs {
   // Where the device will find host[0 .. count) after Flush; null stays null. Aborts beyond the planned size.
   template <typename T>
   const T* Place(const T* host, int64_t count) {
+    return Place(host, count, count);
+  }
+  // With room for more, so that what is placed next lies at the same address whatever the count.
+  template <typename T>
+  const T* Place(const T* host, int64_t count, int64_t room) {
     if (memory_ == nullptr || host == nullptr) return host;
-    const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
+    const int64_t bytes = room * static_cast<int64_t>(sizeof(T));
     const int64_t at = used_;
+    CHECK_LE(count, room);
     CHECK(at + bytes <= device_.size(), "step arrays of {} bytes, {} used, {} wanted", device_.size(), at, bytes);
-    std::memcpy(pinned_.get() + at, host, static_cast<size_t>(bytes));
+    std::memcpy(pinned_.get() + at, host, static_cast<size_t>(count) * sizeof(T));
     used_ = (at + bytes + 63) / 64 * 64;
     return reinterpret_cast<const T*>(device_.data() + at);
   }

@@ -22,6 +22,14 @@ struct DeviceMemory {
   bool (*synchronize)(void* stream, char* error, int error_bytes) = nullptr;
   // Bytes that can still be allocated.
   int64_t (*available_bytes)() = nullptr;
+  // Between the two calls what the stream is given is recorded instead of done: kernels with their arguments, copies with their addresses, all
+  // on the device or in pinned memory. Null where the device can't record. end_recording gives null, and nothing is recorded, when any part
+  // was refused; the other calls of this thread must be copy and clear alone meanwhile.
+  bool (*begin_recording)(void* stream) = nullptr;
+  void* (*end_recording)(void* stream) = nullptr;
+  // Does what was recorded, with what now lies at those addresses; returns before it is done.
+  void (*replay)(void* stream, void* recording) = nullptr;
+  void (*release_recording)(void* recording) = nullptr;
 };
 
 }  // namespace millrace

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds what a GPU machine needs into one folder, build/gpu_bundle (or $1): programs, plugin, the shared libraries that such a machine may lack
-# (not libc), the golden checkpoints and gpu_check.py. Nothing has to be installed or compiled there; it may be another distribution of the
-# same or a later glibc.
+# (not libc; the programs look for them in lib beside themselves), the golden checkpoints and gpu_check.py. Nothing has to be installed or
+# compiled there; it may be another distribution of the same or a later glibc.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bundle=${1:-build/gpu_bundle}

@@ -68,23 +68,23 @@ void MeasureProduct(const ProductShape& shape, WeightFormat format, int tokens, 
   p.num_splits = NumSplits(p.padded_rows, p.num_steps);
   p.out_stride = p.num_rows;
   const int64_t weight_bytes = int64_t{p.padded_rows} * p.num_steps * StepBytes(format);
-  const int64_t scale_values = format == WeightFormat::kBf16 ? 0 : int64_t{p.padded_rows} * p.num_steps * StepGroups(format);
+  const int64_t scale_bytes = int64_t{p.padded_rows} * p.num_steps * ScaleWords(format) * 4;
   const int copies = static_cast<int>(std::max<int64_t>(1, (256 << 20) / weight_bytes));
   const Buffer weights = format == WeightFormat::kBf16 ? RandomBf16(weight_bytes / 2 * copies) : RandomBuffer(weight_bytes * copies, ~0u, 0);
-  const Buffer scales = RandomBuffer(scale_values * 2, 0x03ff03ffu, 0x20002000u);
+  const Buffer scales = RandomBuffer(scale_bytes, 0x03ff03ffu, 0x20002000u);
   const Buffer x = RandomBf16(int64_t{tokens} * shape.cols);
   Buffer out = *Buffer::Allocate(int64_t{tokens} * p.num_rows * 4, gpu::Memory());
-  p.scales = scales.as<uint16_t>();
+  p.scales = scales.as<uint32_t>();
   p.x = x.as<uint16_t>();
   p.out = out.as<float>();
   const double us = MedianMicroseconds(7, std::max(copies, 4), [&](int call) {
     p.weights = weights.data() + call % copies * weight_bytes;
     LaunchLinear(format, p, nullptr);
   });
-  const char* names[] = {"bf16", "int8", "int4"};
+  const char* names[] = {"bf16", "int8", "int4", "int4k", "int8k"};
   const std::string name = std::string(shape.name) + " " + names[static_cast<int>(format)] + ", tokens " + std::to_string(tokens);
   if (tokens <= 128) {
-    report->Add(name, us, 1e-3 * static_cast<double>(weight_bytes + 2 * scale_values) / us, "GB/s", report->copy_gb_s);
+    report->Add(name, us, 1e-3 * static_cast<double>(weight_bytes + scale_bytes) / us, "GB/s", report->copy_gb_s);
   } else {
     report->Add(name, us, 2e-6 * shape.rows * shape.cols * tokens / us, "TFLOP/s", report->mma_tflop_s);
   }
@@ -151,7 +151,7 @@ int Run(const std::string& json) {
   Report report;
   MeasureLimits(multiprocessors, &report);
   for (const ProductShape& shape : kShapes) {
-    for (const WeightFormat format : {WeightFormat::kBf16, WeightFormat::kInt8, WeightFormat::kInt4}) {
+    for (const WeightFormat format : kAllFormats) {
       for (const int tokens : {1, 4, 16, 64, 128, 2048}) {
         if (shape.rows <= 30000 || tokens <= 128) MeasureProduct(shape, format, tokens, &report);
       }

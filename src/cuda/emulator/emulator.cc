@@ -5,9 +5,11 @@
 #include <memory>
 #include <numeric>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "cuda/emulator/device_arena.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -83,6 +85,8 @@ struct Machine {
   const std::function<void()>* body = nullptr;
   Fiber* current = nullptr;
   void* main_stack_pointer = nullptr;
+  bool recording = false;
+  std::vector<std::function<void()>> recorded;
 #if defined(__SANITIZE_ADDRESS__)
   void* main_fake_stack = nullptr;
   const void* main_bottom = nullptr;
@@ -216,6 +220,30 @@ void RunGrid(dim3 grid, int threads, size_t shared_bytes, const std::function<vo
     }
     RunBlock(m, rng, body);
   }
+}
+
+void Do(std::function<void()> work) {
+  Machine& m = TheMachine();
+  const auto with_access = [work = std::move(work)] {
+    const DeviceAccess access;
+    work();
+  };
+  if (m.recording) {
+    m.recorded.push_back(with_access);
+  } else {
+    with_access();
+  }
+}
+
+void BeginRecording() {
+  Machine& m = TheMachine();
+  CHECK(!m.recording, "a recording inside a recording");
+  m.recording = true;
+}
+
+std::vector<std::function<void()>> EndRecording() {
+  TheMachine().recording = false;
+  return std::exchange(TheMachine().recorded, {});
 }
 
 ScopedSchedule::ScopedSchedule(uint64_t seed) : saved_(TheMachine().seed) { TheMachine().seed = seed; }

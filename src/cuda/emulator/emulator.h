@@ -5,7 +5,8 @@
 //   1. Shared memory is poisoned with NaN bytes at the start of every block and has exactly the requested size (ASan sees overruns).
 //   2. cp.async copies when the group is waited for, not when it is issued: a missing wait reads poison.
 //   3. Warps and lanes run in an order drawn from a seed; a missing barrier shows as bits that differ between seeds.
-//   4. A collective that some lanes of a warp don't reach, or a barrier that some threads don't, aborts with the place.
+//   4. The host faults when it touches device memory between launches and copies (device_arena.h).
+//   5. A collective that some lanes of a warp don't reach, or a barrier that some threads don't, aborts with the place.
 #pragma once
 
 #include <cmath>
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <vector>
 
 #define __global__ inline
 #define __device__
@@ -40,6 +42,11 @@ namespace millrace::cuda::emulator {
 
 // Runs body once per thread of every block of the grid, blocks one after the other. Not reentrant.
 void RunGrid(dim3 grid, int threads, size_t shared_bytes, const std::function<void()>& body);
+
+// Runs a launch or copy, or, between BeginRecording and EndRecording of this host thread, only keeps it, with the arguments as they are now.
+void Do(std::function<void()> work);
+void BeginRecording();
+std::vector<std::function<void()>> EndRecording();
 
 // Order of blocks, warps and lanes of the launches of this host thread while it lives; seed 0 is ascending order.
 class ScopedSchedule {
