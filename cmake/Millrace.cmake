@@ -21,6 +21,9 @@ add_compile_options(-Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -Wno
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports these on inlined std::string and std::variant code that is correct (GCC bugs 105329, 105593).
   add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-uninitialized)
+  if(MILLRACE_SANITIZE MATCHES "thread")
+    add_compile_options(-Wno-tsan)  # Boost.Asio's fences, which the sanitizer does not see
+  endif()
   if(CMAKE_UNITY_BUILD)
     add_compile_options(-Wno-subobject-linkage)  # a .cc file that another one includes counts as a header for this warning
   endif()
