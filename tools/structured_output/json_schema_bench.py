@@ -225,7 +225,10 @@ def table_of_times(rows):
 
 
 def report(args):
-    rows = [json.loads(line) for path in args.results for line in pathlib.Path(path).read_text().splitlines()]
+    by_name = {}
+    for row in (json.loads(line) for path in args.results for line in pathlib.Path(path).read_text().splitlines()):
+        by_name.setdefault((row["set"], row["name"]), row)
+    rows = list(by_name.values())
     reasons = collections.Counter(row["message"].split(": ", 1)[-1][:100] for row in rows if row["status"] != "ok")
     total = {key: sum(row[key] for row in rows) for key in ("samples", "mutants")}
     total.update({key: sum(len(row[key]) for row in rows) for key in ("invalid", "accepted", "errors")})
