@@ -60,6 +60,7 @@ Status Serve(ServeOptions options) {
   if (const char* key = std::getenv("MILLRACE_API_KEY"); key != nullptr && *key != '\0') options.server.access.api_keys.emplace_back(key);
   options.server.access.loopback = IsLoopbackHost(options.server.http.host);
   options.engine.max_num_waiting = options.max_queued;
+  options.engine.warm_up = true;
   options.engine.queue_timeout_us = static_cast<int64_t>(options.queue_timeout_seconds * 1e6);
   options.server.service.stall_timeout_us = static_cast<int64_t>(options.watchdog_seconds * 1e6);
   options.server.service.response_store.ttl_us = static_cast<int64_t>(options.response_ttl_seconds * 1e6);

@@ -6,6 +6,7 @@
 
 #include "base/checked_math.h"
 #include "engine/open.h"
+#include "engine/warm_up.h"
 
 namespace millrace {
 namespace {
@@ -29,6 +30,9 @@ int64_t BlocksPerSequence(const std::vector<KvGroupSpec>& groups, int64_t block_
   }
   return blocks;
 }
+
+// Beyond, page faults are small beside the steps of a model whose KV is that large.
+constexpr int64_t kPopulatedKvBytes = int64_t{256} << 20;
 
 int NumSequences(const SamplingParams& sampling) {
   return std::max(sampling.n, sampling.best_of);
@@ -103,6 +107,7 @@ Status Engine::LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const E
   runner_options.max_num_batched_tokens = options_.max_num_batched_tokens;
   runner_options.max_num_seqs = options_.max_num_seqs;
   runner_options.kv_cache_dtype = options_.kv_cache_dtype;
+  if (options_.warm_up) runner_options.populate_kv_bytes = kPopulatedKvBytes;
   runner_options.short_steps = options_.short_steps;
   runner_options.observer = options_.observer;
   runner_options.on_load_progress = options_.on_load_progress;
@@ -129,6 +134,7 @@ Status Engine::LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const E
 Status Engine::Start() {
   RETURN_IF_ERROR(runner_->AllocateKv(plan_.num_blocks, options_.swap_space_bytes / runner_->block_bytes()));
   ASSIGN_OR_RETURN(const SchedulerConfig scheduler_config, MakeSchedulerConfig());
+  if (options_.warm_up) RETURN_IF_ERROR(WarmUp(scheduler_config, *runner_));
   scheduler_ = std::make_unique<Scheduler>(scheduler_config);
   grammar_masks_ = std::make_unique<GrammarMasks>(scheduler_config.num_forced_tokens);
   output_processor_ = std::make_unique<OutputProcessor>(*tokenizer_);

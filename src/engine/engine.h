@@ -55,6 +55,7 @@ struct EngineOptions {
   int64_t idle_check_us = 1'000'000;       // after so long without work the KV bookkeeping is recounted
   ShortSteps short_steps;
   StepObserver* observer = nullptr;        // sees every step; outlives the engine
+  bool warm_up = false;            // compute something and take the first memory from the system before Open returns or soon after, not with the first requests
   bool verbose = false;            // tell on standard error what was decided
   std::function<void(double fraction)> on_load_progress;  // called while the weights are packed; may be empty
 };

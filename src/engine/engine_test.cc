@@ -132,6 +132,7 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
     options.max_model_len = 160;
     options.enable_prefix_caching = load.prefix_caching;
     options.kv_cache_bytes = 64 << 20;
+    options.warm_up = load.max_num_seqs == 8;
     if (fp8) options.kv_cache_dtype = DType::kF8E4M3;
     const int64_t weight_bytes = WeightBytes(*checkpoint, options);
     options.short_steps = {load.short_in_tokens.one_thread_below_bytes * weight_bytes, load.short_in_tokens.waiter_below_bytes * weight_bytes};
@@ -142,6 +143,7 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
     }
     const Result<std::unique_ptr<Engine>> engine = Engine::Open(*checkpoint, options);
     ASSERT_TRUE(engine.ok()) << engine.status().message();
+    EXPECT_EQ((*engine)->stats().num_steps, 0);
     const std::vector<std::vector<Collected>> results = RunAll(**engine, requests);
     for (size_t i = 0; i < results.size(); ++i) {
       for (size_t choice = 0; choice < results[i].size(); ++choice) {

@@ -89,6 +89,7 @@ Status ModelRunner::AllocateStepMemory() {
   bytes += Floats(tokens * angles) + 64 * static_cast<int64_t>(model_->rope_variants().size());
   bytes += Floats(logit_rows_ * int64_t{config.vocab_size}) + Floats(logit_rows_ * int64_t{config.hidden_size}) + Floats(std::max(rows, tokens));
   ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(bytes, ops_.memory));
+  workspace_memory_ = {buffer.data(), static_cast<size_t>(buffer.size())};
   workspace_ = Workspace(std::move(buffer));
   token_ids_.reserve(static_cast<size_t>(tokens));
   if (ops_.memory == nullptr) return OkStatus();
@@ -116,6 +117,11 @@ Status ModelRunner::AllocateKv(int64_t num_blocks, int64_t num_host_blocks) {
   CHECK(num_kv_blocks_ == 0 && num_blocks > 0);
   ASSIGN_OR_RETURN(kv_, Buffer::Allocate(num_blocks * block_bytes_, ops_.memory));
   ASSIGN_OR_RETURN(host_kv_, Buffer::Allocate(num_host_blocks * block_bytes_));
+  if (options_.populate_kv_bytes > 0 && ops_.memory == nullptr) {
+    const int64_t populated = std::min(kv_.size(), options_.populate_kv_bytes);
+    populator_ = std::make_unique<PagePopulator>(
+        std::vector<std::span<std::byte>>{workspace_memory_, {kv_.data(), static_cast<size_t>(populated)}});
+  }
   num_host_blocks_ = num_host_blocks;
   num_kv_blocks_ = num_blocks;
   thread_ = std::thread([this] { ThreadLoop(); });

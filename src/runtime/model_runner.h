@@ -28,6 +28,7 @@
 #include "runtime/step_inputs.h"
 #include "runtime/step_observer.h"
 #include "sampling/sampler.h"
+#include "tensor/page_populator.h"
 
 namespace millrace {
 
@@ -46,6 +47,7 @@ struct RunnerOptions {
   int max_num_seqs = 64;              // rows of one step at most
   DType kv_cache_dtype = DType::kBF16;
   ShortSteps short_steps;
+  int64_t populate_kv_bytes = 0;      // of the KV memory, taken from the system in the background after AllocateKv, with the workspace; 0: nothing
   bool enforce_eager = false;         // on a GPU: launch every kernel of a decode step, never replay a recording
   std::function<void(double fraction)> on_load_progress;  // see ModelOptions::on_progress
   StepObserver* observer = nullptr;  // outlives the runner
@@ -153,6 +155,7 @@ class ModelRunner {
   int max_model_len_ = 0;
   ThreadPool pool_;
   Workspace workspace_;
+  std::span<std::byte> workspace_memory_;
   kernels::OpContext context_;
   std::unique_ptr<Model> model_;
   Sampler sampler_;
@@ -163,6 +166,7 @@ class ModelRunner {
   int64_t num_kv_blocks_ = 0;
   int64_t num_host_blocks_ = 0;
   Buffer kv_, host_kv_;
+  std::unique_ptr<PagePopulator> populator_;  // ends before the memory that it populates
   StepResult last_result_;              // for token ids that refer to the step before
   std::vector<int32_t> token_ids_;      // of the running step, resolved
   // Devices with their own memory.

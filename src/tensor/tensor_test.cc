@@ -1,6 +1,12 @@
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <chrono>
+#include <thread>
+#include <vector>
 
 #include "tensor/buffer.h"
+#include "tensor/page_populator.h"
 
 namespace millrace {
 namespace {
@@ -31,6 +37,26 @@ TEST(Workspace, ScopesGiveBackInReverse) {
   }
   EXPECT_EQ(reinterpret_cast<std::byte*>(workspace.Take<float>(1)) - reinterpret_cast<std::byte*>(first), 64);
   EXPECT_EQ(workspace.peak(), 64 + 128);
+}
+
+TEST(PagePopulator, BacksTheMemoryAndLeavesWhatIsThere) {
+  Buffer small = *Buffer::Allocate(5000), large = *Buffer::Allocate((5 << 20) + 123);
+  small.data()[0] = std::byte{1};
+  large.data()[large.size() - 1] = std::byte{2};
+  PagePopulator populator({{small.data(), static_cast<size_t>(small.size())}, {large.data(), static_cast<size_t>(large.size())}});
+  while (!populator.done()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(small.data()[0], std::byte{1});
+  EXPECT_EQ(large.data()[large.size() - 1], std::byte{2});
+  std::vector<unsigned char> resident(static_cast<size_t>((large.size() + 4095) / 4096));
+  ASSERT_EQ(::mincore(large.data(), static_cast<size_t>(large.size()), resident.data()), 0);
+  for (const unsigned char page : resident) EXPECT_TRUE(page & 1);
+}
+
+TEST(PagePopulator, StopsWhenItIsDestroyed) {
+  Buffer buffer = *Buffer::Allocate(int64_t{64} << 30);  // far more than there is time for
+  const auto start = std::chrono::steady_clock::now();
+  PagePopulator({{buffer.data(), static_cast<size_t>(buffer.size())}});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
 }  // namespace
