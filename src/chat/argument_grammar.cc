@@ -3,22 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "chat/grammar_words.h"
 #include "chat/parameter_types.h"
 
 namespace millrace {
 namespace {
 
-using grammar::Choice;
-using grammar::GrammarKind;
-using grammar::InGrammar;
-using grammar::Many;
-using grammar::Optional;
-using grammar::RawString;
-using grammar::Sequence;
-using grammar::Structure;
-using grammar::Text;
-using grammar::Until;
-using Json = nlohmann::ordered_json;
+using namespace grammar_words;
 
 // Parameters that need not be there: each may come first.
 constexpr size_t kMaxOptionalArguments = 64;

@@ -5,19 +5,12 @@
 
 #include "chat/argument_grammar.h"
 #include "chat/call_readers.h"
+#include "chat/grammar_words.h"
 
 namespace millrace {
 namespace {
 
-using grammar::Choice;
-using grammar::GrammarKind;
-using grammar::InGrammar;
-using grammar::Many;
-using grammar::Optional;
-using grammar::Sequence;
-using grammar::Structure;
-using grammar::Text;
-using Json = nlohmann::ordered_json;
+using namespace grammar_words;
 using Kind = ToolFormat::Kind;
 
 Structure LineBreak() { return Optional(Text("\n")); }

@@ -8,6 +8,11 @@
 
 namespace millrace {
 
+// Bytes [begin, end) of a text.
+struct TextSpan {
+  size_t begin = 0, end = 0;
+};
+
 struct OutputDelta {
   enum class Kind : uint8_t {
     kContent,        // text

@@ -4,22 +4,12 @@
 
 #include "chat/call_grammar.h"
 #include "chat/call_readers.h"
+#include "chat/grammar_words.h"
 
 namespace millrace {
 namespace {
 
-using grammar::Anything;
-using grammar::Choice;
-using grammar::Free;
-using grammar::GrammarKind;
-using grammar::InGrammar;
-using grammar::Many;
-using grammar::Optional;
-using grammar::Sequence;
-using grammar::Structure;
-using grammar::Text;
-using grammar::Until;
-using Json = nlohmann::ordered_json;
+using namespace grammar_words;
 
 Structure LineBreaks() { return InGrammar(GrammarKind::kRegex, "\\n{0,2}"); }
 

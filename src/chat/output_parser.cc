@@ -23,9 +23,7 @@ OutputParser::OutputParser(OutputFormat format, OutputParserOptions options)
   if (format_.tools.kind == ToolFormat::Kind::kHarmony) {
     EnterHeader();
   } else if (options_.starts_in_reasoning && !format_.reasoning.end.empty()) {
-    mode_ = Mode::kReasoning;
-    writer_.StripLeading();
-    matcher_.Set({&format_.reasoning.begin, &format_.reasoning.end});
+    OpenReasoning();
   } else if (format_.tools.starts_in_call && tools_) {
     EnterContent();
     BeginCalls("", false);
@@ -35,7 +33,10 @@ OutputParser::OutputParser(OutputFormat format, OutputParserOptions options)
 }
 
 std::vector<OutputDelta> OutputParser::Push(std::string_view text) {
-  for (const char c : text) Feed(c);
+  for (const char c : text) {
+    ++position_;
+    Feed(c);
+  }
   return writer_.Take();
 }
 
@@ -53,6 +54,15 @@ void OutputParser::Feed(char c) {
       return FeedBody(c);
   }
 }
+
+void OutputParser::OpenReasoning() {
+  mode_ = Mode::kReasoning;
+  writer_.StripLeading();
+  matcher_.Set({&format_.reasoning.begin, &format_.reasoning.end});
+  reasoning_.push_back({position_, SIZE_MAX});
+}
+
+void OutputParser::CloseReasoning(const std::string& marker) { reasoning_.back().end = position_ - marker.size(); }
 
 void OutputParser::EnterContent() {
   mode_ = Mode::kContent;
@@ -87,9 +97,7 @@ void OutputParser::FeedContent(char c) {
   if (marker == &format_.reasoning.begin) {
     if (content_started_) return writer_.Text(OutputDelta::Kind::kContent, *marker);
     writer_.DropBlanks();
-    writer_.StripLeading();
-    mode_ = Mode::kReasoning;
-    matcher_.Set({&format_.reasoning.begin, &format_.reasoning.end});
+    OpenReasoning();
     return;
   }
   if (marker == &format_.tools.section_end) return writer_.StripLeading();
@@ -106,6 +114,7 @@ void OutputParser::FeedReasoning(char c) {
     reasoning_started_ = reasoning_started_ || passed.find_first_not_of(" \t\r\n") != std::string::npos;
   }
   if (marker == &format_.reasoning.end) {
+    CloseReasoning(*marker);
     writer_.DropBlanks();
     writer_.StripLeading();
     reasoning_started_ = true;

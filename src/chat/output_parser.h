@@ -50,11 +50,15 @@ class OutputParser {
   std::vector<OutputDelta> Finish();
 
   int num_calls() const { return writer_.num_calls(); }
+  // Where the reasoning is in what was pushed, without its markers; the last one's end is SIZE_MAX while it is open.
+  const std::vector<TextSpan>& reasoning() const { return reasoning_; }
 
  private:
   enum class Mode : uint8_t { kContent, kReasoning, kCalls, kHeader, kBody };
 
   void Feed(char c);
+  void OpenReasoning();
+  void CloseReasoning(const std::string& marker);
   void EnterContent();
   void FeedContent(char c);
   void FeedReasoning(char c);
@@ -81,6 +85,8 @@ class OutputParser {
   Mode mode_ = Mode::kContent;
   bool content_started_ = false;
   bool reasoning_started_ = false;
+  size_t position_ = 0;  // bytes pushed
+  std::vector<TextSpan> reasoning_;
   std::string held_;
   int calls_before_ = 0;
   bool in_call_ = false;  // call_begin was the trigger

@@ -68,6 +68,7 @@ void OutputParser::BeginBody() {
   } else {
     writer_.StripLeading();
   }
+  if (!body_is_call_ && body_kind_ == OutputDelta::Kind::kReasoning) reasoning_.push_back({position_, SIZE_MAX});
   mode_ = Mode::kBody;
   matcher_.Set({&Markers().end, &Markers().call, &Markers().stop, &Markers().start});
 }
@@ -89,6 +90,7 @@ void OutputParser::FeedBody(char c) {
     }
   }
   if (marker == nullptr) return;
+  if (!body_is_call_ && body_kind_ == OutputDelta::Kind::kReasoning) CloseReasoning(*marker);
   if (body_is_call_ && !body_started_) writer_.OnArguments("{}");
   writer_.DropBlanks();
   EnterHeader();

@@ -325,5 +325,25 @@ TEST(OutputParser, UnfinishedMarkersCostNoMore) {
   EXPECT_TRUE(content == text);
 }
 
+TEST(OutputParser, TellsWhereTheReasoningIs) {
+  OutputFormat think;
+  think.reasoning = *FindReasoningFormat("think");
+  const auto spans = [](OutputFormat format, bool starts, const std::string& text) {
+    OutputParser parser(std::move(format), {.starts_in_reasoning = starts});
+    for (const char c : text) parser.Push(std::string(1, c));
+    std::vector<std::pair<size_t, size_t>> found;
+    for (const TextSpan& span : parser.reasoning()) found.emplace_back(span.begin, span.end);
+    return found;
+  };
+  using Spans = std::vector<std::pair<size_t, size_t>>;
+  EXPECT_EQ(spans(think, false, "<think>ab</think>c <think>d</think>"), (Spans{{7, 9}}));
+  EXPECT_EQ(spans(think, true, "ab</think>c"), (Spans{{0, 2}}));
+  EXPECT_EQ(spans(think, true, "ab</thin"), (Spans{{0, SIZE_MAX}}));
+  EXPECT_EQ(spans(think, false, "plain"), Spans{});
+  OutputFormat harmony;
+  harmony.tools.kind = ToolFormat::Kind::kHarmony;
+  EXPECT_EQ(spans(harmony, false, "<|channel|>analysis<|message|>ab<|end|><|start|>assistant<|channel|>final<|message|>c"), (Spans{{30, 32}}));
+}
+
 }  // namespace
 }  // namespace millrace

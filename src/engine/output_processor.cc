@@ -22,6 +22,7 @@ double MeanLogprob(const RequestOutput& output) {
 void Append(RequestOutput&& more, RequestOutput* to) {
   to->text += more.text;
   to->tokens.insert(to->tokens.end(), more.tokens.begin(), more.tokens.end());
+  to->text_ends.insert(to->text_ends.end(), more.text_ends.begin(), more.text_ends.end());
   to->prompt_logprobs.insert(to->prompt_logprobs.end(), more.prompt_logprobs.begin(), more.prompt_logprobs.end());
   to->finish_reason = more.finish_reason;
   to->stop_reason = more.stop_reason;
@@ -126,7 +127,12 @@ RequestOutput OutputProcessor::ProcessChoice(const SequenceEvent& event, Entry* 
     out.tokens.push_back(event.tokens[i]);
     // The token that ended the sequence is not text.
     const bool end_token = event.finish_reason == FinishReason::kStop && i + 1 == event.tokens.size();
-    if (!end_token) choice.held += choice.detokenizer->Push(event.tokens[i].token);
+    if (!end_token) {
+      const std::string text = choice.detokenizer->Push(event.tokens[i].token);
+      choice.num_bytes += static_cast<int64_t>(text.size());
+      choice.held += text;
+    }
+    out.text_ends.push_back(choice.num_bytes);
     matched = ReleaseText(params, false, &choice, &out.text, &out.stop_reason);
   }
   if (matched) {

@@ -20,6 +20,7 @@ struct RequestOutput {
   int choice_index = 0;
   std::string text;                           // new text, whole UTF-8 characters
   std::vector<OutputResult> tokens;           // new tokens, the end token included
+  std::vector<int64_t> text_ends;  // [tokens] bytes of the whole choice's text up to the end of each, with what is held back
   std::vector<OutputResult> prompt_logprobs;
   std::vector<float> embedding;  // of a request with pooling
   FinishReason finish_reason = FinishReason::kNone;
@@ -49,6 +50,7 @@ class OutputProcessor {
   struct Choice {
     std::unique_ptr<StreamingDetokenizer> detokenizer;
     std::string held;  // text that a stop string may still swallow
+    int64_t num_bytes = 0;  // of all text so far
     bool ended = false;
   };
   struct Entry {

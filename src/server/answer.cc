@@ -21,6 +21,7 @@ AnswerWriter::AnswerWriter(Service& service, std::shared_ptr<Exchange> exchange,
 void AnswerWriter::OnOutput(int prompt, RequestOutput& output) {
   AnswerChoice& choice = choices_[static_cast<size_t>(prompt * answer_.n + output.choice_index)];
   Inspect(prompt, choice, output);
+  if (choice.parser != nullptr) choice.text_ends.insert(choice.text_ends.end(), output.text_ends.begin(), output.text_ends.end());
   const bool last = output.finish_reason != FinishReason::kNone;
   std::vector<OutputDelta> deltas;
   if (choice.parser != nullptr) {
@@ -37,7 +38,11 @@ void AnswerWriter::OnOutput(int prompt, RequestOutput& output) {
   if (answer_.stream) Stream(choice, deltas);
 }
 
-void AnswerWriter::OnFinished(const Usage& usage) {
+void AnswerWriter::OnFinished(const Usage& counted) {
+  Usage usage = counted;
+  for (const AnswerChoice& choice : choices_) {
+    if (choice.parser != nullptr) usage.reasoning_tokens += choice.parser->CountReasoning(choice.text_ends);
+  }
   if (!answer_.stream) {
     exchange_->Send({.body = DumpJson(Whole(usage))});
     return;

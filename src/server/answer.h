@@ -26,6 +26,7 @@ struct AnswerChoice {
   std::unique_ptr<ChoiceParser> parser;
   ChoiceText text;                   // everything so far
   std::vector<OutputResult> tokens;  // not reported yet
+  std::vector<int64_t> text_ends;    // of all tokens, RequestOutput::text_ends; empty without a parser
   bool started = false;              // something of it was streamed
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string that ended it, or "timeout"

@@ -1,9 +1,9 @@
 // POST /v1/completions
 #include <algorithm>
 
-#include "server/answer.h"
 #include "server/api.h"
 #include "server/logprobs.h"
+#include "server/openai_answer.h"
 #include "server/prompts.h"
 #include "server/reply.h"
 #include "server/sampling_fields.h"
@@ -20,10 +20,11 @@ struct CompletionOptions {
   std::vector<Prompt> prompts;
 };
 
-class CompletionWriter : public AnswerWriter {
+class CompletionWriter : public OpenAiWriter {
  public:
   CompletionWriter(Service& service, std::shared_ptr<Exchange> exchange, CompletionOptions options, AnswerOptions answer)
-      : AnswerWriter(service, std::move(exchange), std::move(answer), "cmpl-"),
+      : OpenAiWriter(service, std::move(exchange), std::move(answer),
+                     {"cmpl-", "text_completion", "text_completion", options.include_usage}),
         options_(std::move(options)),
         logprobs_(choices_.size(), CompletionLogprobs(service.engine.tokenizer())),
         echoed_(choices_.size()),
@@ -48,34 +49,20 @@ class CompletionWriter : public AnswerWriter {
     const bool empty = text.empty() && !choice.ended();
     Json out = ChoiceJson(choice, std::move(text));
     if (empty && out["logprobs"].is_null()) return;
-    Json event = Event();
-    event["choices"] = Json::array({std::move(out)});
-    if (options_.include_usage) event["usage"] = nullptr;
-    exchange_->Write(SseData(event));
+    exchange_->Write(Chunk(std::move(out)));
   }
 
-  void EndStream(const Usage& usage) override {
-    if (options_.include_usage) {
-      Json event = Event();
-      event["choices"] = Json::array();
-      event["usage"] = Shown(usage);
-      exchange_->Write(SseData(event));
-    }
-    exchange_->Write(kSseDone);
+  Json WholeChoice(AnswerChoice& choice) override {
+    const size_t prompt = static_cast<size_t>(choice.index / answer_.n);
+    Json out = ChoiceJson(choice, choice.text.content);
+    if (options_.prompt_logprobs) out["prompt_logprobs"] = PromptLogprobs(service_.engine.tokenizer(), prompt_logprobs_[prompt]);
+    if (options_.return_token_ids) out["prompt_token_ids"] = options_.prompts[prompt].token_ids;
+    return out;
   }
 
-  Json Whole(const Usage& usage) override {
-    Json reply = Event();
-    reply["choices"] = Json::array();
-    for (AnswerChoice& choice : choices_) {
-      const size_t prompt = static_cast<size_t>(choice.index / answer_.n);
-      Json out = ChoiceJson(choice, choice.text.content);
-      if (options_.prompt_logprobs) out["prompt_logprobs"] = PromptLogprobs(service_.engine.tokenizer(), prompt_logprobs_[prompt]);
-      if (options_.return_token_ids) out["prompt_token_ids"] = options_.prompts[prompt].token_ids;
-      reply["choices"].push_back(std::move(out));
-    }
-    reply["usage"] = Shown(usage);
-    return reply;
+  Usage Shown(Usage usage) const override {
+    if (options_.drop_generated) usage.completion_tokens = 0;
+    return usage;
   }
 
  private:
@@ -88,13 +75,6 @@ class CompletionWriter : public AnswerWriter {
     logprobs.AddUnknown(source.token_ids.front());
     logprobs.Add(prompt_logprobs_[static_cast<size_t>(prompt)], options_.logprobs);
   }
-
-  Json Shown(Usage usage) const {
-    if (options_.drop_generated) usage.completion_tokens = 0;
-    return UsageJson(usage);
-  }
-
-  Json Event() const { return {{"id", id_}, {"object", "text_completion"}, {"created", created_}, {"model", service_.model_name}}; }
 
   Json ChoiceJson(AnswerChoice& choice, std::string text) {
     const std::vector<OutputResult> tokens = std::exchange(choice.tokens, {});

@@ -43,6 +43,20 @@ Status ParseArguments(Json& message, size_t index) {
   return OkStatus();
 }
 
+// The older spelling of a call and of its result, as the newer one. Ids tell the message of the call.
+void AdoptFunctionCall(Json& message, size_t index) {
+  const auto id = [](size_t of) { return fmt::format("fcall{:04}", of); };
+  if (message["role"] == "function") {
+    message["role"] = "tool";
+    message["tool_call_id"] = id(index > 0 ? index - 1 : 0);
+  }
+  if (message["role"] != "assistant" || !message.contains("function_call")) return;
+  const Json function = message["function_call"];
+  message.erase("function_call");
+  if (function.is_null() || message.contains("tool_calls")) return;
+  message["tool_calls"] = Json::array({{{"id", id(index)}, {"type", "function"}, {"function", function}}});
+}
+
 }  // namespace
 
 bool EndsWithAnswer(const RenderInput& input) {
@@ -58,6 +72,7 @@ Result<Json> NormalizeMessage(const Service& service, const Json& message, size_
   Json normal = message;
   const std::string role = message["role"];
   if (role == "developer" && !service.template_knows_developer) normal["role"] = "system";
+  AdoptFunctionCall(normal, index);
   RETURN_IF_ERROR(ParseArguments(normal, index));
   const bool has_calls = normal.contains("tool_calls") && !normal["tool_calls"].is_null();
   ASSIGN_OR_RETURN(Json content, JoinContent(message.contains("content") ? message["content"] : Json(), index));
@@ -91,7 +106,17 @@ Result<RenderInput> ReadConversation(const Service& service, const Fields& field
 
 Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& input) {
   ChatPrompt prompt;
-  ASSIGN_OR_RETURN(prompt.token_ids, service.builder.Build(input));
+  Result<std::vector<TokenId>> ids = service.builder.Build(input);
+  if (!ids.ok()) {
+    // Some templates tell a message with calls by its missing content, others want text in every message.
+    RenderInput with_texts = input;
+    for (Json& message : with_texts.messages) {
+      if (message["content"].is_null()) message["content"] = "";
+    }
+    if (with_texts.messages == input.messages) return ids.status();
+    ids = service.builder.Build(with_texts);
+  }
+  ASSIGN_OR_RETURN(prompt.token_ids, std::move(ids));
   if (!service.format.reasoning.begin.empty()) {
     const std::span<const TokenId> ids(prompt.token_ids);
     const std::string tail = service.engine.tokenizer().Decode(ids.last(std::min(ids.size(), kTailTokens)), false);

@@ -1,5 +1,7 @@
 #include "server/choice_parser.h"
 
+#include <algorithm>
+
 #include "chat/output_parser.h"
 
 namespace millrace {
@@ -18,6 +20,22 @@ ChoiceParser::ChoiceParser(const OutputFormat& format, const ChoiceParserOptions
 ChoiceParser::~ChoiceParser() = default;
 
 int ChoiceParser::num_calls() const { return parser_->num_calls(); }
+
+int64_t ChoiceParser::CountReasoning(std::span<const int64_t> text_ends) const {
+  int64_t count = 0;
+  const std::vector<TextSpan>& spans = parser_->reasoning();
+  size_t span = 0;
+  size_t begin = 0;
+  for (const int64_t text_end : text_ends) {
+    const size_t end = static_cast<size_t>(text_end);
+    while (span < spans.size() && spans[span].end <= begin) ++span;
+    if (span == spans.size()) break;
+    // A token that has not become text yet, such as half a character, is where the next text will be.
+    count += std::max(end, begin + 1) > spans[span].begin;
+    begin = end;
+  }
+  return count;
+}
 
 std::vector<OutputDelta> ChoiceParser::Push(const std::string& text, bool last) {
   std::vector<OutputDelta> deltas = parser_->Push(text);

@@ -19,6 +19,7 @@ struct Usage {
   int64_t prompt_tokens = 0;  // every prompt once
   int64_t cached_tokens = 0;
   int64_t completion_tokens = 0;
+  int64_t reasoning_tokens = 0;  // of these, inside the reasoning; filled in by the writer of the reply
 };
 
 // Makes an endpoint's reply of the outputs. Calls come one at a time, on the output thread or, for an early error, the submitting one.

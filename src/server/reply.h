@@ -17,7 +17,8 @@ std::string SseData(const Json& event);
 // With the name of the event, as Anthropic and /v1/responses send it.
 std::string SseEvent(std::string_view name, const Json& event);
 
-// {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details": {"cached_tokens"}}.
+// {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details": {"cached_tokens"},
+// "completion_tokens_details": {"reasoning_tokens"}}.
 Json UsageJson(const Usage& usage);
 
 // OpenAI knows "stop" and "length"; a timeout cuts an answer off as a length does.

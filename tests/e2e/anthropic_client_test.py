@@ -8,7 +8,7 @@ except ImportError:
     print("skipped: the anthropic package is not installed")
     sys.exit(77)
 
-from server_process import post, start
+from server_process import post, running
 
 MESSAGES = [{"role": "user", "content": "Say something."}]
 GREEDY = {"temperature": 0}  # a field of the API that newer clients name no more
@@ -82,15 +82,12 @@ def check_errors(client, url):
 
 
 def main():
-    process, url = start(sys.argv[1])
-    try:
+    with running(sys.argv[1]) as url:
         client = anthropic.Anthropic(base_url=url, api_key="secret", max_retries=0, timeout=60)
         check_messages(client)
         check_tools(client)
         check_fields(url)
         check_errors(client, url)
-    finally:
-        process.kill()
     print("anthropic client: all passed")
 
 

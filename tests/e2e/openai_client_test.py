@@ -2,8 +2,8 @@
 """Drives `millrace serve` with the official openai client: openai_client_test.py MILLRACE. Exit status 77: openai is not installed."""
 import json
 import math
-import signal
 import sys
+import tempfile
 
 try:
     import openai
@@ -11,7 +11,7 @@ except ImportError:
     print("skipped: the openai package is not installed")
     sys.exit(77)
 
-from server_process import post, start
+from server_process import post, running
 
 MESSAGES = [{"role": "user", "content": "Say something."}]
 
@@ -34,6 +34,46 @@ def check_chat(client):
     again = client.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=5, n=3, seed=7)
     assert len(several.choices) == 3
     assert [c.message.content for c in several.choices] == [c.message.content for c in again.choices]
+
+
+def check_functions(client):
+    """The older fields: functions and function_call."""
+    functions = [{"name": "weather", "parameters": {"type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"],
+                                                     "additionalProperties": False}}]
+    ask = {"model": "tiny", "messages": MESSAGES, "max_tokens": 400, "seed": 3, "functions": functions, "function_call": {"name": "weather"}}
+    choice = client.chat.completions.create(**ask).choices[0]
+    call = choice.message.function_call
+    assert choice.finish_reason == "function_call" and choice.message.content is None and choice.message.tool_calls is None, choice
+    assert call.name == "weather" and json.loads(call.arguments)["city"] in ("Rome", "Oslo"), call
+    name, arguments, finish = "", "", None
+    for chunk in client.chat.completions.create(stream=True, **ask):
+        delta = chunk.choices[0].delta
+        finish = chunk.choices[0].finish_reason or finish
+        if delta.function_call:
+            name += delta.function_call.name or ""
+            arguments += delta.function_call.arguments or ""
+    assert (name, arguments, finish) == (call.name, call.arguments, "function_call"), (name, arguments, finish)
+    more = MESSAGES + [choice.message.model_dump(exclude_none=True), {"role": "function", "name": "weather", "content": "sunny"}]
+    reply = client.chat.completions.create(model="tiny", messages=more, functions=functions, function_call="none", max_tokens=4)
+    assert reply.choices[0].message.function_call is None and reply.usage.completion_tokens <= 4, reply
+
+
+def check_reasoning(binary):
+    """A template that opens the reasoning, a budget that ends it: its tokens are counted, and those of the answer are not."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jinja") as template:
+        template.write("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}<think>\n")
+        template.flush()
+        with running(binary, "--reasoning-parser", "think", "--chat-template", template.name) as url:
+            client = openai.OpenAI(base_url=url + "/v1", api_key="secret", max_retries=0, timeout=60)
+            ask = {"model": "tiny", "messages": MESSAGES, "max_tokens": 60, "temperature": 0, "extra_body": {"thinking_token_budget": 6},
+                   "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": [1, 2]}}}}
+            whole = client.chat.completions.create(**ask)
+            assert whole.choices[0].message.reasoning_content and whole.choices[0].message.content in ("1", "2"), whole
+            assert whole.usage.completion_tokens_details.reasoning_tokens == 6 < whole.usage.completion_tokens, whole
+            *_, last = client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **ask)
+            assert last.usage.completion_tokens_details == whole.usage.completion_tokens_details, last
+            response = client.responses.create(model="tiny", input="Say something.", max_output_tokens=60, extra_body={"thinking_token_budget": 6})
+            assert response.usage.output_tokens_details.reasoning_tokens == 6, response
 
 
 def check_completions(client):
@@ -122,20 +162,17 @@ def check_errors(client, url):
 
 
 def main():
-    process, url = start(sys.argv[1])
-    try:
+    with running(sys.argv[1]) as url:
         client = openai.OpenAI(base_url=url + "/v1", api_key="secret", max_retries=0, timeout=60)
         assert [model.id for model in client.models.list()] == ["tiny"]
         check_chat(client)
+        check_functions(client)
         check_completions(client)
         check_responses(client)
         check_embeddings(client)
         check_fields(url)
         check_errors(client, url)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=40) == 0
-    finally:
-        process.kill()
+    check_reasoning(sys.argv[1])
     print("openai client: all passed")
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -61,6 +62,24 @@ def check_https(binary, folder, certificate, key, url, context):
     assert wrong.returncode == 1 and "--ssl-certfile" in wrong.stderr, wrong
 
 
+def check_farewell(url, context):
+    """An encrypted connection ends with close_notify, after a reply that ends it and while it is idle; the last one is returned open."""
+    def connect(head):
+        port = int(url.rsplit(":", 1)[1])
+        stream = context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=20), server_hostname="localhost", suppress_ragged_eofs=False)
+        stream.sendall(b"GET /version HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n")
+        return stream
+
+    with connect(b"Connection: close\r\n") as stream:
+        reply = b""
+        while data := stream.recv(4096):  # an end without close_notify raises SSLEOFError
+            reply += data
+        assert reply.startswith(b"HTTP/1.1 200"), reply
+    idle = connect(b"")
+    assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+    return idle
+
+
 def check_deploy(metrics):
     """Every metric that the dashboard and the rules name is one that the server has."""
     known = set(re.findall(r"^# TYPE (\S+)", metrics, re.M))
@@ -94,15 +113,18 @@ def main():
         try:
             check_https(binary, folder, certificate, key, url, context)
             assert json.loads(call(admin + "/log-level", context))["level"] == "requests"
+            idle = check_farewell(url, context)
             check_deploy(call(admin + "/metrics", context))
             assert json.loads(call(admin + "/drain", context, "POST"))["draining"]
             process.send_signal(signal.SIGTERM)
+            assert idle.recv(4096) == b""
+            idle.close()
             assert process.wait(timeout=40) == 0
         finally:
             process.kill()
         with open(folder + "/log") as file:
             lines = [json.loads(line) for line in file]
-        assert [line["status"] for line in lines] == [200, 200, 400], lines
+        assert [line["status"] for line in lines] == [200, 200, 400, 200, 200], lines
         assert lines[0]["completion_tokens"] == 4 and lines[0]["finish_reason"] == "length", lines[0]
     print("operations: all passed")
 

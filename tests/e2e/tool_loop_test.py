@@ -5,9 +5,6 @@ messages through anthropic, each streamed and whole. Exit status 77: openai is n
 The model is small and its choices are noise; that every call parses, names a tool and has valid arguments is the server's doing.
 """
 import json
-import re
-import signal
-import subprocess
 import sys
 
 try:
@@ -21,6 +18,8 @@ except ImportError:
     anthropic = None
     print("the anthropic package is not installed: messages are left out")
 
+from server_process import running
+
 # Strings alone: noise can write a number with any number of zeros behind its point.
 DIGIT = {"enum": ["1", "2", "3", "40"]}
 TOOLS = [
@@ -30,16 +29,6 @@ TOOLS = [
     {"type": "function", "function": {
         "name": "colour", "parameters": {"type": "object", "properties": {"name": {"enum": ["red", "green"]}}, "required": ["name"]}}}]
 RESULTS = {"add": lambda arguments: int(arguments["a"]) + int(arguments["b"]), "colour": lambda arguments: arguments["name"].upper()}
-
-
-def start(binary, model, *options):
-    process = subprocess.Popen([binary, "serve", model, "--port", "0", "--kv-cache-bytes", "16M", "--served-model-name", "m", "-t", "1",
-                                *options], stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        found = re.search(r"listening on (http://\S+)", line)
-        if found:
-            return process, found.group(1)
-    raise SystemExit("the server did not start")
 
 
 def ask(client, messages, stream, **options):
@@ -147,18 +136,13 @@ def loop_messages(client, stream):
 def main():
     binary, model = sys.argv[1:3]
     for parser in ("auto", "qwen3_coder", "kimi_k2"):
-        process, url = start(binary, model, "--tool-call-parser", parser)
-        try:
-            client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0, timeout=120)
+        with running(binary, "--tool-call-parser", parser, model=model, name="m") as url:
+            client = openai.OpenAI(base_url=url + "/v1", api_key="secret", max_retries=0, timeout=120)
             for stream in (False, True):
                 loop(client, stream)
                 loop_responses(client, stream)
                 if anthropic is not None:
-                    loop_messages(anthropic.Anthropic(base_url=url, api_key="none", max_retries=0, timeout=120), stream)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=40) == 0
-        finally:
-            process.kill()
+                    loop_messages(anthropic.Anthropic(base_url=url, api_key="secret", max_retries=0, timeout=120), stream)
     print("tool loop: all passed")
 
 

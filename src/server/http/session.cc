@@ -18,6 +18,7 @@ using std::chrono::steady_clock;
 // A body that is refused is still read up to this size, so that the connection can go on.
 constexpr int64_t kMaxSkippedBodyBytes = 1 << 20;
 constexpr milliseconds kLingerTimeout{2'000};
+constexpr milliseconds kFarewellTimeout{500};  // for the other side's close_notify
 
 bool IsPlainId(std::string_view id) {
   return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
@@ -55,6 +56,7 @@ void Session::BeginConnection() {
   if (!stream_.encrypted()) return ReadHeader();
   stream_.AsyncHandshake([self = shared_from_this()](ErrorCode error) {
     if (self->phase_ == Phase::kClosed) return;
+    self->established_ = !error;
     if (!error) return self->ReadHeader();
     self->context_.stats.malformed.fetch_add(1, std::memory_order_relaxed);
     self->Shut();
@@ -292,10 +294,15 @@ void Session::OnWritten(ErrorCode error, bool finished) {
   Linger();
 }
 
-// Closing with unread input would reset the connection, and the client could lose the reply. Encrypted connections end without
-// TLS's own farewell: every reply says where it ends, so that nothing can be cut off unnoticed.
+// Closing with unread input would reset the connection, and the client could lose the reply.
 void Session::Linger() {
   ErrorCode ignored;
+  if (std::exchange(established_, false)) {
+    Enter(Phase::kLinger, kLingerTimeout);
+    return stream_.AsyncFarewell([self = shared_from_this()](ErrorCode) {
+      if (self->phase_ == Phase::kLinger) self->Linger();
+    });
+  }
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   if (phase_ != Phase::kLinger) Enter(Phase::kLinger, kLingerTimeout);
   if (reading_) stream_.socket().cancel(ignored);
@@ -311,11 +318,20 @@ void Session::Shut() {
   phase_ = Phase::kClosed;
   ++timer_number_;
   timer_.cancel();
-  ErrorCode ignored;
-  stream_.socket().close(ignored);
   ReleaseBody();
   if (exchange_ != nullptr) exchange_->Close();
   exchange_.reset();
+  // Amid a write there is no clean end.
+  if (!established_ || is_writing_) return CloseSocket();
+  established_ = false;
+  timer_.expires_after(kFarewellTimeout);
+  timer_.async_wait([self = shared_from_this()](ErrorCode) { self->CloseSocket(); });
+  stream_.AsyncFarewell([self = shared_from_this()](ErrorCode) { self->timer_.cancel(); });
+}
+
+void Session::CloseSocket() {
+  ErrorCode ignored;
+  stream_.socket().close(ignored);
 }
 
 void Session::ReleaseBody() {

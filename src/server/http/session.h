@@ -64,6 +64,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void OnWritten(ErrorCode error, bool finished);
   void Linger();
   void Shut();
+  void CloseSocket();
   void ReleaseBody();
 
   Stream stream_;
@@ -79,6 +80,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::array<char, 1024> discarded_;
   Phase phase_ = Phase::kIdle;
   bool reading_ = false, is_writing_ = false, head_unread_ = false;
+  bool established_ = false;  // encrypted, the handshake is done and the farewell not said
   int64_t reserved_body_bytes_ = 0;
   std::chrono::steady_clock::time_point write_start_, last_write_;
 };

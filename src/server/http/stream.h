@@ -33,6 +33,11 @@ class Stream {
   void AsyncHandshake(Handler&& handler) {
     tls_->async_handshake(boost::asio::ssl::stream_base::server, std::forward<Handler>(handler));
   }
+  // Of an encrypted connection: says that nothing follows, and waits for the same from the other side.
+  template <typename Handler>
+  void AsyncFarewell(Handler&& handler) {
+    tls_->async_shutdown(std::forward<Handler>(handler));
+  }
   template <typename Buffers, typename Handler>
   void async_read_some(const Buffers& buffers, Handler&& handler) {
     if (tls_) {

@@ -1,0 +1,114 @@
+// Limits of the server, its end, and clients that do not behave.
+
+#include <gtest/gtest.h>
+
+#include "server/test_server.h"
+
+namespace millrace {
+namespace {
+
+using std::chrono::steady_clock;
+
+TEST(ServerLimits, KeysOriginsAndHosts) {
+  ServerOptions options;
+  options.access.api_keys = {"secret", "other"};
+  options.access.cors_origins = {"https://app.example"};
+  const TestServer fixture = StartServer(options);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models").status, 401);
+  EXPECT_EQ(fixture.Call("GET", "/metrics").status, 401);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "Authorization: Bearer secre\r\n").status, 401);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "Authorization: Bearer secret\r\n").status, 200);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "X-Api-Key: other\r\n").status, 200);
+  EXPECT_EQ(fixture.Call("GET", "/health").status, 200);
+  EXPECT_EQ(fixture.Call("GET", "/health", "", "Origin: https://evil.example\r\n").status, 403);
+  const TestReply preflight = fixture.Call("OPTIONS", "/v1/chat/completions", "", "Origin: https://app.example\r\n");
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_NE(preflight.head.find("Access-Control-Allow-Origin: https://app.example"), std::string::npos);
+  TestConnection rebound(fixture.port());
+  rebound.Send("GET /health HTTP/1.1\r\nHost: attacker.example\r\n\r\n");
+  EXPECT_EQ(rebound.ReadReply().status, 403);
+}
+
+TEST(ServerLimits, OverloadIsAnsweredAtOnce) {
+  ServerOptions options;
+  options.service.max_open_sequences = 2;
+  const TestServer fixture = StartServer(options, 1);
+  std::vector<TestConnection> busy;
+  for (int i = 0; i < 2; ++i) {
+    busy.emplace_back(fixture.port());
+    busy.back().Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(2000, true))));
+  }
+  while (fixture.server->open_sequences() < 2) std::this_thread::sleep_for(milliseconds(1));
+  const auto start = steady_clock::now();
+  const TestReply reply = fixture.Post("/v1/chat/completions", Chat(5));
+  EXPECT_LT(steady_clock::now() - start, milliseconds(500));
+  EXPECT_EQ(reply.status, 429);
+  EXPECT_NE(reply.head.find("Retry-After: "), std::string::npos);
+  EXPECT_EQ(reply.json()["error"]["code"], "overloaded");
+  EXPECT_EQ(fixture.Call("GET", "/ready").status, 503);
+  EXPECT_EQ(fixture.Call("GET", "/health").status, 200);
+  busy.clear();
+  EXPECT_TRUE(fixture.BecomesIdle());
+  EXPECT_EQ(fixture.Call("GET", "/ready").status, 200);
+}
+
+TEST(ServerLimits, SlowSendersAndIdleConnectionsHurtNobody) {
+  ServerOptions options;
+  options.http.header_timeout = milliseconds(300);
+  options.http.body_timeout = milliseconds(300);
+  options.http.idle_timeout = milliseconds(600);
+  const TestServer fixture = StartServer(options);
+  std::vector<TestConnection> slow;
+  for (int i = 0; i < 300; ++i) {
+    slow.emplace_back(fixture.port(), 10);
+    ASSERT_TRUE(slow.back().connected());
+    if (i % 3 == 0) slow.back().Send("GET /health HT");
+    if (i % 3 == 1) slow.back().Send("POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
+  }
+  EXPECT_EQ(fixture.Post("/v1/chat/completions", Chat(5)).status, 200);
+  for (TestConnection& connection : slow) EXPECT_FALSE(connection.ReadSome());
+  TestConnection idle(fixture.port(), 10);
+  EXPECT_EQ(idle.Call("GET", "/health").status, 200);
+  EXPECT_FALSE(idle.ReadSome());
+}
+
+TEST(ServerLimits, ConnectionsBeyondTheLimitAreClosed) {
+  ServerOptions options;
+  options.http.max_connections = 10;
+  const TestServer fixture = StartServer(options);
+  std::vector<TestConnection> open;
+  for (int i = 0; i < 10; ++i) {
+    open.emplace_back(fixture.port());
+    ASSERT_EQ(open.back().Call("GET", "/health").status, 200);
+  }
+  TestConnection extra(fixture.port(), 5);
+  EXPECT_FALSE(extra.ReadSome());
+  EXPECT_EQ(open[3].Call("GET", "/health").status, 200);
+}
+
+TEST(ServerLimits, DrainFinishesWhatIsUnderWay) {
+  TestServer fixture = StartServer();
+  TestConnection under_way(fixture.port());
+  under_way.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(200))));
+  while (fixture.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));
+  fixture.server->BeginDrain();
+  EXPECT_EQ(fixture.Post("/v1/chat/completions", Chat(5)).status, 503);
+  EXPECT_EQ(fixture.Call("GET", "/ready").status, 503);
+  EXPECT_EQ(fixture.Call("GET", "/health").status, 200);
+  EXPECT_TRUE(fixture.server->Stop(30'000'000));
+  const TestReply reply = under_way.ReadReply();
+  ASSERT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.json()["usage"]["completion_tokens"], 200);
+}
+
+TEST(ServerLimits, StopCutsOffWhatDoesNotEnd) {
+  TestServer fixture = StartServer();
+  TestConnection under_way(fixture.port());
+  under_way.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(2000, true))));
+  while (fixture.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_FALSE(fixture.server->Stop(1000));
+  EXPECT_TRUE(fixture.engine->Drain(1'000'000));
+}
+
+}  // namespace
+}  // namespace millrace
