@@ -7,6 +7,7 @@
 #include "bench_serve.h"
 #include "commands.h"
 #include "engine/open.h"
+#include "engine/step_work.h"
 #include "kernels/limits/limits.h"
 
 namespace millrace {
@@ -73,15 +74,7 @@ double Median(std::vector<double> values) {
 class Bench {
  public:
   Bench(std::shared_ptr<const Checkpoint> checkpoint, const BenchOptions& options, DType kv_dtype)
-      : checkpoint_(std::move(checkpoint)), options_(options), kv_dtype_(kv_dtype) {
-    const ModelConfig& c = checkpoint_->config();
-    const int64_t embedding = int64_t{c.vocab_size} * c.hidden_size;
-    active_parameters_ = checkpoint_->info().num_parameters - (c.tie_word_embeddings ? 1 : 2) * embedding;
-    if (c.num_experts > 0) {
-      const int64_t expert = 3 * int64_t{c.hidden_size} * c.moe_intermediate_size;
-      active_parameters_ -= (c.num_experts - c.num_experts_per_tok) * expert * c.num_hidden_layers;
-    }
-  }
+      : checkpoint_(std::move(checkpoint)), options_(options), kv_dtype_(kv_dtype), active_parameters_(ActiveParameters(*checkpoint_)) {}
 
   Status Run(int threads, std::vector<BenchLine>* lines) {
     ThreadPool pool(threads);
@@ -146,7 +139,7 @@ class Bench {
   const std::shared_ptr<const Checkpoint> checkpoint_;
   const BenchOptions& options_;
   const DType kv_dtype_;
-  int64_t active_parameters_ = 0;
+  const int64_t active_parameters_;
   kernels::MachineLimits limits_;
   int64_t num_replays_ = 0;
 };

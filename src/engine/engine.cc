@@ -138,6 +138,7 @@ Status Engine::Start() {
   scheduler_ = std::make_unique<Scheduler>(scheduler_config);
   grammar_masks_ = std::make_unique<GrammarMasks>(scheduler_config.num_forced_tokens);
   output_processor_ = std::make_unique<OutputProcessor>(*tokenizer_);
+  meter_ = std::make_unique<StepMeter>(*checkpoint_, runner_->model().weight_bytes(), runner_->block_bytes());
   PublishStats();
   engine_thread_ = std::thread([this] { EngineLoop(); });
   output_thread_ = std::thread([this] { OutputLoop(); });

@@ -23,6 +23,7 @@
 #include "engine/kv_file.h"
 #include "engine/memory_plan.h"
 #include "engine/output_processor.h"
+#include "engine/step_work.h"
 #include "model_loader/checkpoint.h"
 #include "runtime/model_runner.h"
 #include "scheduler/scheduler.h"
@@ -64,6 +65,7 @@ struct EngineStats {
   SchedulerStats scheduler;
   int64_t num_steps = 0;
   int64_t last_step_us = 0;
+  WorkTotals work;
   int64_t last_progress_us = 0;  // engine clock of the last committed step
   int64_t num_failed_steps = 0;
   int64_t num_integrity_checks = 0;
@@ -158,6 +160,8 @@ class Engine {
   MemoryPlan plan_;
   std::unique_ptr<Scheduler> scheduler_;  // engine thread only
   std::deque<ModelRunner::Pending> in_flight_;  // engine thread only
+  std::deque<StepWork> work_in_flight_;         // engine thread only
+  std::unique_ptr<StepMeter> meter_;
   std::unique_ptr<GrammarMasks> grammar_masks_;  // engine thread only
   std::atomic<RequestId> next_request_{1};
   int64_t start_us_ = 0;

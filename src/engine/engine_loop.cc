@@ -96,8 +96,10 @@ void Engine::CommitOldest() {
     ++stats_.num_steps;
     stats_.num_failed_steps += failed;
     stats_.last_step_us = runner_->last_step_us();
+    stats_.work.Add(work_in_flight_.front(), stats_.last_step_us);
     stats_.last_progress_us = NowUs();
   }
+  work_in_flight_.pop_front();
   PublishStats();  // before the outputs: who sees the last token sees its end in the stats
   Emit(std::move(events));
 }
@@ -109,6 +111,7 @@ void Engine::EngineLoop() {
     const bool has_rows = batch.num_rows() > 0;
     if (has_rows) {
       grammar_masks_->Assign(&batch);
+      work_in_flight_.push_back(meter_->Measure(batch));
       in_flight_.push_back(runner_->Submit(std::move(batch)));
       if (in_flight_.size() == 1) ProvideMasks();  // no token is pending: the masks can be made now
     }

@@ -6,6 +6,7 @@
 #include <future>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/file.h"
 #include "engine/engine_test_util.h"
@@ -145,6 +146,13 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
     ASSERT_TRUE(engine.ok()) << engine.status().message();
     EXPECT_EQ((*engine)->stats().num_steps, 0);
     const std::vector<std::vector<Collected>> results = RunAll(**engine, requests);
+    const EngineStats stats = (*engine)->stats();
+    EXPECT_EQ(std::accumulate(stats.work.rows.counts.begin(), stats.work.rows.counts.end(), int64_t{0}), stats.num_steps);
+    EXPECT_GE(stats.work.rows.sum, stats.num_steps);
+    EXPECT_GE(stats.work.tokens.sum, stats.scheduler.generation_tokens);
+    EXPECT_LE(stats.work.tokens.sum, stats.scheduler.computed_tokens);
+    EXPECT_GE(stats.work.read_bytes, stats.num_steps * weight_bytes);
+    EXPECT_GT(stats.work.flops, 0.0);
     for (size_t i = 0; i < results.size(); ++i) {
       for (size_t choice = 0; choice < results[i].size(); ++choice) {
         const Collected& result = results[i][choice];

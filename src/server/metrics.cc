@@ -28,6 +28,20 @@ std::string Escaped(const std::string& text) {
   return escaped;
 }
 
+double PerSecond(double amount, int64_t us) { return us > 0 ? amount / (static_cast<double>(us) * 1e-6) : 0.0; }
+
+void AppendPowers(const char* name, const char* help, const PowerHistogram& histogram, const std::string& labels, std::string& page) {
+  auto out = std::back_inserter(page);
+  fmt::format_to(out, "# HELP {0} {1}\n# TYPE {0} histogram\n", name, help);
+  int64_t total = 0;
+  for (size_t i = 0; i < histogram.counts.size(); ++i) {
+    total += histogram.counts[i];
+    const std::string bound = i < PowerHistogram::kNumPowers ? fmt::format("{}", 1 << i) : "+Inf";
+    fmt::format_to(out, "{}_bucket{{{},le=\"{}\"}} {}\n", name, labels, bound, total);
+  }
+  fmt::format_to(out, "{0}_sum{{{1}}} {2}\n{0}_count{{{1}}} {3}\n", name, labels, histogram.sum, total);
+}
+
 }  // namespace
 
 void Histogram::Observe(double value, int64_t times) {
@@ -107,6 +121,7 @@ void Metrics::AppendRow(const char* type, const CounterRow& row, std::string& pa
 
 std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) const {
   const SchedulerStats& s = gauges.engine.scheduler;
+  const WorkTotals& work = gauges.engine.work;
   const auto d = [](auto value) { return static_cast<double>(value); };
   const CounterRow rows[] = {
       {"vllm:num_requests_running", "Sequences in the running batch.", d(s.num_running)},
@@ -121,6 +136,8 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
       {"millrace:kv_blocks_pinned", "Cached prefix blocks that are pinned.", d(s.kv.prefix.num_pinned_nodes)},
       {"millrace:kv_integrity", "1 while every recount of the KV bookkeeping was right.", gauges.engine.integrity_error.empty() ? 1.0 : 0.0},
       {"millrace:step_seconds", "Duration of the last step.", d(gauges.engine.last_step_us) * 1e-6},
+      {"millrace:achieved_bytes_per_second", "Weights and KV that the last step read, by its time.", PerSecond(d(work.last.read_bytes), gauges.engine.last_step_us)},
+      {"millrace:achieved_flops_per_second", "Products with weights of the last step, by its time.", PerSecond(work.last.flops, gauges.engine.last_step_us)},
       {"millrace:open_connections", "Open connections.", d(http.open_connections.load())},
   };
   const CounterRow counters[] = {
@@ -134,6 +151,9 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
       {"millrace:kv_integrity_checks_total", "Recounts of the KV bookkeeping while idle.", d(gauges.engine.num_integrity_checks)},
       {"millrace:failed_steps_total", "Steps that failed as a whole.", d(gauges.engine.num_failed_steps)},
       {"millrace:steps_total", "Steps of the engine.", d(gauges.engine.num_steps)},
+      {"millrace:step_seconds_total", "Time of all steps.", d(work.step_us) * 1e-6},
+      {"millrace:read_bytes_total", "Weights and KV that steps read, from their shapes.", d(work.read_bytes)},
+      {"millrace:flops_total", "Products with weights, from the steps' shapes.", work.flops},
       {"millrace:connections_total", "Connections accepted.", d(http.accepted.load())},
       {"millrace:connections_refused_total", "Connections beyond the limit.", d(http.refused.load())},
       {"millrace:malformed_requests_total", "Requests that are not valid HTTP or too large.", d(http.malformed.load())},
@@ -148,6 +168,8 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
   fmt::format_to(out, "# HELP vllm:cache_config_info The KV cache.\n# TYPE vllm:cache_config_info gauge\n");
   fmt::format_to(out, "vllm:cache_config_info{{{},block_size=\"{}\",num_gpu_blocks=\"{}\",max_model_len=\"{}\"}} 1\n", labels_,
                  kKvBlockTokens, gauges.num_blocks, gauges.max_model_len);
+  AppendPowers("millrace:batch_size", "Sequences of a step.", work.rows, labels_, page);
+  AppendPowers("vllm:iteration_tokens_total", "Tokens of a step.", work.tokens, labels_, page);
   std::lock_guard lock(mutex_);
   AppendRow("counter", {"vllm:prompt_tokens_cached_total", "Prompt tokens found in the prefix cache, of finished requests.", d(cached_tokens_)}, page);
   fmt::format_to(out, "# HELP vllm:request_success_total Finished sequences.\n# TYPE vllm:request_success_total counter\n");

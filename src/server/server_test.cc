@@ -153,7 +153,8 @@ TEST(Server, InfoEndpoints) {
   const Json rendered = Shared().Post("/apply-template", {{"messages", Json::array({{{"role", "user"}, {"content", "hey"}}})}}).json();
   EXPECT_NE(rendered["prompt"].get<std::string>().find("hey"), std::string::npos);
   const TestReply metrics = Shared().Call("GET", "/metrics");
-  for (const char* name : {"vllm:time_to_first_token_seconds_bucket", "vllm:kv_cache_usage_perc", "vllm:generation_tokens_total"}) {
+  for (const char* name : {"vllm:time_to_first_token_seconds_bucket", "vllm:kv_cache_usage_perc", "vllm:generation_tokens_total", "millrace:batch_size_bucket",
+                           "vllm:iteration_tokens_total_sum", "millrace:achieved_bytes_per_second", "millrace:achieved_flops_per_second"}) {
     EXPECT_NE(metrics.body.find(name), std::string::npos) << name;
   }
   const TestReply orca = Shared().Call("GET", "/version", "", "endpoint-load-metrics-format: JSON\r\n");
