@@ -15,8 +15,9 @@ Result<Json> Tokenize(Service& service, const Fields& fields) {
     ASSIGN_OR_RETURN(const RenderInput input, ReadConversation(service, fields));
     ASSIGN_OR_RETURN(ids, service.builder.Build(input));
   } else {
-    if (!fields.Get("prompt").is_string()) return InvalidArgument("prompt is missing or not a string");
-    const std::string text = fields.String("prompt");
+    const char* const field = fields.Has("prompt") ? "prompt" : "content";
+    if (!fields.Get(field).is_string()) return InvalidArgument("prompt is missing or not a string");
+    const std::string text = fields.String(field);
     ids = service.engine.tokenizer().Encode(text, {.add_special = fields.Bool("add_special_tokens", true)});
   }
   Json reply = {{"count", ids.size()}, {"max_model_len", service.engine.max_model_len()}, {"tokens", ids}};
@@ -34,7 +35,8 @@ Result<Json> Detokenize(Service& service, const Fields& fields) {
     const int vocab_size = service.engine.tokenizer().vocab_size();
     if (id < 0 || id >= vocab_size) return InvalidArgument("tokens has {}, the vocabulary has {} tokens", id, vocab_size);
   }
-  return Json{{"prompt", service.engine.tokenizer().Decode(ids, false)}};
+  const std::string text = service.engine.tokenizer().Decode(ids, false);
+  return Json{{"prompt", text}, {"content", text}};
 }
 
 Result<Json> ApplyTemplate(Service& service, const Fields& fields) {

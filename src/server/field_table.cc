@@ -29,6 +29,7 @@ constexpr FieldSpec kTable[] = {
     {"messages", kArray, 1, 4096, "", kTokenize, kUsed, "A conversation to render and tokenize, instead of `prompt`."},
     {"prompt", kAny, 0, 0, "", kCompletions | kTokenize, kUsed,
      "A string, a list of strings, a list of token ids or a list of such lists (at most 256 prompts)."},
+    {"content", kString, 0, kBody, "", kTokenize, kUsed, "llama.cpp's name of `prompt`."},
     {"input", kAny, 0, 0, "", kResponses, kUsed, "A string, or a list of message and function-call items."},
     {"input", kAny, 0, 0, "", kEmbeddings, kUsed,
      "What to embed: a string, a list of strings, a list of token ids or a list of such lists (at most 2048)."},

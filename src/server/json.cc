@@ -50,7 +50,10 @@ Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) {
   try {
     return Json::parse(text);
   } catch (const Json::exception& error) {
-    return InvalidArgument("the body is not valid JSON: {}", error.what());
+    // "[json.exception.parse_error.101] parse error at line 1, column 3: ...": the name is the library's own.
+    const std::string_view what = error.what();
+    const size_t name_end = what.find("] ");
+    return InvalidArgument("the body is not valid JSON: {}", name_end == std::string_view::npos ? what : what.substr(name_end + 2));
   }
 }
 

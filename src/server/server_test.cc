@@ -133,6 +133,7 @@ TEST(Server, ErrorsNameTheField) {
     EXPECT_FALSE(error["message"].get<std::string>().empty());
     EXPECT_EQ(error["param"].is_null() ? "" : error["param"].get<std::string>(), c.param) << c.body << "\n" << reply.body;
   }
+  EXPECT_EQ(Shared().Call("POST", "/v1/completions", "{").json()["error"]["message"].get<std::string>().find("json.exception"), std::string::npos);
   const TestReply warned = Shared().Call("POST", "/v1/completions", R"({"prompt":"a","max_tokens":1,"colour":1})");
   EXPECT_EQ(warned.status, 200);
   EXPECT_NE(warned.head.find("X-Millrace-Warnings: unknown field colour"), std::string::npos);
@@ -149,7 +150,9 @@ TEST(Server, InfoEndpoints) {
   }
   EXPECT_EQ(Shared().Call("GET", "/v1/models/none").status, 404);
   const Json tokens = Shared().Post("/tokenize", {{"prompt", "hello"}, {"add_special_tokens", false}}).json();
-  EXPECT_EQ(Shared().Post("/detokenize", {{"tokens", tokens["tokens"]}}).json()["prompt"], "hello");
+  EXPECT_EQ(Shared().Post("/tokenize", {{"content", "hello"}, {"add_special_tokens", false}}).json()["tokens"], tokens["tokens"]);
+  const Json text = Shared().Post("/detokenize", {{"tokens", tokens["tokens"]}}).json();
+  EXPECT_TRUE(text["prompt"] == "hello" && text["content"] == "hello") << text;
   const Json rendered = Shared().Post("/apply-template", {{"messages", Json::array({{{"role", "user"}, {"content", "hey"}}})}}).json();
   EXPECT_NE(rendered["prompt"].get<std::string>().find("hey"), std::string::npos);
   const TestReply metrics = Shared().Call("GET", "/metrics");
