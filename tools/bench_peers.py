@@ -1,84 +1,155 @@
 #!/usr/bin/env python3
-"""Measures millrace and any number of llama-bench programs on the same files in the same run, alternating, and prints ratios of medians.
+"""Measures millrace and any number of peers built on llama.cpp on the same files in the same run, alternating, and prints ratios of medians.
 
-  tools/bench_peers.py --millrace build/release/bin/millrace --file 1b-Q4_0.gguf \\
-      --peer "llama.cpp=PATH/llama-bench -fa 1" --peer "ik_llama.cpp=PATH/llama-bench -fa 1 -rtr 1" --out docs/benchmarks/cpu
+  tools/bench_peers.py --millrace build/release/bin/millrace --file 1b-Q4_0.gguf --test pp512 tg64 tg24@4096 b8 b32 start \\
+      --peer "llama.cpp=BIN_DIR -fa 1" --peer "ik_llama.cpp=BIN_DIR -fa 1 -rtr 1" --out docs/benchmarks/cpu
 
-Writes OUT.json (every single rate, versions, options, machine) and OUT.svg. One process per measurement, so that no program profits from another's
-warm caches; each file is read once before, so that all start from the page cache.
+BIN_DIR holds the peer's llama-bench, llama-batched-bench and llama-completion (or llama-cli); the options after it go to each of them. Tests:
+  ppN, ppN@D   prefill of N tokens at depth D, tokens/s                             (llama-bench -p N -d D)
+  tgN, tgN@D   decode of N tokens at depth D, tokens/s                              (llama-bench -n N -d D)
+  bS           S sequences decode 32 tokens each after 16, tokens/s of all          (llama-batched-bench -npl S)
+  start        from exec to the end of the first token's process, 16-token prompt, 1/s  (llama-completion -n 1)
+
+Writes OUT.json (every single rate and peak memory, versions, options, machine) and OUT.svg. One process per measurement, so that no program
+profits from another's warm caches; each file is read once before, so that all start from the page cache.
 """
 
 import argparse
+import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import platform
+import re
 import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
+
+BATCH_PROMPT, BATCH_TOKENS = 16, 32
+START_PROMPT = "Once there was a mill by a river, and the miller had three sons and"  # 16 tokens of Llama 3
 
 
-def cpu_name():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
+@dataclasses.dataclass
+class Sample:
+    rate: float  # tokens/s, or 1/s
+    peak_mib: float
+    fraction: float | None = None  # of the limit that binds, where the program knows it
 
 
-def run_json(command):
-    result = subprocess.run(command, capture_output=True, text=True, timeout=1800)
-    if result.returncode != 0:
-        sys.exit(f"{shlex.join(command)} failed: {result.stderr.strip()[-400:]}")
-    return json.loads(result.stdout[result.stdout.index("[") if result.stdout.lstrip().startswith("[") else result.stdout.index("{"):])
+@dataclasses.dataclass
+class Test:
+    kind: str  # pp, tg, b or start
+    size: int = 0
+    depth: int = 0
+    threads: int = 2
+
+    @staticmethod
+    def parse(text, threads):
+        match = re.fullmatch(r"(pp|tg|b)(\d+)(?:@(\d+))?|(start)", text)
+        if not match:
+            sys.exit(f"--test {text}: expected ppN, tgN, bS, each with @DEPTH where wanted, or start")
+        if match[4]:
+            return Test("start", threads=threads)
+        return Test(match[1], int(match[2]), int(match[3] or 0), threads)
+
+    def __str__(self):
+        return "start" if self.kind == "start" else f"{self.kind}{self.size}" + (f"@{self.depth}" if self.depth else "")
 
 
-def measure_millrace(program, file, threads, pp, tg, depth):
-    out = run_json([program, "bench", file, "--pp", str(pp), "--tg", str(tg), "--depth", str(depth), "-t", str(threads), "-r", "1", "--json"])
-    line = out["results"][0]
-    return line["tokens_per_second"], line["fraction_of_limit"]
+def run(command):
+    """Output, seconds and peak resident memory (MiB) of a command."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode != 0:
+            sys.exit(f"{shlex.join(command)} failed: {errors.read().decode(errors='replace').strip()[-400:]}")
+        return output.read().decode(errors="replace"), seconds, usage.ru_maxrss / 1024
 
 
-def measure_peer(command, file, threads, pp, tg, depth):
-    extra = ["-d", str(depth)] if depth else []
-    out = run_json([*shlex.split(command), "-m", file, "-p", str(pp), "-n", str(tg), "-t", str(threads), "-r", "1", "-o", "json", *extra])
-    return out[-1]["avg_ts"], None
+class Millrace:
+    def __init__(self, command, options):
+        self.command, self.options = shlex.split(command), shlex.split(options)
+
+    def describe(self):
+        version = subprocess.run([*self.command, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        return " ".join([version, *self.options])
+
+    def measure(self, file, test):
+        if test.kind == "start":
+            command = ["run", file, "--prompt", START_PROMPT, "-n", "1", "-t", str(test.threads), *self.options]
+            _, seconds, peak = run([*self.command, *command])
+            return Sample(1 / seconds, peak)
+        arguments = {"pp": ["--pp", test.size, "--tg", 0, "--depth", test.depth], "tg": ["--pp", 0, "--tg", test.size, "--depth", test.depth],
+                     "b": ["--pp", 0, "--tg", BATCH_TOKENS, "--depth", BATCH_PROMPT, "--batch", test.size]}[test.kind]
+        output, _, peak = run([*self.command, "bench", file, *map(str, arguments), "-t", str(test.threads), "-r", "1", "--json", *self.options])
+        line = json.loads(output)["results"][0]
+        return Sample(line["tokens_per_second"], peak, line["fraction_of_limit"])
 
 
-def measure_all(arguments, programs):
-    tests = [("pp", arguments.pp, 0, d) for d in arguments.pp_depth] + [("tg", 0, arguments.tg, d) for d in arguments.tg_depth]
-    results = []
-    for file in arguments.file:
-        pathlib.Path(file).read_bytes()
-        for kind, pp, tg, depth in tests:
-            rates = {name: [] for name in programs}
-            fractions = []
-            for _ in range(arguments.rounds):
-                for name, measure in programs.items():
-                    rate, fraction = measure(file, arguments.threads, pp, tg, depth)
-                    rates[name].append(rate)
-                    if fraction is not None:
-                        fractions.append(fraction)
-            results.append({"file": pathlib.Path(file).name, "test": f"{kind}{pp or tg}", "depth": depth, "rates": rates,
-                            "fraction_of_limit": statistics.median(fractions)})
-            print_line(results[-1])
-    return results
+class Peer:
+    def __init__(self, directory, options):
+        self.directory, self.options = pathlib.Path(directory), options
+
+    def describe(self):
+        return " ".join(self.options)
+
+    def program(self, *names):
+        for name in names:
+            if (self.directory / name).exists():
+                return str(self.directory / name)
+        sys.exit(f"{self.directory} has no {' or '.join(names)}")
+
+    def measure(self, file, test):
+        common = ["-m", file, "-t", str(test.threads), *self.options]
+        if test.kind == "start":
+            program = self.program("llama-completion", "llama-cli")
+            alone = ["-no-cnv"] if program.endswith("completion") else []
+            _, seconds, peak = run([program, *common, "-p", START_PROMPT, "-n", "1", "-c", "512", *alone])
+            return Sample(1 / seconds, peak)
+        if test.kind == "b":
+            tokens = test.size * (BATCH_PROMPT + BATCH_TOKENS)
+            output, _, peak = run([self.program("llama-batched-bench"), *common, "-c", str(max(512, tokens)), "-b", "512", "-ub", "512", "-npp", str(BATCH_PROMPT),
+                                   "-ntg", str(BATCH_TOKENS), "-npl", str(test.size), "--output-format", "jsonl"])
+            line = next(line for line in output.splitlines() if line.startswith("{"))
+            return Sample(json.loads(line)["speed_tg"], peak)
+        depth = ["-d", str(test.depth)] if test.depth else []
+        sizes = ["-p", str(test.size if test.kind == "pp" else 0), "-n", str(test.size if test.kind == "tg" else 0)]
+        output, _, peak = run([self.program("llama-bench"), *common, *sizes, *depth, "-r", "1", "-o", "json"])
+        return Sample(json.loads(output[output.index("[\n"):])[-1]["avg_ts"], peak)
+
+
+def measure(file, test, rounds, programs):
+    samples = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            samples[name].append(program.measure(file, test))
+    fractions = [s.fraction for s in samples["millrace"] if s.fraction is not None]
+    return {"file": pathlib.Path(file).name, "test": str(test), "threads": test.threads,
+            "rates": {name: [s.rate for s in each] for name, each in samples.items()},
+            "peak_mib": {name: max(s.peak_mib for s in each) for name, each in samples.items()},
+            "fraction_of_limit": statistics.median(fractions) if fractions else None}
 
 
 def print_line(result):
     medians = {name: statistics.median(rates) for name, rates in result["rates"].items()}
-    best = max(value for name, value in medians.items() if name != "millrace") if len(medians) > 1 else None
-    spread = ", ".join(f"{name} {medians[name]:.1f} ({min(r):.1f}-{max(r):.1f})" for name, r in result["rates"].items())
+    best = max((value for name, value in medians.items() if name != "millrace"), default=None)
     ratio = f"{medians['millrace'] / best:.2f}x the best peer, " if best else ""
-    print(f"{result['file']:24} {result['test']:6} depth {result['depth']:<6} {ratio}{100 * result['fraction_of_limit']:.0f} % of the limit; {spread}",
-          flush=True)
+    limit = f"{100 * result['fraction_of_limit']:.0f} % of the limit, " if result["fraction_of_limit"] else ""
+    spread = ", ".join(f"{name} {medians[name]:.2f} ({min(r):.2f}-{max(r):.2f}, {result['peak_mib'][name]:.0f} MiB)" for name, r in result["rates"].items())
+    print(f"{result['file']:18} {result['test']:10} {result['threads']} thr  {ratio}{limit}{spread}", flush=True)
 
 
 def write_svg(path, results):
-    rows = []
-    for result in results:
-        medians = {name: statistics.median(rates) for name, rates in result["rates"].items()}
-        rows.append((f"{result['file']} {result['test']}" + (f" @{result['depth']}" if result["depth"] else ""), medians))
+    rows = [(f"{r['file']} {r['test']}", {name: statistics.median(rates) for name, rates in r["rates"].items()}) for r in results]
     colors = ["#2563eb", "#9ca3af", "#d1a054", "#6b9080"]
     height = 40 + sum(14 * len(m) + 14 for _, m in rows)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{height}" font-family="sans-serif" font-size="11">',
@@ -95,32 +166,45 @@ def write_svg(path, results):
     path.write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
+def cpu_name():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--millrace", required=True)
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
-    parser.add_argument("--file", action="append", required=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--millrace", required=True, help="the program, perhaps after env NAME=VALUE")
+    parser.add_argument("--millrace-options", default="", help='for each call, such as "--kv-cache-dtype int8"')
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=BIN_DIR OPTIONS")
+    parser.add_argument("--file", nargs="+", required=True)
+    parser.add_argument("--test", nargs="+", default=["pp512", "tg64"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pp", type=int, default=512)
-    parser.add_argument("--tg", type=int, default=64)
-    parser.add_argument("--pp-depth", type=int, nargs="*", default=[0])
-    parser.add_argument("--tg-depth", type=int, nargs="*", default=[0])
-    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="appends to OUT.json where it exists")
     arguments = parser.parse_args()
-    programs = {"millrace": lambda *a: measure_millrace(arguments.millrace, *a)}
+
+    programs = {"millrace": Millrace(arguments.millrace, arguments.millrace_options)}
     for peer in arguments.peer:
         name, command = peer.split("=", 1)
-        programs[name] = lambda *a, command=command: measure_peer(command, *a)
-    results = measure_all(arguments, programs)
-    limits = run_json([arguments.millrace, "bench", "--limits", "-t", f"1,{arguments.threads}", "--json"])
-    record = {"date": datetime.date.today().isoformat(), "machine": cpu_name(), "threads": arguments.threads, "rounds": arguments.rounds,
-              "peers": {p.split("=", 1)[0]: " ".join([pathlib.Path(shlex.split(p.split("=", 1)[1])[0]).name,
-                                                      *shlex.split(p.split("=", 1)[1])[1:]]) for p in arguments.peer},
-              "limits": limits, "results": results}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    write_svg(arguments.out.with_suffix(".svg"), results)
+        directory, *options = shlex.split(command)
+        programs[name] = Peer(directory, options)
+    record = {"machine": cpu_name(), "runs": []}
+    path = arguments.out.with_suffix(".json")
+    if path.exists():
+        record = json.loads(path.read_text())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record["runs"].append({"date": datetime.date.today().isoformat(), "rounds": arguments.rounds,
+                           "programs": {name: program.describe() for name, program in programs.items()}, "results": []})
+    for file in arguments.file:
+        pathlib.Path(file).read_bytes()
+        for text in arguments.test:
+            result = measure(file, Test.parse(text, arguments.threads), arguments.rounds, programs)
+            print_line(result)
+            record["runs"][-1]["results"].append(result)
+            path.write_text(json.dumps(record, indent=1) + "\n")
+    write_svg(arguments.out.with_suffix(".svg"), [result for each in record["runs"] for result in each["results"]])
 
 
 if __name__ == "__main__":

@@ -78,8 +78,9 @@ class Bench {
 
   Status Run(int threads, std::vector<BenchLine>* lines) {
     ThreadPool pool(threads);
-    ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::SelectIsa());
-    limits_ = kernels::MeasureLimits(pool, isa);
+    pool_ = &pool;
+    ASSIGN_OR_RETURN(isa_, kernels::SelectIsa());
+    limits_ = kernels::MeasureLimits(pool, isa_);
     RunnerOptions runner_options;
     runner_options.device = options_.device;
     runner_options.enforce_eager = options_.enforce_eager;
@@ -125,13 +126,18 @@ class Bench {
 
   BenchLine Decode(BenchRunner& bench, int threads, int depth, int batch) {
     BenchLine line{.test = fmt::format("tg{}", options_.tg), .threads = threads, .depth = depth, .batch = batch};
-    Repeat(options_.tg * batch, &line, [&] { return bench.Decode(batch, depth, options_.tg); });
+    std::vector<double> reads = {kernels::MeasureReadRate(*pool_, isa_)};
+    Repeat(options_.tg * batch, &line, [&] {
+      const double seconds = bench.Decode(batch, depth, options_.tg);
+      reads.push_back(kernels::MeasureReadRate(*pool_, isa_));
+      return seconds;
+    });
     const double steps_per_second = line.tokens_per_second / batch;
     const double bytes = static_cast<double>(bench.runner().model().weight_bytes()) +
                          static_cast<double>(KvBytesAt(bench.runner(), kv_dtype_, depth + options_.tg / 2)) * batch;
     line.gb_per_second = 1e-9 * bytes * steps_per_second;
     line.gflop_per_second = 2e-9 * static_cast<double>(active_parameters_) * line.tokens_per_second;
-    line.fraction = line.gb_per_second / limits_.read_gb_per_s;
+    line.fraction = line.gb_per_second / Median(reads);
     line.limit = "read";
     return line;
   }
@@ -140,6 +146,8 @@ class Bench {
   const BenchOptions& options_;
   const DType kv_dtype_;
   const int64_t active_parameters_;
+  ThreadPool* pool_ = nullptr;  // of the run at hand
+  kernels::Isa isa_ = kernels::Isa::kGeneric;
   kernels::MachineLimits limits_;
   int64_t num_replays_ = 0;
 };

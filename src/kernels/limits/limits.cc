@@ -75,11 +75,13 @@ const PeakLoops kPeakLoopsGeneric = {{}, {}, {}, ReadGeneric};
 MachineLimits MeasureLimits(ThreadPool& pool, Isa isa, bool cpu_time) {
   const PeakLoops& loops = LoopsOf(isa);
   MachineLimits limits;
-  limits.read_gb_per_s = ReadRate(pool, cpu_time, loops.read);
+  limits.read_gb_per_s = MeasureReadRate(pool, isa, cpu_time);
   limits.f32_gflop_per_s = Peak(pool, cpu_time, loops.f32);
   limits.bf16_gflop_per_s = Peak(pool, cpu_time, loops.bf16);
   limits.int8_gop_per_s = Peak(pool, cpu_time, loops.int8);
   return limits;
 }
+
+double MeasureReadRate(ThreadPool& pool, Isa isa, bool cpu_time) { return ReadRate(pool, cpu_time, LoopsOf(isa).read); }
 
 }  // namespace millrace::kernels
