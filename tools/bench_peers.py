@@ -2,11 +2,13 @@
 """Measures millrace and any number of peers built on llama.cpp on the same files in the same run, alternating, and prints ratios of medians.
 
   tools/bench_peers.py --millrace build/release/bin/millrace --file 1b-Q4_0.gguf --test pp512 tg64 tg24@4096 b8 b32 start \\
-      --peer "llama.cpp=BIN_DIR -fa 1" --peer "ik_llama.cpp=BIN_DIR -fa 1 -rtr 1" --out docs/benchmarks/cpu
+      --peer llama.cpp=BIN_DIR --peer ik_llama.cpp=BIN_DIR --out docs/benchmarks/cpu \\
+      --options "llama.cpp:bench=-fa 1" "ik_llama.cpp:bench=-fa 1 -rtr 1 -thp 1" "ik_llama.cpp:batch=-rtr -thp"
 
-BIN_DIR holds the peer's llama-bench, llama-batched-bench and llama-completion (or llama-cli); the options after it go to each of them. Tests:
+BIN_DIR holds the peer's llama-bench, llama-batched-bench and llama-completion (or llama-cli); --options go to its program of that kind (bench, batch,
+start). Tests:
   ppN, ppN@D   prefill of N tokens at depth D, tokens/s                             (llama-bench -p N -d D)
-  tgN, tgN@D   decode of N tokens at depth D, tokens/s                              (llama-bench -n N -d D)
+  tgN, tgN@D   decode of N tokens at depth D, tokens/s                              (llama-bench -n N -d D, or -gp D,N)
   bS           S sequences decode 32 tokens each after 16, tokens/s of all          (llama-batched-bench -npl S)
   start        from exec to the end of the first token's process, 16-token prompt, 1/s  (llama-completion -n 1)
 
@@ -18,6 +20,7 @@ import argparse
 import dataclasses
 import datetime
 import json
+import math
 import os
 import pathlib
 import platform
@@ -61,7 +64,7 @@ class Test:
 
 
 def run(command):
-    """Output, seconds and peak resident memory (MiB) of a command."""
+    """Output (of both kinds, peers write tables to either), seconds and peak resident memory (MiB) of a command."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         begin = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
@@ -72,7 +75,7 @@ def run(command):
         errors.seek(0)
         if process.returncode != 0:
             sys.exit(f"{shlex.join(command)} failed: {errors.read().decode(errors='replace').strip()[-400:]}")
-        return output.read().decode(errors="replace"), seconds, usage.ru_maxrss / 1024
+        return (output.read() + errors.read()).decode(errors="replace"), seconds, usage.ru_maxrss / 1024
 
 
 class Millrace:
@@ -91,7 +94,7 @@ class Millrace:
         arguments = {"pp": ["--pp", test.size, "--tg", 0, "--depth", test.depth], "tg": ["--pp", 0, "--tg", test.size, "--depth", test.depth],
                      "b": ["--pp", 0, "--tg", BATCH_TOKENS, "--depth", BATCH_PROMPT, "--batch", test.size]}[test.kind]
         output, _, peak = run([*self.command, "bench", file, *map(str, arguments), "-t", str(test.threads), "-r", "1", "--json", *self.options])
-        line = json.loads(output)["results"][0]
+        line = json.JSONDecoder().raw_decode(output)[0]["results"][0]
         return Sample(line["tokens_per_second"], peak, line["fraction_of_limit"])
 
 
@@ -100,31 +103,35 @@ class Peer:
         self.directory, self.options = pathlib.Path(directory), options
 
     def describe(self):
-        return " ".join(self.options)
+        return "; ".join(f"{kind}: {' '.join(options)}" for kind, options in self.options.items())
 
-    def program(self, *names):
-        for name in names:
-            if (self.directory / name).exists():
-                return str(self.directory / name)
-        sys.exit(f"{self.directory} has no {' or '.join(names)}")
+    def command(self, kind, file, test):
+        names = {"bench": ["llama-bench"], "batch": ["llama-batched-bench"], "start": ["llama-completion", "llama-cli"]}[kind]
+        program = next((self.directory / name for name in names if (self.directory / name).exists()), None)
+        if program is None:
+            sys.exit(f"{self.directory} has no {' or '.join(names)}")
+        return [str(program), "-m", file, "-t", str(test.threads), *self.options.get(kind, [])]
 
     def measure(self, file, test):
-        common = ["-m", file, "-t", str(test.threads), *self.options]
         if test.kind == "start":
-            program = self.program("llama-completion", "llama-cli")
-            alone = ["-no-cnv"] if program.endswith("completion") else []
-            _, seconds, peak = run([program, *common, "-p", START_PROMPT, "-n", "1", "-c", "512", *alone])
+            command = [*self.command("start", file, test), "-p", START_PROMPT, "-n", "1", "-c", "512"]
+            _, seconds, peak = run(command + (["-no-cnv"] if command[0].endswith("completion") else []))
             return Sample(1 / seconds, peak)
         if test.kind == "b":
             tokens = test.size * (BATCH_PROMPT + BATCH_TOKENS)
-            output, _, peak = run([self.program("llama-batched-bench"), *common, "-c", str(max(512, tokens)), "-b", "512", "-ub", "512", "-npp", str(BATCH_PROMPT),
-                                   "-ntg", str(BATCH_TOKENS), "-npl", str(test.size), "--output-format", "jsonl"])
-            line = next(line for line in output.splitlines() if line.startswith("{"))
-            return Sample(json.loads(line)["speed_tg"], peak)
-        depth = ["-d", str(test.depth)] if test.depth else []
-        sizes = ["-p", str(test.size if test.kind == "pp" else 0), "-n", str(test.size if test.kind == "tg" else 0)]
-        output, _, peak = run([self.program("llama-bench"), *common, *sizes, *depth, "-r", "1", "-o", "json"])
-        return Sample(json.loads(output[output.index("[\n"):])[-1]["avg_ts"], peak)
+            output, _, peak = run([*self.command("batch", file, test), "-c", str(max(512, tokens)), "-b", "512", "-ub", "512", "-npp", str(BATCH_PROMPT),
+                                   "-ntg", str(BATCH_TOKENS), "-npl", str(test.size)])
+            row = next(line for line in output.splitlines() if re.match(rf"\| +{BATCH_PROMPT} \|", line))
+            return Sample(float(row.split("|")[8]), peak)  # | PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | S_TG t/s | ...
+        command = self.command("bench", file, test)
+        if test.depth and "--n-depth" not in subprocess.run([command[0], "--help"], capture_output=True, text=True).stdout:
+            if test.kind == "pp":
+                return Sample(math.nan, math.nan)  # has no such test
+            sizes = ["-p", "0", "-n", "0", "-gp", f"{test.depth},{test.size}"]
+        else:
+            sizes = ["-p", str(test.size if test.kind == "pp" else 0), "-n", str(test.size if test.kind == "tg" else 0), "-d", str(test.depth)][:6 if test.depth else 4]
+        output, _, peak = run([*command, *sizes, "-r", "1", "-o", "json"])
+        return Sample(json.JSONDecoder().raw_decode(output[output.index("[\n"):])[0][-1]["avg_ts"], peak)
 
 
 def measure(file, test, rounds, programs):
@@ -141,7 +148,7 @@ def measure(file, test, rounds, programs):
 
 def print_line(result):
     medians = {name: statistics.median(rates) for name, rates in result["rates"].items()}
-    best = max((value for name, value in medians.items() if name != "millrace"), default=None)
+    best = max((value for name, value in medians.items() if name != "millrace" and not math.isnan(value)), default=None)
     ratio = f"{medians['millrace'] / best:.2f}x the best peer, " if best else ""
     limit = f"{100 * result['fraction_of_limit']:.0f} % of the limit, " if result["fraction_of_limit"] else ""
     spread = ", ".join(f"{name} {medians[name]:.2f} ({min(r):.2f}-{max(r):.2f}, {result['peak_mib'][name]:.0f} MiB)" for name, r in result["rates"].items())
@@ -177,7 +184,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millrace", required=True, help="the program, perhaps after env NAME=VALUE")
     parser.add_argument("--millrace-options", default="", help='for each call, such as "--kv-cache-dtype int8"')
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=BIN_DIR OPTIONS")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=BIN_DIR")
+    parser.add_argument("--options", nargs="*", default=[], metavar="NAME:KIND=OPTIONS")
     parser.add_argument("--file", nargs="+", required=True)
     parser.add_argument("--test", nargs="+", default=["pp512", "tg64"])
     parser.add_argument("--threads", type=int, default=2)
@@ -187,9 +195,12 @@ def main():
 
     programs = {"millrace": Millrace(arguments.millrace, arguments.millrace_options)}
     for peer in arguments.peer:
-        name, command = peer.split("=", 1)
-        directory, *options = shlex.split(command)
-        programs[name] = Peer(directory, options)
+        name, directory = peer.split("=", 1)
+        programs[name] = Peer(directory, {})
+    for text in arguments.options:
+        target, options = text.split("=", 1)
+        name, kind = target.split(":")
+        programs[name].options[kind] = shlex.split(options)
     record = {"machine": cpu_name(), "runs": []}
     path = arguments.out.with_suffix(".json")
     if path.exists():

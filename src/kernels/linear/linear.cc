@@ -127,12 +127,12 @@ void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
       product.matrix->isa->prepare(args);
     }
   };
-  if (context->pool == nullptr || product.num_tokens * product.matrix->cols <= kSerialPrepareValues) {
-    encode(0, product.num_tokens);
-  } else {
-    context->pool->ParallelFor(product.num_tokens, CeilDiv<int64_t>(kSerialPrepareValues / 2, product.matrix->cols),
-                               encode);
-  }
+  const int64_t threads = context->pool == nullptr ? 1 : context->pool->num_threads();
+  if (threads == 1 || product.num_tokens * product.matrix->cols <= kSerialPrepareValues) return encode(0, product.num_tokens);
+  // The rows of a tile share cache lines: whole tiles where every thread gets some.
+  const int64_t unit = rows.num_tiles < threads ? 1 : rows.group;
+  const int64_t grain = unit * CeilDiv<int64_t>(kSerialPrepareValues / 2, product.matrix->cols * unit);
+  context->pool->ParallelFor(product.num_tokens, grain, encode);
 }
 
 // Tiles [first, end) of a product's tokens, at most kSlabTokens of them.
