@@ -72,6 +72,7 @@ struct EmbedArgs {
 struct LinearArgs {
   const float* x = nullptr;  // [T, K], rows x_stride apart
   int64_t x_stride = 0;
+  bool x_from_mlp_up = false;  // x is what mlp_up left for this matrix (MlpUpArgs::next); no pre_norm
   int64_t num_tokens = 0;
   Norm pre_norm;
   const PackedMatrix* matrix = nullptr;  // [N, K]
@@ -96,6 +97,9 @@ struct MlpUpArgs {
   float swiglu_limit = 7.0f;  // kSwigluOai: gate <= limit, -limit <= up <= limit, gate * sigmoid(1.702 gate) * (up + 1)
   float* out = nullptr;       // [T, I]
   int64_t out_stride = 0;
+  // The matrix of the one product that will read out, I its columns = out_stride, called with x_from_mlp_up: out may then hold its
+  // activations in a form of the device's own, within the same bytes. Null: f32.
+  const PackedMatrix* next = nullptr;
 };
 
 // Where one layer of one KV group keeps its keys and values. kernels/attention/kv_layout.h defines the bytes inside a layer.

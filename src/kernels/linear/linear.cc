@@ -6,26 +6,13 @@
 
 #include "base/check.h"
 #include "base/checked_math.h"
-#include "kernels/linear/packed_matrix.h"
+#include "kernels/linear/panel_product.h"
 
 namespace millrace::kernels {
 namespace {
 
-// Below this many values one thread encodes all rows: waking the others takes longer (about 2 us).
-constexpr int64_t kSerialPrepareValues = 8192;
 // Columns of a unit of work of the soft cap.
 constexpr int64_t kSoftcapColumns = 4096;
-
-// Tokens that meet a panel before the next panel's turn: their activations, 590 KiB for K = 2048, should stay in L2, and their sums
-// (24 KiB) close by.
-constexpr int64_t kSlabTokens = 192;
-// Weights that meet all tiles of a slab in turn: about L1. Expanded ones come in shorter sections, 8 blocks being 8-12 KiB.
-constexpr int64_t kPanelSectionBytes = 34 << 10;
-constexpr int64_t kExpandedBlocks = 8;
-// From this many tiles on a section of a panel is expanded for them (where the kernel can).
-constexpr int64_t kExpandTiles = 6;
-// How far ahead a tile that is bound by arithmetic fetches its weights: 12 and 24 KiB did equally well, 2 and 6 KiB worse (Zen 4).
-constexpr int64_t kFetchAheadBytes = 12 << 10;
 
 // Workers take units in falling portions, so that memory is read in long runs and all finish together.
 template <typename Fn>
@@ -44,36 +31,18 @@ void ForUnits(ThreadPool* pool, int64_t num_units, const Fn& fn) {
   });
 }
 
-// Encoded activations: sections of kSectionBlocks blocks, each of tiles of `group` tokens (the last may have fewer), each
-// [kSectionBlocks][group] encoded blocks. A single tile is one run over all blocks.
-struct EncodedRows {
-  Encoding encoding;
-  int max_tokens = 0;
-  int64_t num_tokens = 0;
-  int64_t num_blocks = 0;
-  int64_t group = 0;
-  int64_t num_tiles = 0;
-  std::byte* data = nullptr;
-
-  bool Serves(const MatrixSegment& segment) const {
-    return encoding == segment.kernel->encoding && max_tokens == segment.max_tokens;
-  }
-  int64_t BlockBytes() const { return EncodedBlockBytes(encoding.type); }
-  int64_t TileBytes() const { return kSectionBlocks * group * BlockBytes(); }
-  int64_t SectionBytes() const { return num_tiles * TileBytes(); }
-  int64_t TileTokens(int64_t tile) const { return std::min(group, num_tokens - tile * group); }
-};
-
 struct Product {
   const PackedMatrix* matrix = nullptr;
   const float* x = nullptr;
   int64_t x_stride = 0;
   const int32_t* x_rows = nullptr;  // row of x for each token, or null: 0, 1, ...
+  bool x_encoded = false;           // if PlanRowsInPlaceOfFloats(matrix) says so
   int64_t num_tokens = 0;
   Norm pre_norm;
   EpilogueArgs epilogue;  // what is the same for every tile
   float* out = nullptr;
   int64_t out_stride = 0;
+  const PackedMatrix* next = nullptr;  // outputs are its encoded activations, if PlanRowsInPlaceOfFloats(next) says so
 };
 
 // One product at work: activations encoded for each segment, and its share of the units of a region.
@@ -81,6 +50,7 @@ struct Job {
   Product product;
   EncodedRows encoded[kMaxEncodings];
   int num_encoded = 0;
+  EncodedRows next_rows;  // data null: outputs are floats
   int64_t num_panels = 0;
   int64_t num_slabs = 1;
   int64_t first_unit = 0;
@@ -91,128 +61,6 @@ struct Job {
     return encoded[i];
   }
 };
-
-// Blocks of a row padded to whole sections, hence to whole chunks of any format.
-int64_t PaddedBlocks(int64_t cols) {
-  return RoundUp<int64_t>(CeilDiv<int64_t>(cols, kBlockValues), kSectionBlocks);
-}
-
-void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
-  const Product& product = job->product;
-  for (int i = 0; i < job->num_encoded; ++i) {
-    if (job->encoded[i].Serves(segment)) return;
-  }
-  CHECK_LT(job->num_encoded, kMaxEncodings);
-  EncodedRows& rows = job->encoded[job->num_encoded++];
-  rows.encoding = segment.kernel->encoding;
-  rows.max_tokens = segment.max_tokens;
-  rows.num_tokens = product.num_tokens;
-  rows.num_blocks = PaddedBlocks(product.matrix->cols);
-  rows.num_tiles = CeilDiv<int64_t>(product.num_tokens, segment.max_tokens);
-  rows.group = CeilDiv<int64_t>(product.num_tokens, rows.num_tiles);
-  rows.num_tiles = CeilDiv<int64_t>(product.num_tokens, rows.group);
-  rows.data = context->workspace->Take<std::byte>(rows.num_blocks / kSectionBlocks * rows.SectionBytes());
-
-  const auto encode = [&](int64_t begin, int64_t end) {
-    PrepareArgs args;
-    args.cols = product.matrix->cols;
-    args.norm = product.pre_norm;
-    args.encoding = rows.encoding;
-    args.num_blocks = rows.num_blocks;
-    args.dst_stride = rows.group * rows.BlockBytes();
-    args.section_stride = rows.SectionBytes();
-    for (int64_t t = begin; t < end; ++t) {
-      args.x = product.x + (product.x_rows == nullptr ? t : product.x_rows[t]) * product.x_stride;
-      args.dst = rows.data + t / rows.group * rows.TileBytes() + t % rows.group * rows.BlockBytes();
-      product.matrix->isa->prepare(args);
-    }
-  };
-  const int64_t threads = context->pool == nullptr ? 1 : context->pool->num_threads();
-  if (threads == 1 || product.num_tokens * product.matrix->cols <= kSerialPrepareValues) return encode(0, product.num_tokens);
-  // The rows of a tile share cache lines: whole tiles where every thread gets some.
-  const int64_t unit = rows.num_tiles < threads ? 1 : rows.group;
-  const int64_t grain = unit * CeilDiv<int64_t>(kSerialPrepareValues / 2, product.matrix->cols * unit);
-  context->pool->ParallelFor(product.num_tokens, grain, encode);
-}
-
-// Tiles [first, end) of a product's tokens, at most kSlabTokens of them.
-struct Slab {
-  int64_t first = 0;
-  int64_t end = 0;
-};
-
-// Chunks of a panel that take turns with the tiles: a power of two of blocks, at most a section of the activations.
-int64_t SectionChunks(const PanelFormat& format, bool expand) {
-  int64_t blocks = expand ? kExpandedBlocks : kSectionBlocks;
-  while (blocks > format.chunk_blocks && blocks * format.ChunkBytes() / format.chunk_blocks > kPanelSectionBytes) blocks /= 2;
-  return blocks / format.chunk_blocks;
-}
-
-// What the tiles of a section fetch into L2 while they work: `lines` lines of 64 bytes in all, spread over them.
-struct Fetch {
-  const std::byte* from = nullptr;
-  int64_t lines = 0;
-  int64_t lines_per_tile = 0;
-  int lines_per_block = 0;
-};
-
-// `source` is the section; panels follow each other in memory. Several tiles leave the memory idle and fetch the next section. A single one
-// runs ahead in its own panel, and only when arithmetic binds it: the processor's own prefetch reaches the full bandwidth (28 GB/s on one
-// Zen 4 core), this one 22.
-Fetch PlanFetch(const MatrixSegment& segment, const EncodedRows& rows, const std::byte* source, int64_t num_chunks, int64_t tiles) {
-  Fetch fetch;
-  const int64_t bytes = num_chunks * segment.format->ChunkBytes();
-  if (tiles > 1) {
-    fetch.from = source + bytes;
-  } else if (rows.group >= segment.kernel->fetch_tokens) {
-    fetch.from = source + kFetchAheadBytes;
-  } else {
-    return fetch;
-  }
-  const int64_t blocks = num_chunks * segment.format->chunk_blocks;
-  fetch.lines = bytes / 64;
-  fetch.lines_per_block = static_cast<int>(CeilDiv(fetch.lines, tiles * blocks));
-  fetch.lines_per_tile = blocks * fetch.lines_per_block;
-  return fetch;
-}
-
-// acc[tile - slab.first][group][32 rows] = panel x the slab's tokens.
-void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const Slab& slab, int64_t panel, float* acc) {
-  alignas(64) std::byte expanded[kExpandedBlocks * kMaxExpandedBlockBytes];
-  const PanelFormat& format = *segment.format;
-  const int64_t tiles = slab.end - slab.first;
-  const int64_t num_chunks = segment.panel_bytes / format.ChunkBytes();
-  const bool expand = segment.kernel->expand != nullptr && tiles >= kExpandTiles;
-  // A single tile reads the panel in one run.
-  const int64_t section_chunks = rows.num_tiles == 1 ? num_chunks : SectionChunks(format, expand);
-
-  TileArgs args;
-  args.format = &format;
-  args.x_stride = rows.group * rows.BlockBytes();
-  for (int64_t chunk = 0; chunk < num_chunks; chunk += section_chunks) {
-    const std::byte* source = segment.Panel(panel) + chunk * format.ChunkBytes();
-    const int64_t block = chunk * format.chunk_blocks;
-    const std::byte* x = rows.data + block / kSectionBlocks * rows.SectionBytes() + block % kSectionBlocks * args.x_stride;
-    args.num_chunks = std::min(section_chunks, num_chunks - chunk);
-    args.resume = chunk > 0;
-    const Fetch fetch = PlanFetch(segment, rows, source, args.num_chunks, tiles);
-    args.next_lines = fetch.lines_per_block;
-    args.panel = source;
-    if (expand) {
-      segment.kernel->expand(source, args.num_chunks, expanded);
-      args.panel = expanded;
-      args.num_chunks *= format.chunk_blocks;
-    }
-    for (int64_t tile = slab.first; tile < slab.end; ++tile) {
-      const int64_t fetched = (tile - slab.first) * fetch.lines_per_tile;
-      args.next = fetched < fetch.lines ? fetch.from + fetched * 64 : nullptr;
-      args.x = x + tile * rows.TileBytes();
-      args.acc = acc + (tile - slab.first) * rows.group * kPanelRows;
-      const int64_t tokens = rows.TileTokens(tile);
-      (expand ? segment.kernel->expanded_tile : segment.kernel->tile)[tokens - 1](args);
-    }
-  }
-}
 
 // Finishes the outputs of one panel (of gate and up when gated) for a slab of tokens.
 void RunPanel(const Job& job, const MatrixSegment& segment, const Slab& slab, int64_t panel) {
@@ -238,7 +86,13 @@ void RunPanel(const Job& job, const MatrixSegment& segment, const Slab& slab, in
   } else {
     MultiplyPanel(segment, rows, slab, panel, acc);
   }
+  const bool encode = job.next_rows.data != nullptr;
+  if (encode) {
+    epilogue.out = acc;
+    epilogue.out_stride = kPanelRows;
+  }
   product.matrix->isa->epilogue(epilogue);
+  if (encode) EncodeBlocks(*product.matrix->isa, job.next_rows, slab.first * rows.group, epilogue.tokens, column / kBlockValues, acc);
 }
 
 // Panels [first, end) of a segment by part `part` of num_parts of its tiles.
@@ -252,12 +106,34 @@ void RunPanels(const Job& job, const MatrixSegment& segment, int64_t first, int6
   }
 }
 
+void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
+  const Product& product = job->product;
+  for (int i = 0; i < job->num_encoded; ++i) {
+    if (job->encoded[i].Serves(segment)) return;
+  }
+  CHECK_LT(job->num_encoded, kMaxEncodings);
+  EncodedRows& rows = job->encoded[job->num_encoded++];
+  rows = PlanRows(segment, product.num_tokens, product.matrix->cols);
+  rows.data = context->workspace->Take<std::byte>(rows.Bytes());
+  EncodeRows(context, {product.matrix->isa, product.x, product.x_stride, product.x_rows, product.matrix->cols, product.pre_norm}, rows);
+}
+
 // Encodes the activations of a product and says how many units it makes.
 void Prepare(OpContext* context, const Product& product, int64_t num_products, int64_t first_unit, Job* job) {
   const PackedMatrix& matrix = *product.matrix;
   *job = Job();
   job->product = product;
+  EncodedRows rows;
+  if (product.x_encoded && PlanRowsInPlaceOfFloats(matrix, product.num_tokens, &rows)) {
+    rows.data = reinterpret_cast<std::byte*>(const_cast<float*>(product.x));
+    job->encoded[job->num_encoded++] = rows;
+  }
   for (const MatrixSegment& segment : matrix.segments) Encode(context, job, segment);
+  if (product.next != nullptr && PlanRowsInPlaceOfFloats(*product.next, product.num_tokens, &rows)) {
+    job->next_rows = rows;
+    job->next_rows.data = reinterpret_cast<std::byte*>(product.out);
+    ClearBlocks(job->next_rows, product.next->cols / kBlockValues);
+  }
   const size_t num_segments = matrix.gated ? 1 : matrix.segments.size();
   for (size_t s = 0; s < num_segments; ++s) job->num_panels += matrix.segments[s].num_panels;
   // Few panels on many threads: cut the tokens too.
@@ -367,6 +243,7 @@ Product ProductOf(const LinearArgs& args) {
   product.pre_norm = args.pre_norm;
   product.epilogue.scale = args.scale;
   product.epilogue.accumulate = args.accumulate;
+  product.x_encoded = args.x_from_mlp_up;
   product.out = args.out;
   product.out_stride = args.out_stride;
   return product;
@@ -384,6 +261,8 @@ Product ProductOf(const MlpUpArgs& args) {
   product.epilogue.swiglu_limit = args.swiglu_limit;
   product.out = args.out;
   product.out_stride = args.out_stride;
+  product.next = args.next;
+  CHECK(args.next == nullptr || args.next->cols == args.out_stride, "the next matrix reads rows of another length");
   return product;
 }
 

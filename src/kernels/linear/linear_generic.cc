@@ -51,6 +51,10 @@ void EncodeBlock(const float* x, const Encoding& encoding, std::byte* dst) {
   }
 }
 
+void EncodeRun(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst) {
+  for (int block = 0; block < num_blocks; ++block) EncodeBlock(x + block * 32, encoding, dst + block * EncodedBlockBytes(encoding.type));
+}
+
 void PrepareRow(const PrepareArgs& args) {
   float mean = 0.0f;
   float factor = 1.0f;
@@ -168,7 +172,7 @@ void Epilogue(const EpilogueArgs& args) {
 
 }  // namespace
 
-const LinearIsa kLinearGeneric = {Isa::kGeneric, PrepareRow, Epilogue};
+const LinearIsa kLinearGeneric = {Isa::kGeneric, PrepareRow, EncodeRun, Epilogue};
 
 const TileKernel kTilePlainGeneric = {
     {ActivationType::kF32},

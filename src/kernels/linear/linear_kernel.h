@@ -68,6 +68,8 @@ struct PrepareArgs {
   }
 };
 using PrepareFn = void (*)(const PrepareArgs& args);
+// Encodes x [num_blocks][32] as int8 into blocks one after the other at dst.
+using EncodeFn = void (*)(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst);
 
 // acc[t][row] (=|+=) sum over k of weight[row][k] * x[t][k] for the 32 rows of a panel and the tokens of a tile. A panel may be cut into
 // several calls along K: f32 sums go through memory unchanged, so the bits are those of one call.
@@ -121,6 +123,7 @@ using EpilogueFn = void (*)(const EpilogueArgs& args);
 struct LinearIsa {
   Isa isa = Isa::kGeneric;
   PrepareFn prepare = nullptr;
+  EncodeFn encode = nullptr;
   EpilogueFn epilogue = nullptr;
 };
 

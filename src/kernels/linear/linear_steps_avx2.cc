@@ -137,6 +137,14 @@ void PrepareRow(const PrepareArgs& args) {
   }
 }
 
+void EncodeRun(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst) {
+  for (int block = 0; block < num_blocks; ++block) {
+    __m256 v[4];
+    for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + block * kBlockValues + 8 * i);
+    StoreInt8(v, encoding, dst + block * static_cast<int64_t>(sizeof(Int8Block)));
+  }
+}
+
 // exp(x) to about 1 ulp: 2^n * p(r), r in [-ln2 / 2, ln2 / 2], p the degree-6 minimax polynomial of Cephes' expf. Below
 // -87 it stays at 2^-126, which is nothing in what it is used for.
 inline __m256 Exp(__m256 x) {
@@ -234,6 +242,6 @@ void Epilogue(const EpilogueArgs& args) {
 
 }  // namespace
 
-const LinearIsa kLinearAvx2 = {Isa::kAvx2, PrepareRow, Epilogue};
+const LinearIsa kLinearAvx2 = {Isa::kAvx2, PrepareRow, EncodeRun, Epilogue};
 
 }  // namespace millrace::kernels

@@ -146,6 +146,20 @@ void StoreBlock(const __m512 v[2], const Encoding& encoding, std::byte* dst) {
   }
 }
 
+void EncodeRun(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst) {
+  constexpr int64_t kStride = sizeof(Int8Block);
+  int block = 0;
+  for (; block + 4 <= num_blocks; block += 4) {
+    __m512 v[8];
+    for (int i = 0; i < 8; ++i) v[i] = _mm512_loadu_ps(x + block * kBlockValues + 16 * i);
+    StoreFourInt8(v, encoding, dst + block * kStride, kStride);
+  }
+  for (; block < num_blocks; ++block) {
+    const __m512 v[2] = {_mm512_loadu_ps(x + block * kBlockValues), _mm512_loadu_ps(x + block * kBlockValues + 16)};
+    StoreInt8(v, encoding, dst + block * kStride);
+  }
+}
+
 // Rows of a tile share lines that the other core may have read last.
 constexpr int64_t kStoreAheadBlocks = 8;
 
@@ -282,6 +296,6 @@ void Epilogue(const EpilogueArgs& args) {
 
 }  // namespace
 
-const LinearIsa kLinearAvx512 = {Isa::kAvx512, PrepareRow, Epilogue};
+const LinearIsa kLinearAvx512 = {Isa::kAvx512, PrepareRow, EncodeRun, Epilogue};
 
 }  // namespace millrace::kernels

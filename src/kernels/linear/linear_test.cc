@@ -319,6 +319,52 @@ TEST_P(LinearStepTest, GatedMlpOfEveryActivation) {
   }
 }
 
+// What mlp_up leaves for the next product is what that product makes of its floats, wherever it fits, and floats elsewhere.
+TEST_P(LinearStepTest, OutputsEncodedForTheNextProductGiveTheSameBits) {
+  constexpr int64_t kCols = 64, kOut = 40;
+  const auto run = [&](Context& context, const PackedMatrix& up, const PackedMatrix& down, int64_t tokens, bool fused) {
+    std::vector<float> x = RandomVector(static_cast<size_t>(tokens * kCols), 3);
+    x[5] = tokens % 2 == 1 ? std::numeric_limits<float>::infinity() : 0.0f;
+    Buffer inner = Buffer::Allocate(tokens * PackedCols(&down) * 4).value();
+    std::vector<float> out(static_cast<size_t>(tokens * kOut), 1.0f);
+    MlpUpArgs first;
+    first.x = x.data();
+    first.x_stride = kCols;
+    first.num_tokens = tokens;
+    first.matrix = &up;
+    first.out = inner.as<float>();
+    first.out_stride = PackedCols(&down);
+    first.next = fused ? &down : nullptr;
+    MlpUpCpu(&context.op, &first);
+    LinearArgs second;
+    second.x = inner.as<float>();
+    second.x_stride = PackedCols(&down);
+    second.x_from_mlp_up = fused;
+    second.num_tokens = tokens;
+    second.matrix = &down;
+    second.accumulate = true;
+    second.out = out.data();
+    second.out_stride = kOut;
+    LinearCpu(&context.op, &second);
+    return out;
+  };
+  Context one(1), two(2);
+  for (const DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ4_K, DType::kQ6_K, DType::kQ2_K, DType::kBF16}) {
+    for (const int64_t inner : {256, 512, 1280}) {
+      const Weight gate(DType::kQ8_0, inner, kCols, 1), up(DType::kQ8_0, inner, kCols, 2), down(type, kOut, inner, 4);
+      const Matrix first = Pack(GetParam(), one, {gate.rows, up.rows}, nullptr, true), second = Pack(GetParam(), one, {down.rows});
+      for (const int64_t tokens : {1, 2, 7, 13, 200}) {
+        const std::vector<float> want = run(one, *first, *second, tokens, false);
+        for (Context* context : {&one, &two}) {
+          const std::vector<float> got = run(*context, *first, *second, tokens, true);
+          ASSERT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0)
+              << DTypeName(type) << ", " << inner << " inner values, " << tokens << " tokens";
+        }
+      }
+    }
+  }
+}
+
 TEST_P(LinearStepTest, GatheredRowsPackAsMappedOnes) {
   Context context(2);
   const Weight weight(DType::kQ5_K, 75, 512, 1);

@@ -51,11 +51,13 @@ void Mlp::Forward(const Step& step, float* x) const {
   up.swiglu_limit = config_.swiglu_limit;
   up.out = h;
   up.out_stride = inner;
+  up.next = down_.matrix();
   step.ops.mlp_up(&step.context, &up);
 
   kernels::LinearArgs down;
   down.x = h;
   down.x_stride = inner;
+  down.x_from_mlp_up = true;
   down.num_tokens = step.num_tokens;
   down.matrix = down_.matrix();
   down.post_norm = post_norm_.view();
