@@ -32,6 +32,7 @@ Result<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint, const ker
     }
     WeightLoader loader(checkpoint, ops, context);
     DecoderBuilder builder(loader, options);
+    RETURN_IF_ERROR(builder.LoadHead());
     return architecture.make(builder);
   }
   std::string known;

@@ -71,6 +71,18 @@ AttentionSpec DecoderBuilder::AttentionFor(int layer) const {
   return spec;
 }
 
+Status DecoderBuilder::LoadHead() {
+  const ModelConfig& c = config();
+  if (loader_.Has("lm_head.weight")) {
+    ASSIGN_OR_RETURN(model_->head_, loader_.LoadLinear({{"lm_head", c.vocab_size}}, c.hidden_size));
+    return OkStatus();
+  }
+  ASSIGN_OR_RETURN(const WeightTensor* embedding, loader_.checkpoint().Require("model.embed_tokens.weight", c.vocab_size, c.hidden_size));
+  ASSIGN_OR_RETURN(model_->head_, loader_.PackRows({RowsOf(*embedding)}, c.hidden_size, {}, "model.embed_tokens"));
+  loader_.checkpoint().Release(*embedding);
+  return OkStatus();
+}
+
 Status DecoderBuilder::Add(Result<std::unique_ptr<Block>> block) {
   if (!block.ok()) return block.status();
   model_->blocks_.push_back(std::move(block).value());
@@ -92,11 +104,6 @@ Result<std::unique_ptr<Model>> DecoderBuilder::Finish(kernels::NormKind norm_kin
     ASSIGN_OR_RETURN(model_->position_embedding_, loader_.LoadTable(*positions, &model_->position_storage_));
   }
   ASSIGN_OR_RETURN(model_->final_norm_, loader_.LoadNorm("model.norm", c.hidden_size, norm_kind));
-  if (loader_.Has("lm_head.weight")) {
-    ASSIGN_OR_RETURN(model_->head_, loader_.LoadLinear({{"lm_head", c.vocab_size}}, c.hidden_size));
-  } else {
-    ASSIGN_OR_RETURN(model_->head_, loader_.PackRows({RowsOf(*embedding)}, c.hidden_size, {}, "model.embed_tokens"));
-  }
   return std::unique_ptr<Model>(std::move(model_));
 }
 

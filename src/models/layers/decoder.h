@@ -59,7 +59,9 @@ class DecoderBuilder {
   KvSlot kv_slot(int layer) const { return kv_slots_[static_cast<size_t>(layer)]; }
 
   Status Add(Result<std::unique_ptr<Block>> block);
-  // Embeddings, final norm and head. final_norm: "model.norm" by default.
+  // Before any layer: while a matrix is packed its bytes are in memory twice, so the largest comes first.
+  Status LoadHead();
+  // Embeddings and final norm. final_norm: "model.norm" by default.
   Result<std::unique_ptr<Model>> Finish(kernels::NormKind norm_kind = kernels::NormKind::kRms, bool learned_positions = false);
 
  private:
