@@ -1,5 +1,4 @@
-// From stored rows to panels (panel_format.h). Codes move as dwords of four values, so that packing keeps up with the
-// disk.
+// From stored rows to panels (panel_format.h). Codes move as dwords of four values, four at a time, so that packing keeps up with the disk.
 #include <cstring>
 
 #include "base/check.h"
@@ -14,11 +13,21 @@ constexpr uint32_t kNibbles = 0x0f0f0f0fu;
 constexpr uint32_t kPairs = 0x03030303u;
 constexpr uint32_t kBits = 0x01010101u;
 
-uint32_t Dword(const void* base, int index) {
-  uint32_t value;
-  std::memcpy(&value, static_cast<const uint8_t*>(base) + 4 * index, 4);
+// Four dwords, each a quad; and the eight quads of 32 values.
+using Dwords = uint32_t __attribute__((vector_size(16)));
+struct Quads {
+  Dwords low, high;  // 0 to 3, 4 to 7
+};
+
+Dwords Load(const void* from) {
+  Dwords value;
+  std::memcpy(&value, from, sizeof(value));
   return value;
 }
+Quads LoadQuads(const void* from) { return {Load(from), Load(static_cast<const uint8_t*>(from) + 16)}; }
+
+// The i-th of four dwords shifted by i * step bits, all together.
+uint32_t Gather(Dwords v, int step) { return v[0] | v[1] << step | v[2] << (2 * step) | v[3] << (3 * step); }
 
 void StoreHalf(std::byte* header, int plane, int row, uint16_t value) {
   std::memcpy(header + plane * kHalfRow + row * 2, &value, 2);
@@ -29,20 +38,31 @@ uint32_t SpreadBits(uint32_t n) {
   return ((n & 15u) * 0x00204081u) & kBits;
 }
 
-void NibbleQuads(const uint8_t* qs, uint32_t quad[8]) {
+Quads NibbleQuads(const uint8_t* qs) {
+  const Dwords both = Load(qs);
+  return {both & kNibbles, (both >> 4) & kNibbles};
+}
+
+Quads FiveBitQuads(const uint8_t* qs, const uint8_t* qh) {
+  Quads quads = NibbleQuads(qs);
+  uint32_t bits;
+  std::memcpy(&bits, qh, sizeof(bits));
   for (int j = 0; j < 4; ++j) {
-    const uint32_t both = Dword(qs, j);
-    quad[j] = both & kNibbles;
-    quad[j + 4] = (both >> 4) & kNibbles;
+    quads.low[j] |= SpreadBits(bits >> (4 * j)) << 4;
+    quads.high[j] |= SpreadBits(bits >> (4 * j + 16)) << 4;
   }
+  return quads;
 }
 
-void AddFifthBits(const uint8_t* qh, uint32_t quad[8]) {
-  const uint32_t bits = Dword(qh, 0);
-  for (int j = 0; j < 8; ++j) quad[j] |= SpreadBits(bits >> (4 * j)) << 4;
+// Bits [shift, shift + n) of each of 32 bytes, mask having n bits of each byte set.
+Quads Bits(const uint8_t* from, int shift, uint32_t mask) {
+  const Quads all = LoadQuads(from);
+  return {(all.low >> shift) & mask, (all.high >> shift) & mask};
 }
 
-// Codes(block, b, quad): the codes of the b-th 32 values of a stored block. Header(block, row, b, header): the scales
+Quads Join(const Quads& low, const Quads& high, int shift) { return {low.low | high.low << shift, low.high | high.high << shift}; }
+
+// Codes(block, b): the codes of the b-th 32 values of a stored block. Header(block, row, b, header): the scales
 // of the whole block, its first 32 values being block b of the chunk. Scales(block, b, row, scales): the bytes before
 // the codes of its b-th 32 values.
 struct NoBlockScales {
@@ -50,15 +70,19 @@ struct NoBlockScales {
   static void Scales(const Block&, int, int, std::byte*) {}
 };
 
+// Formats whose 16 bytes of codes are the four planes of a row already have Planes(block, b) instead of Codes.
+template <typename Stored>
+concept HasPlanes = requires(const typename Stored::Block& block) { Stored::Planes(block, 0); };
+
 struct FormatQ4_0 : NoBlockScales {
   using Block = BlockQ4_0;
-  static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
+  static const uint8_t* Planes(const Block& block, int) { return block.qs; }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
 };
 
 struct FormatQ4_1 : NoBlockScales {
   using Block = BlockQ4_1;
-  static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
+  static const uint8_t* Planes(const Block& block, int) { return block.qs; }
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.m);
@@ -67,19 +91,13 @@ struct FormatQ4_1 : NoBlockScales {
 
 struct FormatQ5_0 : NoBlockScales {
   using Block = BlockQ5_0;
-  static void Codes(const Block& block, int, uint32_t quad[8]) {
-    NibbleQuads(block.qs, quad);
-    AddFifthBits(block.qh, quad);
-  }
+  static Quads Codes(const Block& block, int) { return FiveBitQuads(block.qs, block.qh); }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
 };
 
 struct FormatQ5_1 : NoBlockScales {
   using Block = BlockQ5_1;
-  static void Codes(const Block& block, int, uint32_t quad[8]) {
-    NibbleQuads(block.qs, quad);
-    AddFifthBits(block.qh, quad);
-  }
+  static Quads Codes(const Block& block, int) { return FiveBitQuads(block.qs, block.qh); }
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.m);
@@ -88,21 +106,22 @@ struct FormatQ5_1 : NoBlockScales {
 
 struct FormatQ8_0 : NoBlockScales {
   using Block = BlockQ8_0;
-  static void Codes(const Block& block, int, uint32_t quad[8]) {
-    for (int j = 0; j < 8; ++j) quad[j] = Dword(block.qs, j) ^ 0x80808080u;
+  static Quads Codes(const Block& block, int) {
+    const Quads values = LoadQuads(block.qs);
+    return {values.low ^ 0x80808080u, values.high ^ 0x80808080u};
   }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
 };
 
 struct FormatIQ4_NL : NoBlockScales {
   using Block = BlockIQ4_NL;
-  static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
+  static const uint8_t* Planes(const Block& block, int) { return block.qs; }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
 };
 
 struct FormatMXFP4 : NoBlockScales {
   using Block = BlockMXFP4;
-  static void Codes(const Block& block, int, uint32_t quad[8]) { NibbleQuads(block.qs, quad); }
+  static const uint8_t* Planes(const Block& block, int) { return block.qs; }
   static void Header(const Block& block, int row, int index, std::byte* header) {
     header[index * kPanelRows + row] = static_cast<std::byte>(block.e);
   }
@@ -110,9 +129,7 @@ struct FormatMXFP4 : NoBlockScales {
 
 struct FormatQ2_K {
   using Block = BlockQ2_K;
-  static void Codes(const Block& block, int b, uint32_t quad[8]) {
-    for (int j = 0; j < 8; ++j) quad[j] = (Dword(block.qs + b / 4 * 32, j) >> (b % 4 * 2)) & kPairs;
-  }
+  static Quads Codes(const Block& block, int b) { return Bits(block.qs + b / 4 * 32, b % 4 * 2, kPairs); }
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.dmin);
@@ -124,11 +141,8 @@ struct FormatQ2_K {
 
 struct FormatQ3_K {
   using Block = BlockQ3_K;
-  static void Codes(const Block& block, int b, uint32_t quad[8]) {
-    for (int j = 0; j < 8; ++j) {
-      const uint32_t low = (Dword(block.qs + b / 4 * 32, j) >> (b % 4 * 2)) & kPairs;
-      quad[j] = low | ((Dword(block.hmask, j) >> b) & kBits) << 2;
-    }
+  static Quads Codes(const Block& block, int b) {
+    return Join(Bits(block.qs + b / 4 * 32, b % 4 * 2, kPairs), Bits(block.hmask, b, kBits), 2);
   }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
   static void Scales(const Block& block, int b, int row, std::byte* scales) {
@@ -146,9 +160,7 @@ void StoreScaleMin(const uint8_t* stored, int b, int row, std::byte* scales) {
 
 struct FormatQ4_K {
   using Block = BlockQ4_K;
-  static void Codes(const Block& block, int b, uint32_t quad[8]) {
-    for (int j = 0; j < 8; ++j) quad[j] = (Dword(block.qs + b / 2 * 32, j) >> (b % 2 * 4)) & kNibbles;
-  }
+  static Quads Codes(const Block& block, int b) { return Bits(block.qs + b / 2 * 32, b % 2 * 4, kNibbles); }
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
     StoreHalf(header, 1, row, block.dmin);
@@ -160,11 +172,8 @@ struct FormatQ4_K {
 
 struct FormatQ5_K {
   using Block = BlockQ5_K;
-  static void Codes(const Block& block, int b, uint32_t quad[8]) {
-    for (int j = 0; j < 8; ++j) {
-      const uint32_t low = (Dword(block.qs + b / 2 * 32, j) >> (b % 2 * 4)) & kNibbles;
-      quad[j] = low | ((Dword(block.qh, j) >> b) & kBits) << 4;
-    }
+  static Quads Codes(const Block& block, int b) {
+    return Join(Bits(block.qs + b / 2 * 32, b % 2 * 4, kNibbles), Bits(block.qh, b, kBits), 4);
   }
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
@@ -177,12 +186,8 @@ struct FormatQ5_K {
 
 struct FormatQ6_K {
   using Block = BlockQ6_K;
-  static void Codes(const Block& block, int b, uint32_t quad[8]) {
-    const uint8_t* low_bytes = block.ql + b / 4 * 64 + b % 2 * 32;
-    for (int j = 0; j < 8; ++j) {
-      const uint32_t low = (Dword(low_bytes, j) >> (b % 4 / 2 * 4)) & kNibbles;
-      quad[j] = low | ((Dword(block.qh + b / 4 * 32, j) >> (b % 4 * 2)) & kPairs) << 4;
-    }
+  static Quads Codes(const Block& block, int b) {
+    return Join(Bits(block.ql + b / 4 * 64 + b % 2 * 32, b % 4 / 2 * 4, kNibbles), Bits(block.qh + b / 4 * 32, b % 4 * 2, kPairs), 4);
   }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
   static void Scales(const Block& block, int b, int row, std::byte* scales) {
@@ -192,7 +197,7 @@ struct FormatQ6_K {
 
 struct FormatIQ4_XS : NoBlockScales {
   using Block = BlockIQ4_XS;
-  static void Codes(const Block& block, int b, uint32_t quad[8]) { NibbleQuads(block.qs + b * 16, quad); }
+  static const uint8_t* Planes(const Block& block, int b) { return block.qs + b * 16; }
   static void Header(const Block& block, int row, int, std::byte* header) {
     StoreHalf(header, 0, row, block.d);
     for (int s = 0; s < 8; ++s) {
@@ -203,30 +208,24 @@ struct FormatIQ4_XS : NoBlockScales {
 
 // Writes the codes of one row and block into the planes of its body. `first` is the row's dword in plane 0.
 template <int kLowBits, int kHighBits>
-void StoreQuads(const uint32_t quad[8], std::byte* first) {
+void StoreQuads(const Quads& quads, std::byte* first) {
   constexpr int kLow = kHighBits > 0 ? 1 : 0;  // the first low plane
   const auto store = [&](int plane, uint32_t value) { std::memcpy(first + plane * 128, &value, 4); };
   if constexpr (kLowBits == 8) {
-    for (int j = 0; j < 8; ++j) store(j, quad[j]);
+    for (int j = 0; j < 4; ++j) store(j, quads.low[j]);
+    for (int j = 0; j < 4; ++j) store(4 + j, quads.high[j]);
   } else if constexpr (kLowBits == 4) {
-    for (int j = 0; j < 4; ++j) store(kLow + j, (quad[j] & kNibbles) | (quad[j + 4] & kNibbles) << 4);
+    const Dwords both = (quads.low & kNibbles) | (quads.high & kNibbles) << 4;
+    for (int j = 0; j < 4; ++j) store(kLow + j, both[j]);
   } else {
-    for (int h = 0; h < 2; ++h) {
-      uint32_t plane = 0;
-      for (int i = 0; i < 4; ++i) plane |= (quad[4 * h + i] & kPairs) << (2 * i);
-      store(kLow + h, plane);
-    }
+    store(kLow, Gather(quads.low & kPairs, 2));
+    store(kLow + 1, Gather(quads.high & kPairs, 2));
   }
   if constexpr (kHighBits == 1) {
-    uint32_t plane = 0;
-    for (int j = 0; j < 8; ++j) plane |= ((quad[j] >> kLowBits) & kBits) << j;
-    store(0, plane);
+    store(0, Gather(((quads.low >> kLowBits) & kBits) | ((quads.high >> kLowBits) & kBits) << 4, 1));
   } else if constexpr (kHighBits == 2) {
-    for (int h = 0; h < 2; ++h) {
-      uint32_t plane = 0;
-      for (int i = 0; i < 4; ++i) plane |= ((quad[4 * h + i] >> kLowBits) & kPairs) << (2 * i);
-      store(h * (1 + kLowBits), plane);
-    }
+    store(0, Gather((quads.low >> kLowBits) & kPairs, 2));
+    store(1 + kLowBits, Gather((quads.high >> kLowBits) & kPairs, 2));
   }
 }
 
@@ -248,9 +247,13 @@ void PackQuantised(const PanelFormat& format, const std::byte* const rows[kPanel
           std::memcpy(&stored, rows[row] + block / span * static_cast<int64_t>(sizeof(Block)), sizeof(Block));
           Stored::Header(stored, row, b, dst);
         }
-        uint32_t quad[8];
-        Stored::Codes(stored, static_cast<int>(block % span), quad);
-        StoreQuads<kLowBits, kHighBits>(quad, body + format.block_scale_bytes + row * 4);
+        std::byte* first = body + format.block_scale_bytes + row * 4;
+        if constexpr (HasPlanes<Stored>) {
+          const uint8_t* planes = Stored::Planes(stored, static_cast<int>(block % span));
+          for (int j = 0; j < 4; ++j) std::memcpy(first + j * 128, planes + 4 * j, 4);
+        } else {
+          StoreQuads<kLowBits, kHighBits>(Stored::Codes(stored, static_cast<int>(block % span)), first);
+        }
         Stored::Scales(stored, static_cast<int>(block % span), row, body);
       }
     }
