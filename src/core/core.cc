@@ -67,7 +67,7 @@ Status ValidateSamplingParams(const SamplingParams& p, int vocab_size) {
   RETURN_IF_ERROR(CheckRange("mirostat_eta", p.mirostat_eta, 0, 1));
   RETURN_IF_ERROR(CheckRange("length_penalty", p.length_penalty, -10, 10));
   RETURN_IF_ERROR(CheckRange("logprobs", p.logprobs, -1, 20));
-  RETURN_IF_ERROR(CheckRange("prompt_logprobs", p.prompt_logprobs, -1, 20));
+  RETURN_IF_ERROR(CheckRange("prompt_logprobs", p.prompt_logprobs, -1, std::max(20, vocab_size)));
   RETURN_IF_ERROR(CheckSizes(p));
   for (const auto& [token, bias] : p.logit_bias) {
     RETURN_IF_ERROR(CheckTokens("logit_bias", {token}, vocab_size));

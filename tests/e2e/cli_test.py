@@ -107,6 +107,19 @@ class Cli(unittest.TestCase):
             self.assertEqual(json.loads(out.stdout)["scored_tokens"], 4 * 31)
             self.assertGreater(json.loads(out.stdout)["perplexity"], 10)
 
+    def test_kl_divergence_of_a_model_from_itself_is_zero(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
+            text.write("The quick brown fox jumps over the lazy dog. " * 60)
+            text.flush()
+            divergence = {}
+            for model in ("synth:tiny-llama:F32", SYNTH):
+                out = run("eval", "kl-divergence", model, text.name, "--base", "synth:tiny-llama:F32", "-c", "64", "--chunks", "2", "--json")
+                self.assertEqual(out.returncode, 0, out.stderr)
+                divergence[model] = json.loads(out.stdout)
+            itself, quantised = divergence.values()
+            self.assertEqual((itself["kl_divergence"], itself["same_top"], itself["scored_tokens"]), (0.0, 1.0, 2 * 31))
+            self.assertGreater(quantised["kl_divergence"], 1e-6)
+
     def test_a_prompt_is_saved_and_restored(self):
         with tempfile.TemporaryDirectory() as folder:
             saved = f"{folder}/prompt.kv"
