@@ -1,10 +1,12 @@
 #include "kernels/attention/attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <limits>
 
 #include "base/checked_math.h"
+#include "kernels/attention/attention_plan.h"
 #include "kernels/attention/attention_tile.h"
 #include "kernels/attention/tree_tail.h"
 
@@ -16,115 +18,6 @@ namespace millrace::kernels {
 
 namespace {
 
-// Partial results of split rows never take more than this; without room, rows are not split (the bits are the same).
-constexpr int64_t kMaxPartialFloats = 8 << 20;
-// Pieces of work per thread, so that threads finish together.
-constexpr int64_t kUnitsPerThread = 4;
-constexpr int64_t kGrainsPerThread = 32;
-
-int TileQueries(int head_dim) {
-  return std::min(kMaxTileQueries, kMaxTileFloats / PaddedHeadDim(head_dim) / 4 * 4);
-}
-
-// How one row is cut. A unit is (kv head, tile of queries, chunk of segments). A tile holds queries (token, head of the
-// group) in that order; in a tree a tile holds heads of one token. A row of one chunk folds its segments as they come,
-// others leave them in `partial`.
-struct RowPlan {
-  int64_t first_unit;
-  int64_t partial;  // floats from the start of the partials; [kv head, tile, segment] records
-  int tree;         // the row's tokens are not one chain
-  int num_tiles;
-  int tile_queries;
-  int first_segment;
-  int num_segments;
-  int chunk_segments;
-  int num_chunks;
-};
-
-struct Plan {
-  const AttentionKernels* kernels;
-  const AttentionArgs* args;
-  KvLayout layout;
-  int heads_per_kv;
-  int padded;
-  RowPlan* rows;  // [num_rows]
-  int64_t num_units;
-  int64_t num_partial_floats;
-  float* partials;
-
-  int NumNew(int row) const { return args->batch->query_start[row + 1] - args->batch->query_start[row]; }
-  int64_t RecordFloats(const RowPlan& row) const { return static_cast<int64_t>(row.tile_queries) * (padded + 2); }
-  SegmentResult Partial(const RowPlan& row, int kv_head, int tile, int segment) const {
-    const int64_t index =
-        (static_cast<int64_t>(kv_head) * row.num_tiles + tile) * row.num_segments + segment - row.first_segment;
-    float* record = partials + row.partial + index * RecordFloats(row);
-    return {record + row.tile_queries * padded, record + row.tile_queries * (padded + 1), record};
-  }
-};
-
-bool IsTree(const AttentionBatch& batch, int row) {
-  if (batch.parent == nullptr) return false;
-  for (int t = batch.query_start[row]; t < batch.query_start[row + 1]; ++t) {
-    if (batch.parent[t] != t - batch.query_start[row] - 1) return true;
-  }
-  return false;
-}
-
-// Work of one segment of a tile: reading K and V counts as much as four queries.
-int64_t SegmentCost(const RowPlan& row) {
-  return row.tile_queries + 4;
-}
-
-void PlanShapes(Plan& plan) {
-  const AttentionArgs& args = *plan.args;
-  for (int r = 0; r < args.batch->num_rows; ++r) {
-    RowPlan& row = plan.rows[r];
-    const int num_new = plan.NumNew(r);
-    const int context = args.batch->context_len[r];
-    row.tree = IsTree(*args.batch, r);
-    const int queries = row.tree ? plan.heads_per_kv : num_new * plan.heads_per_kv;
-    row.tile_queries = std::max(1, std::min(TileQueries(args.kv.head_dim), queries));
-    row.num_tiles = CeilDiv(queries, row.tile_queries) * (row.tree ? num_new : 1);
-    const int first_slot = args.window > 0 ? std::max(0, context - args.window + 1) : 0;
-    row.first_segment = first_slot / kSegmentSlots;
-    row.num_segments = CeilDiv(context + num_new, kSegmentSlots) - row.first_segment;
-    const int table_blocks = args.batch->table_start[r + 1] - args.batch->table_start[r];
-    CHECK(num_new == 0 || table_blocks >= CeilDiv(context + num_new, kKvBlockSlots),
-          "row {} has {} blocks for {} slots", r, table_blocks, context + num_new);
-  }
-}
-
-// Cuts rows into chunks of segments when there are too few units for the threads. target: cost of a unit to aim at.
-void PlanUnits(Plan& plan, int64_t target) {
-  const int kv_heads = plan.args->kv.num_kv_heads;
-  plan.num_units = 0;
-  plan.num_partial_floats = 0;
-  for (int r = 0; r < plan.args->batch->num_rows; ++r) {
-    RowPlan& row = plan.rows[r];
-    const int64_t segments = std::clamp<int64_t>(target / SegmentCost(row), 1, std::max(1, row.num_segments));
-    row.chunk_segments = static_cast<int>(segments);
-    row.num_chunks = plan.NumNew(r) == 0 ? 0 : CeilDiv(row.num_segments, row.chunk_segments);
-    row.first_unit = plan.num_units;
-    plan.num_units += static_cast<int64_t>(kv_heads) * row.num_tiles * row.num_chunks;
-    row.partial = plan.num_partial_floats;
-    if (row.num_chunks > 1) {
-      plan.num_partial_floats +=
-          static_cast<int64_t>(kv_heads) * row.num_tiles * row.num_segments * plan.RecordFloats(row);
-    }
-  }
-}
-
-void MakeUnits(Plan& plan, int num_threads) {
-  int64_t total = 0;
-  for (int r = 0; r < plan.args->batch->num_rows; ++r) {
-    const RowPlan& row = plan.rows[r];
-    total += static_cast<int64_t>(plan.args->kv.num_kv_heads) * row.num_tiles * row.num_segments * SegmentCost(row);
-  }
-  constexpr int64_t kWhole = std::numeric_limits<int64_t>::max();
-  PlanUnits(plan, num_threads == 1 ? kWhole : total / (num_threads * kUnitsPerThread));
-  if (plan.num_partial_floats > kMaxPartialFloats) PlanUnits(plan, kWhole);
-}
-
 // The queries of one tile and what they see; made anew by every unit.
 struct Tile {
   int num_queries = 0;
@@ -135,7 +28,7 @@ struct Tile {
 };
 
 // A tree token has the slots that it would have if its path were the whole sequence.
-void FillTile(const Plan& plan, int r, int kv_head, int tile_index, Tile& tile) {
+void FillTile(const AttentionPlan& plan, int r, int kv_head, int tile_index, Tile& tile) {
   const RowPlan& row = plan.rows[r];
   const AttentionBatch& batch = *plan.args->batch;
   const int tiles_per_token = row.num_tiles / std::max(1, plan.NumNew(r));
@@ -164,7 +57,7 @@ struct UnitScratch {
   SegmentResult Result(int i) { return {max[i], sum[i], acc[i]}; }
 };
 
-void PackTile(const Plan& plan, UnitScratch& scratch) {
+void PackTile(const AttentionPlan& plan, UnitScratch& scratch) {
   const float* q[kMaxTileQueries];
   for (int m = 0; m < scratch.tile.num_queries; ++m) {
     q[m] = plan.args->q + scratch.tile.token[m] * plan.args->q_stride + scratch.tile.head[m] * plan.args->kv.head_dim;
@@ -189,7 +82,7 @@ bool VisibleInSegment(const Tile& tile, int segment, int32_t* lo, int32_t* hi, i
 }
 
 // Parts of the blocks that hold slots [first, last) of a segment.
-void FindParts(const Plan& plan, int r, int kv_head, int segment, const TreeTail& tail, int first, int last,
+void FindParts(const AttentionPlan& plan, int r, int kv_head, int segment, const TreeTail& tail, int first, int last,
                const std::byte** parts) {
   const AttentionArgs& args = *plan.args;
   const int32_t* table = args.batch->block_ids + args.batch->table_start[r];
@@ -204,34 +97,8 @@ void FindParts(const Plan& plan, int r, int kv_head, int segment, const TreeTail
   }
 }
 
-int RowOfUnit(const Plan& plan, int64_t unit) {
-  const RowPlan* begin = plan.rows;
-  const RowPlan* end = begin + plan.args->batch->num_rows;
-  const RowPlan* after =
-      std::upper_bound(begin, end, unit, [](int64_t u, const RowPlan& row) { return u < row.first_unit; });
-  return static_cast<int>(after - begin) - 1;
-}
-
-// The place of a unit inside its row. Later tiles see more and are taken first.
-struct UnitPlace {
-  int row;
-  int kv_head;
-  int tile;
-  int chunk;
-};
-
-UnitPlace PlaceOf(const Plan& plan, int64_t unit) {
-  const int r = RowOfUnit(plan, unit);
-  const RowPlan& row = plan.rows[r];
-  const int kv_heads = plan.args->kv.num_kv_heads;
-  const int64_t index = unit - row.first_unit;
-  return {r, static_cast<int>(index / row.num_chunks % kv_heads),
-          row.num_tiles - 1 - static_cast<int>(index / row.num_chunks / kv_heads),
-          static_cast<int>(index % row.num_chunks)};
-}
-
 // Parts that `unit` probably reads first, for prefetching.
-void GuessParts(const Plan& plan, int64_t unit, const std::byte** parts) {
+void GuessParts(const AttentionPlan& plan, int64_t unit, const std::byte** parts) {
   const UnitPlace place = PlaceOf(plan, unit);
   const AttentionBatch& batch = *plan.args->batch;
   const RowPlan& row = plan.rows[place.row];
@@ -247,9 +114,10 @@ void GuessParts(const Plan& plan, int64_t unit, const std::byte** parts) {
 struct Following {
   bool segment;
   int64_t unit;
+  bool cold;  // nothing came before
 };
 
-void RunSegment(const Plan& plan, int r, int kv_head, int segment, Following following, UnitScratch& scratch,
+void RunSegment(const AttentionPlan& plan, int r, int kv_head, int segment, Following following, UnitScratch& scratch,
                 const SegmentResult& result) {
   int32_t lo[kMaxTileQueries];
   int32_t hi[kMaxTileQueries];
@@ -265,6 +133,7 @@ void RunSegment(const Plan& plan, int r, int kv_head, int segment, Following fol
   FindParts(plan, r, kv_head, segment, scratch.tail, first, last, task.parts);
   task.dtype = plan.args->kv.dtype;
   task.layout = &plan.layout;
+  task.cold = following.cold;
   task.num_queries = scratch.tile.num_queries;
   task.queries = &scratch.queries;
   task.softcap = plan.args->softcap;
@@ -274,7 +143,7 @@ void RunSegment(const Plan& plan, int r, int kv_head, int segment, Following fol
   plan.kernels->segment(task);
 }
 
-void FinishTile(const Plan& plan, UnitScratch& scratch, const SegmentResult& running) {
+void FinishTile(const AttentionPlan& plan, UnitScratch& scratch, const SegmentResult& running) {
   const AttentionArgs& args = *plan.args;
   const float* sinks[kMaxTileQueries];
   const float* gates[kMaxTileQueries];
@@ -296,15 +165,15 @@ void FinishTile(const Plan& plan, UnitScratch& scratch, const SegmentResult& run
   plan.kernels->finish(task);
 }
 
-void ResetRunning(const Plan& plan, UnitScratch& scratch) {
+void ResetRunning(const AttentionPlan& plan, UnitScratch& scratch) {
   const int n = scratch.tile.num_queries;
   std::fill_n(scratch.max[0], n, -std::numeric_limits<float>::infinity());
   std::fill_n(scratch.sum[0], n, 0.0f);
   std::memset(scratch.acc[0], 0, sizeof(float) * static_cast<size_t>(n) * plan.padded);
 }
 
-// next_unit: the one that this thread does next, or -1.
-void RunUnit(const Plan& plan, int64_t unit, int64_t next_unit) {
+// next_unit: the one that this thread does next, or -1. first: it did none before.
+void RunUnit(const AttentionPlan& plan, int64_t unit, int64_t next_unit, bool first) {
   UnitScratch scratch;
   const UnitPlace place = PlaceOf(plan, unit);
   const RowPlan& row = plan.rows[place.row];
@@ -321,7 +190,7 @@ void RunUnit(const Plan& plan, int64_t unit, int64_t next_unit) {
   if (row.num_chunks == 1) ResetRunning(plan, scratch);
   for (int segment = begin; segment < end; ++segment) {
     const bool visible = segment >= first_visible && segment < end_visible;
-    const Following following{segment + 1 < end, next_unit};
+    const Following following{segment + 1 < end, next_unit, first && segment == std::max(begin, first_visible)};
     if (row.num_chunks > 1) {
       const SegmentResult partial = plan.Partial(row, place.kv_head, place.tile, segment);
       if (visible) {
@@ -337,8 +206,23 @@ void RunUnit(const Plan& plan, int64_t unit, int64_t next_unit) {
   if (row.num_chunks == 1) FinishTile(plan, scratch, scratch.Result(0));
 }
 
+// A thread takes its next unit before it runs the present one, so that it can prefetch the next one's blocks.
+void RunUnits(const AttentionPlan& plan, ThreadPool& pool) {
+  std::atomic<int64_t> next{0};
+  const auto run = [&](int) {
+    int64_t unit = next.fetch_add(1, std::memory_order_relaxed);
+    for (bool first = true; unit < plan.num_units; first = false) {
+      const int64_t following = next.fetch_add(1, std::memory_order_relaxed);
+      RunUnit(plan, unit, following < plan.num_units ? following : -1, first);
+      unit = following;
+    }
+  };
+  if (plan.num_units <= 1) return run(0);
+  pool.Run(run);
+}
+
 // Folds the partial results of the tile that begins with `unit`, a first chunk of a split row.
-void CombineUnit(const Plan& plan, int64_t unit) {
+void CombineUnit(const AttentionPlan& plan, int64_t unit) {
   const UnitPlace place = PlaceOf(plan, unit);
   const RowPlan& row = plan.rows[place.row];
   if (row.num_chunks == 1 || place.chunk != 0) return;
@@ -374,21 +258,16 @@ int64_t AttentionWorkspaceBytes(const WorkspaceQuery& query) {
 void RunAttention(const AttentionKernels& kernels, OpContext* context, const AttentionArgs& args) {
   CHECK(args.num_heads % args.kv.num_kv_heads == 0, "{} heads, {} kv heads", args.num_heads, args.kv.num_kv_heads);
   Workspace::Scope scope(*context->workspace);
-  Plan plan;
+  AttentionPlan plan;
   plan.kernels = &kernels;
   plan.args = &args;
   plan.layout = KvLayout::Make(args.kv.dtype, args.kv.head_dim);
   plan.heads_per_kv = args.num_heads / args.kv.num_kv_heads;
   plan.padded = PaddedHeadDim(args.kv.head_dim);
   plan.rows = context->workspace->Take<RowPlan>(args.batch->num_rows);
-  PlanShapes(plan);
-  MakeUnits(plan, context->pool->num_threads());
+  MakePlan(plan, context->pool->num_threads());
   plan.partials = plan.num_partial_floats > 0 ? context->workspace->Take<float>(plan.num_partial_floats) : nullptr;
-  // Neighbouring units stay on a thread where there are many, so that it can prefetch the next one's blocks.
-  const int64_t grain = std::max<int64_t>(1, plan.num_units / (context->pool->num_threads() * kGrainsPerThread));
-  context->pool->ParallelFor(plan.num_units, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) RunUnit(plan, unit, unit + 1 < end ? unit + 1 : -1);
-  });
+  RunUnits(plan, *context->pool);
   if (plan.num_partial_floats == 0) return;
   context->pool->ParallelFor(plan.num_units, 1, [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) CombineUnit(plan, unit);

@@ -21,7 +21,7 @@ inline int PaddedHeadDim(int head_dim) {
 }
 
 // Queries of a tile, packed for the scores: elements as the cache type multiplies them (f32 for F32, F16 and F8, bf16,
-// int16 for I8).
+// integers of 15 bits for I8).
 struct PackedQueries {
   alignas(64) std::byte values[kMaxTileFloats * 4];  // [query][padded head_dim] elements
   float factor[kMaxTileQueries];                     // score = factor * dot (* K scale), in units of ln 2
@@ -50,6 +50,7 @@ struct SegmentTask {
   // the largest hi may hold anything.
   const std::byte* parts[kSegmentBlocks] = {};
   const std::byte* next_parts[kSegmentBlocks] = {};  // of the segment that this thread does next, or null: a hint
+  bool cold = false;                                 // this segment was not the next of the one before: a hint
   SegmentResult result;
 };
 

@@ -124,6 +124,16 @@ inline F32x16 RoundToBf16(F32x16 v) {
 inline void StoreI16(int16_t* p, F32x16 v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
 }
+// Lanes are whole numbers 256 * high + low of signed bytes. Per four lanes the high bytes, then the low ones, of lanes
+// 0, 2, 1, 3.
+inline void StoreI16Halves(void* p, F32x16 v) {
+  const __m256i words = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v));
+  // Adding 128 carries into the high byte where the low one is negative, and flips the low one's sign bit.
+  const __m256i carried = _mm256_add_epi16(words, _mm256_set1_epi16(0x80));
+  const __m256i halves = _mm256_xor_si256(carried, _mm256_set1_epi16(0x80));
+  const __m128i order = _mm_setr_epi8(1, 5, 3, 7, 0, 4, 2, 6, 9, 13, 11, 15, 8, 12, 10, 14);
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm256_shuffle_epi8(halves, _mm256_broadcastsi128_si256(order)));
+}
 
 inline I32x16 ZeroI32() {
   return _mm512_setzero_si512();
@@ -143,6 +153,9 @@ inline I32x16 AddI32(I32x16 a, I32x16 b) {
 inline I32x16 SubI32(I32x16 a, I32x16 b) {
   return _mm512_sub_epi32(a, b);
 }
+inline I32x16 Times256(I32x16 a) {
+  return _mm512_slli_epi32(a, 8);
+}
 // The lower 16 bits of each lane.
 inline I32x16 LowHalves(I32x16 a) {
   return _mm512_and_si512(a, _mm512_set1_epi32(0xffff));
@@ -160,6 +173,12 @@ inline I32x16 OddBytes(I32x16 a) {
 // acc + sum over the two int16 of each lane of a * b, exact.
 inline I32x16 DotI16(I32x16 acc, I32x16 a, I32x16 b) {
   return _mm512_dpwssd_epi32(acc, a, b);
+}
+// acc + sum over the four bytes of each lane of a (unsigned) * b (signed), exact. Written out because g++ 12 copies
+// every accumulator twice in loops of the intrinsic.
+inline I32x16 DotU8I8(I32x16 acc, I32x16 a, I32x16 b) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
 }
 // acc + sum over the two bf16 of each lane of a * b.
 inline F32x16 DotBf16(F32x16 acc, I32x16 a, I32x16 b) {
