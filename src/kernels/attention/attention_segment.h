@@ -62,10 +62,9 @@ class AheadList {
 
 // A place in an AheadList. Loops work on a copy, which stays in registers.
 struct Ahead {
-  AheadList::Range range = AheadList::Idle();
-  const AheadList::Range* next = nullptr;
+  AheadList::Range range;
+  const AheadList::Range* next;
 
-  Ahead() = default;
   explicit Ahead(const AheadList& list) : range(*list.begin()), next(list.begin() + 1) {}
   bool Idle() const { return range.end == nullptr; }
   void Ask() {
@@ -88,13 +87,24 @@ struct QueryScratch {
   }
 };
 
+// Three quarters of the lines of K that a step of four blocks reads.
+template <typename Kv>
+constexpr int kAsksPerScoreStep = Kv::kStepBytes < 64 ? 1 : 3;
+
+// For the later queries of a tile.
+struct NothingAhead {
+  bool Idle() const { return true; }
+  void Ask() {}
+};
+
 // scratch.scores[i] = dots of query first_query + i with the tokens of kB blocks, for kQ queries.
-template <typename Kv, int kQ, int kB>
-void ScoreTile(const SegmentTask& task, int first_query, int first_block, Ahead& ahead_of_tile, QueryScratch& scratch) {
+template <typename Kv, int kQ, int kB, typename AheadType>
+void ScoreTile(const SegmentTask& task, int first_query, int first_block, AheadType& ahead_of_tile,
+               QueryScratch& scratch) {
   const int head_dim = task.layout->head_dim;
   const int stride = PaddedHeadDim(head_dim);
   const auto* q = reinterpret_cast<const typename Kv::Elem*>(task.queries->values) + first_query * stride;
-  Ahead ahead = ahead_of_tile;
+  AheadType ahead = ahead_of_tile;
   const std::byte* k[kB];
 #pragma GCC unroll 8
   for (int b = 0; b < kB; ++b) k[b] = task.parts[first_block + b] + task.layout->k_tile;
@@ -110,7 +120,7 @@ void ScoreTile(const SegmentTask& task, int first_query, int first_block, Ahead&
 #pragma GCC unroll 8
     for (int b = 0; b < kB; ++b) {
       vec[b] = Kv::Load(k[b] + step * Kv::kStepBytes);
-      if (b < 3) ahead.Ask();
+      if (b < kAsksPerScoreStep<Kv>) ahead.Ask();
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kQ; ++i) {
@@ -141,10 +151,10 @@ struct SlotRange {
 // result.acc[first_query + i][first_dim ..] = sum of p[i] V over the slots of the range, for kQ queries and kD
 // registers of 16 dims (kHalf: 8 dims). Slots from range.end on are not read as numbers: they may never have been
 // written.
-template <typename Kv, int kQ, int kD, bool kHalf>
-void ValueTile(const SegmentTask& task, int first_query, int first_dim, SlotRange range, Ahead& ahead_of_tile,
+template <typename Kv, int kQ, int kD, bool kHalf, typename AheadType>
+void ValueTile(const SegmentTask& task, int first_query, int first_dim, SlotRange range, AheadType& ahead_of_tile,
                QueryScratch& scratch) {
-  Ahead ahead = ahead_of_tile;
+  AheadType ahead = ahead_of_tile;
   const int head_dim = task.layout->head_dim;
   const int64_t row_bytes = static_cast<int64_t>(head_dim) * Kv::kStepBytes / kLanes;
   const int64_t first_byte = task.layout->v_tile + static_cast<int64_t>(first_dim) * Kv::kStepBytes / kLanes;
@@ -163,7 +173,7 @@ void ValueTile(const SegmentTask& task, int first_query, int first_dim, SlotRang
       } else {
         vec[d] = adjust(Kv::Load(v + d * Kv::kStepBytes));
       }
-      ahead.Ask();
+      if (d % (AheadList::kLineBytes / Kv::kStepBytes) == 0) ahead.Ask();
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kQ; ++i) {
@@ -274,8 +284,8 @@ inline void QuantiseProbabilities(SlotRange range, const float* scores, float la
 }
 
 // The softmax of query m, which is number i of the scratch and of kQ queries: fills its p, max and sum.
-template <typename Kv, int kQ>
-void SoftmaxRow(const SegmentTask& task, int m, int i, SlotRange range, Ahead& ahead, QueryScratch& scratch) {
+template <typename Kv, int kQ, typename AheadType>
+void SoftmaxRow(const SegmentTask& task, int m, int i, SlotRange range, AheadType& ahead, QueryScratch& scratch) {
   typename Kv::Elem* p = scratch.P<Kv>(i);
   float* scores = scratch.scores[i];
   task.result.max[m] = -std::numeric_limits<float>::infinity();
@@ -324,8 +334,8 @@ void SoftmaxRow(const SegmentTask& task, int m, int i, SlotRange range, Ahead& a
 }
 
 // Queries [first, first + kQ): scores, softmax and values over the slots that any of them sees.
-template <typename Kv, int kQ>
-void SegmentQueries(const SegmentTask& task, int first, Ahead ahead) {
+template <typename Kv, int kQ, typename AheadType>
+void SegmentQueries(const SegmentTask& task, int first, AheadType ahead) {
   SlotRange range;
   for (int m = first; m < first + kQ; ++m) {
     if (task.lo[m] >= task.hi[m]) continue;
@@ -349,23 +359,27 @@ void SegmentQueries(const SegmentTask& task, int first, Ahead ahead) {
   if (d < head_dim) ValueTile<Kv, kQ, 1, true>(task, first, d, range, ahead, scratch);
 }
 
+// Takes queries from `first` on and returns how many.
+template <typename Kv, typename AheadType>
+int SegmentGroup(const SegmentTask& task, int first, AheadType ahead) {
+  const int left = task.num_queries - first;
+  if (left >= kQueryTile) {
+    SegmentQueries<Kv, kQueryTile>(task, first, ahead);
+    return kQueryTile;
+  }
+  if (left >= 2) {
+    SegmentQueries<Kv, 2>(task, first, ahead);
+    return 2;
+  }
+  SegmentQueries<Kv, 1>(task, first, ahead);
+  return 1;
+}
+
 template <typename Kv>
 void SegmentOf(const SegmentTask& task) {
   const AheadList list(task);
-  Ahead ahead(list);
-  for (int m = 0; m < task.num_queries; ahead = Ahead()) {
-    const int left = task.num_queries - m;
-    if (left >= kQueryTile) {
-      SegmentQueries<Kv, kQueryTile>(task, m, ahead);
-      m += kQueryTile;
-    } else if (left >= 2) {
-      SegmentQueries<Kv, 2>(task, m, ahead);
-      m += 2;
-    } else {
-      SegmentQueries<Kv, 1>(task, m, ahead);
-      m += 1;
-    }
-  }
+  int m = SegmentGroup<Kv>(task, 0, Ahead(list));
+  while (m < task.num_queries) m += SegmentGroup<Kv>(task, m, NothingAhead());
 }
 
 }  // namespace
