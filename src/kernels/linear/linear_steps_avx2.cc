@@ -48,7 +48,7 @@ inline uint32_t MaxBits(__m256i v) {
   return static_cast<uint32_t>(_mm_cvtsi128_si32(half));
 }
 
-void StoreInt8(const __m256 v[4], const Encoding& encoding, std::byte* dst) {
+[[gnu::always_inline]] inline void StoreInt8(const __m256 v[4], const Encoding& encoding, std::byte* dst) {
   // As unsigned integers, magnitudes order as floats do, with infinity and NaN above all.
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
   __m256i both = _mm256_setzero_si256();
