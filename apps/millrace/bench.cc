@@ -30,7 +30,7 @@ struct BenchLine {
   double tokens_per_second = 0.0, slowest = 0.0, fastest = 0.0;
   double gb_per_second = 0.0;     // weights and KV read
   double gflop_per_second = 0.0;  // 2 x parameters outside the embedding x tokens
-  double fraction = 0.0;          // of the limit that binds: arithmetic for pp, bandwidth for tg
+  double fraction = 0.0;          // of the limit that binds: arithmetic for pp, for tg bandwidth or, with many sequences, arithmetic
   const char* limit = "";
 };
 
@@ -139,6 +139,9 @@ class Bench {
     line.gflop_per_second = 2e-9 * static_cast<double>(active_parameters_) * line.tokens_per_second;
     line.fraction = line.gb_per_second / Median(reads);
     line.limit = "read";
+    const char* peak = "";
+    const double of_peak = line.gflop_per_second / ArithmeticLimit(*checkpoint_, limits_, &peak);
+    if (of_peak > line.fraction) line.fraction = of_peak, line.limit = peak;
     return line;
   }
 
