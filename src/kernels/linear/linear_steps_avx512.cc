@@ -76,7 +76,7 @@ inline __m512i MaxOfLanes(__m512i a, __m512i b) {  // of the two halves of each 
   return _mm512_max_epu32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
 }
 
-// The same for four blocks at `dst`, `stride` bytes apart, about three times as fast: the reductions of the four share their shuffles.
+// StoreInt8 of four blocks at `dst`, `stride` bytes apart, whose reductions share their shuffles.
 void StoreFourInt8(const __m512 v[8], const Encoding& encoding, std::byte* dst, int64_t stride) {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   __m512i max[4];
