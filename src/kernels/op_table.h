@@ -23,6 +23,7 @@ struct OpContext {
   Workspace* workspace = nullptr;  // scratch of the step, in device memory
   void* stream = nullptr;          // CUDA
   void* state = nullptr;           // OpTable::state_bytes of device memory, cleared once, for the table alone
+  HostArena* weights = nullptr;    // CPU: where packed matrices lie side by side; null: each has its own mapping
 };
 
 // Room for the one-sentence reason when an entry refuses.

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -10,6 +11,7 @@ namespace {
 
 constexpr int64_t kHugePageBytes = 2 << 20;
 constexpr int64_t kPageBytes = 4096;
+constexpr int64_t kSlabBytes = 256 << 20;  // of address space: pages are backed when touched
 
 int64_t MappedBytes(int64_t size) {
   const int64_t unit = size >= kHugePageBytes ? kHugePageBytes : kPageBytes;
@@ -57,12 +59,28 @@ Result<Buffer> Buffer::Allocate(int64_t size_bytes, const DeviceMemory* memory) 
 }
 
 Buffer::~Buffer() {
-  if (data_ == nullptr) return;
+  if (data_ == nullptr || slab_ != nullptr) return;
   if (memory_ != nullptr) {
     memory_->release(data_);
   } else {
     ::munmap(data_, static_cast<size_t>(MappedBytes(size_)));
   }
+}
+
+Result<Buffer> HostArena::Allocate(int64_t size_bytes) {
+  CHECK_GE(size_bytes, 0);
+  Buffer buffer;
+  if (size_bytes == 0) return buffer;
+  if (slab_ == nullptr || slab_->size() - used_ < size_bytes) {
+    ASSIGN_OR_RETURN(Buffer slab, Buffer::Allocate(std::max(kSlabBytes, size_bytes)));
+    slab_ = std::make_shared<Buffer>(std::move(slab));
+    used_ = 0;
+  }
+  buffer.data_ = slab_->data() + used_;
+  buffer.size_ = size_bytes;
+  buffer.slab_ = slab_;
+  used_ = std::min((used_ + size_bytes + 63) / 64 * 64, slab_->size());
+  return buffer;
 }
 
 }  // namespace millrace

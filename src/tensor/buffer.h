@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "base/check.h"
@@ -28,6 +29,7 @@ class Buffer {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     std::swap(memory_, other.memory_);
+    std::swap(slab_, other.slab_);
     return *this;
   }
   Buffer(const Buffer&) = delete;
@@ -47,9 +49,25 @@ class Buffer {
   }
 
  private:
+  friend class HostArena;
+
   std::byte* data_ = nullptr;
   int64_t size_ = 0;
   const DeviceMemory* memory_ = nullptr;  // null: the host
+  std::shared_ptr<Buffer> slab_;          // what a HostArena cut this from; null: its own mapping
+};
+
+// Cuts host buffers one after another from slabs of huge pages, so that buffers below 2 MiB have huge pages too and those above
+// waste no part of one. For buffers that live and die together: a slab is unmapped when its last buffer is gone, be the arena
+// itself alive or not. One thread at a time.
+class HostArena {
+ public:
+  // 64-byte aligned, zero-filled; kResourceExhausted when the system refuses.
+  Result<Buffer> Allocate(int64_t size_bytes);
+
+ private:
+  std::shared_ptr<Buffer> slab_;
+  int64_t used_ = 0;  // bytes of slab_
 };
 
 // Non-owning data + dtype, shape, strides (in elements), device. Never allocates or computes; rank 1 to 4.

@@ -28,6 +28,27 @@ TEST(Buffer, AnImpossibleSizeIsAnError) {
   EXPECT_EQ(Buffer::Allocate(int64_t{1} << 60).status().code(), StatusCode::kResourceExhausted);
 }
 
+TEST(HostArena, BuffersLieSideBySideAndOutliveIt) {
+  std::vector<Buffer> buffers;
+  {
+    HostArena arena;
+    EXPECT_EQ(arena.Allocate(0)->data(), nullptr);
+    for (int64_t size : {100, 64, 3 << 20, 300 << 20, 5000}) buffers.push_back(*arena.Allocate(size));
+    EXPECT_EQ(arena.Allocate(int64_t{1} << 60).status().code(), StatusCode::kResourceExhausted);
+    buffers.push_back(*arena.Allocate(1));
+  }
+  EXPECT_EQ(buffers[1].data() - buffers[0].data(), 128);
+  EXPECT_EQ(buffers[2].data() - buffers[1].data(), 64);
+  for (Buffer& buffer : buffers) {
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 64, 0u);
+    EXPECT_EQ(buffer.data()[0], std::byte{0});
+    buffer.data()[0] = buffer.data()[buffer.size() - 1] = std::byte{7};
+  }
+  // A slab that still has a buffer stays mapped when the others of it are gone.
+  buffers.erase(buffers.begin(), buffers.begin() + 2);
+  EXPECT_EQ(buffers[0].data()[buffers[0].size() - 1], std::byte{7});
+}
+
 TEST(Workspace, ScopesGiveBackInReverse) {
   Workspace workspace(*Buffer::Allocate(1024));
   float* first = workspace.Take<float>(3);

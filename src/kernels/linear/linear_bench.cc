@@ -1,5 +1,6 @@
 // Speed of matrix products against the limits of the machine, measured in the same process.
 // linear_bench [--threads N] [--isa NAME] [--types A,B] [--n N] [--k K] [--tokens M,...] [--seconds S]
+//              [--kib WEIGHTS]: less than the L2 shows what arithmetic alone allows
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -44,6 +45,7 @@ struct Options {
   int64_t n = 8192;
   int64_t k = 2048;
   double seconds = 0.3;
+  int64_t kib = 256 << 10;
 };
 
 // Copies of one matrix that together exceed any cache, as the layers of a model do.
@@ -77,7 +79,7 @@ void Fill(DType type, const Options& options, OpContext& context, Layers* layers
   ErrorText error;
   const double start = Seconds(options.threads);
   int64_t bytes = 0;
-  while (bytes < (256 << 20)) {
+  while (bytes < options.kib << 10) {
     PackedMatrix* matrix = PackMatrixCpu(options.isa, &context, &rows, 1, nullptr, false, &error);
     CHECK(matrix != nullptr, "{}", error.text);
     layers->matrices.push_back(matrix);
@@ -135,11 +137,14 @@ int Main(int argc, char** argv) {
     if (name == "--tokens") options.tokens = value;
     if (name == "--n") options.n = std::atoll(value.c_str());
     if (name == "--k") options.k = std::atoll(value.c_str());
+    if (name == "--kib") options.kib = std::atoll(value.c_str());
     if (name == "--seconds") options.seconds = std::atof(value.c_str());
   }
   ThreadPool pool(options.threads);
   Workspace workspace(Buffer::Allocate(int64_t{1} << 30).value());
+  HostArena arena;
   OpContext context;
+  context.weights = &arena;
   context.pool = &pool;
   context.workspace = &workspace;
   const MachineLimits limits = MeasureLimits(pool, options.isa, options.threads == 1);

@@ -128,7 +128,8 @@ PackedMatrix* PackMatrixCpu(Isa isa, OpContext* context, const WeightRows* parts
 
   int64_t total_bytes = 0;
   for (const SegmentPlan& plan : plans) total_bytes += plan.segment.num_panels * plan.segment.panel_bytes;
-  Result<Buffer> buffer = Buffer::Allocate(total_bytes);
+  HostArena* arena = context != nullptr ? context->weights : nullptr;
+  Result<Buffer> buffer = arena != nullptr ? arena->Allocate(total_bytes) : Buffer::Allocate(total_bytes);
   if (!buffer.ok()) return Refuse(error, "{}", buffer.status().message());
 
   auto matrix = std::make_unique<PackedMatrix>();

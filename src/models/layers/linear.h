@@ -47,7 +47,12 @@ class NormLayer {
 class WeightLoader {
  public:
   WeightLoader(const Checkpoint& checkpoint, const kernels::OpTable& ops, kernels::OpContext& context)
-      : checkpoint_(checkpoint), ops_(ops), context_(context) {}
+      : checkpoint_(checkpoint), ops_(ops), context_(context) {
+    context_.weights = &arena_;
+  }
+  ~WeightLoader() { context_.weights = nullptr; }
+  WeightLoader(const WeightLoader&) = delete;
+  WeightLoader& operator=(const WeightLoader&) = delete;
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ModelConfig& config() const { return checkpoint_.config(); }
@@ -78,6 +83,7 @@ class WeightLoader {
   const Checkpoint& checkpoint_;
   const kernels::OpTable& ops_;
   kernels::OpContext& context_;
+  HostArena arena_;  // of the packed matrices, which outlive it
 };
 
 // The rows of a checkpoint tensor as kernels read them. The tensor must outlive the result.
