@@ -23,7 +23,7 @@ void ForUnits(ThreadPool* pool, int64_t num_units, const Fn& fn) {
   pool->Run([&](int) {
     int64_t begin = next.load(std::memory_order_relaxed);
     while (begin < num_units) {
-      const int64_t take = std::max<int64_t>(1, (num_units - begin) / (2 * threads));
+      const int64_t take = std::max<int64_t>(1, (num_units - begin) * 3 / (4 * threads));
       if (!next.compare_exchange_weak(begin, begin + take, std::memory_order_relaxed)) continue;
       fn(begin, begin + take);
       begin = next.load(std::memory_order_relaxed);
