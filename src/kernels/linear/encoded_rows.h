@@ -50,7 +50,7 @@ struct EncodeArgs {
 void EncodeRows(OpContext* context, const EncodeArgs& args, const EncodedRows& rows);
 
 // Whether the one who makes the activations of `next` may leave them encoded in a buffer of num_tokens x next.cols floats, and how: when all
-// parts of the matrix want the same int8 blocks, and these fit.
+// parts of the matrix want the same int8 blocks, of a scale each, and these fit.
 bool PlanRowsInPlaceOfFloats(const PackedMatrix& next, int64_t num_tokens, EncodedRows* rows);
 
 // Encodes x [num_tokens][32], block `block` of rows first_token .., of a plan.

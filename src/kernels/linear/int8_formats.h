@@ -102,10 +102,12 @@ struct MXFP4Codes {
 template <typename V>
 struct HalfScale {
   static constexpr BlockSum kSum = BlockSum::kOffset;
+  static constexpr bool kMins = false;
+  static constexpr int kParts = 1;
   static constexpr int kChunkBlocks = 1;
   static constexpr int kHeaderBytes = 64;
   static constexpr int kBlockScaleBytes = 0;
-  static typename V::F Scale(const std::byte* chunk, const std::byte*, int, int, int group) {
+  static typename V::F Scale(const std::byte* chunk, int, int group) {
     return V::LoadHalves(chunk + group * V::kLanes * 2);
   }
 };
@@ -114,14 +116,16 @@ struct HalfScale {
 template <typename V>
 struct HalfScaleMin {
   static constexpr BlockSum kSum = BlockSum::kFloat;
+  static constexpr bool kMins = true;
+  static constexpr int kParts = 1;
   static constexpr int kOffset = 0;
   static constexpr int kChunkBlocks = 1;
   static constexpr int kHeaderBytes = 128;
   static constexpr int kBlockScaleBytes = 0;
-  static typename V::F Scale(const std::byte* chunk, const std::byte*, int, int, int group) {
+  static typename V::F Scale(const std::byte* chunk, int, int group) {
     return V::LoadHalves(chunk + group * V::kLanes * 2);
   }
-  static typename V::F NegativeMin(const std::byte* chunk, const std::byte*, int, int group) {
+  static typename V::F NegativeMin(const std::byte* chunk, int group) {
     return V::LoadHalves(chunk + 64 + group * V::kLanes * 2);
   }
 };
@@ -131,81 +135,99 @@ struct HalfScaleMin {
 template <typename V>
 struct MxScale {
   static constexpr BlockSum kSum = BlockSum::kOffset;
+  static constexpr bool kMins = false;
+  static constexpr int kParts = 1;
   static constexpr int kChunkBlocks = 2;
   static constexpr int kHeaderBytes = 64;
   static constexpr int kBlockScaleBytes = 0;
-  static typename V::F Scale(const std::byte* chunk, const std::byte*, int b, int, int group) {
+  static typename V::F Scale(const std::byte* chunk, int b, int group) {
     return V::LoadExponentsHalved(chunk + b * kPanelRows + group * V::kLanes);
   }
 };
+
+// Chunks of 256 values: weight = Factor * Scale * value (+ NegativeMinFactor * min). Scale, whole numbers, is of block b and half `part`; factors are of the chunk.
 
 // d, then a signed byte for each of the 8 blocks.
 template <typename V>
 struct SuperScale {
   static constexpr BlockSum kSum = BlockSum::kOffset;
+  static constexpr bool kMins = false;
+  static constexpr int kParts = 1;
   static constexpr int kChunkBlocks = 8;
   static constexpr int kHeaderBytes = 64 + 8 * kPanelRows;
   static constexpr int kBlockScaleBytes = 0;
-  static typename V::F Scale(const std::byte* chunk, const std::byte*, int b, int, int group) {
-    const std::byte* bytes = chunk + 64 + b * kPanelRows + group * V::kLanes;
-    return V::Mul(V::LoadHalves(chunk + group * V::kLanes * 2), V::LoadSignedBytes(bytes));
+  static typename V::F Factor(const std::byte* chunk, int group) { return V::LoadHalves(chunk + group * V::kLanes * 2); }
+  static typename V::I Scale(const std::byte* chunk, const std::byte*, int b, int, int group) {
+    return V::WidenSigned(chunk + 64 + b * kPanelRows + group * V::kLanes);
   }
 };
 
 // d for the chunk, a signed byte for each half before the codes of a block.
 template <typename V>
 struct SuperScaleHalves {
-  static constexpr BlockSum kSum = BlockSum::kOffsetHalves;
+  static constexpr BlockSum kSum = V::kPairedSums ? BlockSum::kHalfPair : BlockSum::kOffsetHalves;
+  static constexpr bool kMins = false;
+  static constexpr int kParts = 2;
   static constexpr int kChunkBlocks = 8;
   static constexpr int kHeaderBytes = 64;
   static constexpr int kBlockScaleBytes = 64;
-  static typename V::F Scale(const std::byte* chunk, const std::byte* block, int, int part, int group) {
-    const std::byte* bytes = block + part * kPanelRows + group * V::kLanes;
-    return V::Mul(V::LoadHalves(chunk + group * V::kLanes * 2), V::LoadSignedBytes(bytes));
+  static typename V::F Factor(const std::byte* chunk, int group) { return V::LoadHalves(chunk + group * V::kLanes * 2); }
+  static typename V::I Scale(const std::byte*, const std::byte* block, int, int part, int group) {
+    return V::WidenSigned(block + part * kPanelRows + group * V::kLanes);
   }
 };
 
 // d and dmin for the chunk, a scale and a min byte before the codes of a block.
 template <typename V>
 struct SuperScaleMin {
-  static constexpr BlockSum kSum = BlockSum::kFloat;
+  static constexpr BlockSum kSum = BlockSum::kBlockPair;
+  static constexpr bool kMins = true;
+  static constexpr int kParts = 1;
   static constexpr int kOffset = 0;
   static constexpr int kChunkBlocks = 8;
   static constexpr int kHeaderBytes = 128;
   static constexpr int kBlockScaleBytes = 64;
-  static typename V::F Scale(const std::byte* chunk, const std::byte* block, int, int, int group) {
-    return V::Mul(V::LoadHalves(chunk + group * V::kLanes * 2), V::LoadUnsignedBytes(block + group * V::kLanes));
+  static typename V::F Factor(const std::byte* chunk, int group) { return V::LoadHalves(chunk + group * V::kLanes * 2); }
+  static typename V::F NegativeMinFactor(const std::byte* chunk, int group) {
+    return V::Negate(V::LoadHalves(chunk + 64 + group * V::kLanes * 2));
   }
-  static typename V::F NegativeMin(const std::byte* chunk, const std::byte* block, int, int group) {
-    const typename V::F dmin = V::LoadHalves(chunk + 64 + group * V::kLanes * 2);
-    return V::Mul(V::Negate(dmin), V::LoadUnsignedBytes(block + kPanelRows + group * V::kLanes));
+  static typename V::I Scale(const std::byte*, const std::byte* block, int, int, int group) {
+    return V::Widen(block + group * V::kLanes);
+  }
+  // The mins of `block` and the one after it.
+  static typename V::I MinPair(const std::byte* block, int block_bytes, int group) {
+    const std::byte* bytes = block + kPanelRows + group * V::kLanes;
+    return V::Pair(V::Widen(bytes), V::Widen(bytes + block_bytes));
   }
 };
 
 // d and dmin for the chunk, a byte for each half before the codes: scale in its low, min in its high nibble.
 template <typename V>
 struct SuperScaleNibbleMin {
-  static constexpr BlockSum kSum = BlockSum::kFloatHalves;
+  static constexpr BlockSum kSum = BlockSum::kHalfPair;
+  static constexpr bool kMins = true;
+  static constexpr int kParts = 2;
   static constexpr int kOffset = 0;
   static constexpr int kChunkBlocks = 8;
   static constexpr int kHeaderBytes = 128;
   static constexpr int kBlockScaleBytes = 64;
-  static typename V::F Scale(const std::byte* chunk, const std::byte* block, int, int part, int group) {
-    const std::byte* bytes = block + part * kPanelRows + group * V::kLanes;
-    return V::Mul(V::LoadHalves(chunk + group * V::kLanes * 2), V::LoadLowNibbles(bytes));
+  static typename V::F Factor(const std::byte* chunk, int group) { return V::LoadHalves(chunk + group * V::kLanes * 2); }
+  static typename V::F NegativeMinFactor(const std::byte* chunk, int group) {
+    return V::Negate(V::LoadHalves(chunk + 64 + group * V::kLanes * 2));
   }
-  static typename V::F NegativeMin(const std::byte* chunk, const std::byte* block, int part, int group) {
-    const std::byte* bytes = block + part * kPanelRows + group * V::kLanes;
-    return V::Mul(V::Negate(V::LoadHalves(chunk + 64 + group * V::kLanes * 2)), V::LoadHighNibbles(bytes));
+  static typename V::I Scale(const std::byte*, const std::byte* block, int, int part, int group) {
+    return V::And(V::Widen(block + part * kPanelRows + group * V::kLanes), V::SetBytes(15));
+  }
+  // The mins of the halves of `block`.
+  static typename V::I MinPair(const std::byte* block, int, int group) {
+    const std::byte* bytes = block + group * V::kLanes;
+    return V::ShiftRight(V::Pair(V::Widen(bytes), V::Widen(bytes + kPanelRows)), 4);
   }
 };
 
 template <typename CodesOf, typename ScaleOf>
 struct Format : CodesOf, ScaleOf {
   static constexpr int kBlockBytes = ScaleOf::kBlockScaleBytes + CodesOf::kCodeBytes;
-  static constexpr bool kMins = ScaleOf::kSum == BlockSum::kFloat || ScaleOf::kSum == BlockSum::kFloatHalves;
-  static constexpr int kParts =
-      ScaleOf::kSum == BlockSum::kOffsetHalves || ScaleOf::kSum == BlockSum::kFloatHalves ? 2 : 1;
 };
 
 template <typename V>

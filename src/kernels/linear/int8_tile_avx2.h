@@ -20,6 +20,7 @@ struct Ymm {
   using F = __m256;
   static constexpr int kLanes = 8;
   static constexpr bool kSignedCodes = true;
+  static constexpr bool kPairedSums = true;
   static I LoadBytes(const std::byte* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
   static I SetBytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
   static I And(I a, I b) { return _mm256_and_si256(a, b); }
@@ -36,18 +37,13 @@ struct Ymm {
   static F LoadHalves(const std::byte* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  static F LoadUnsignedBytes(const std::byte* p) { return _mm256_cvtepi32_ps(Widen(p)); }
-  static F LoadSignedBytes(const std::byte* p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  static I WidenSigned(const std::byte* p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
-  static F LoadLowNibbles(const std::byte* p) {
-    return _mm256_cvtepi32_ps(_mm256_and_si256(Widen(p), _mm256_set1_epi32(15)));
-  }
-  static F LoadHighNibbles(const std::byte* p) { return _mm256_cvtepi32_ps(_mm256_srli_epi32(Widen(p), 4)); }
+  static I Pair(I low, I high) { return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa); }
   static F LoadExponentsHalved(const std::byte* p) {
     return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(Widen(p), 23)), _mm256_set1_ps(0.5f));
   }
-  static F Mul(F a, F b) { return _mm256_mul_ps(a, b); }
   static F Negate(F a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
 };
 
@@ -57,13 +53,13 @@ inline __m256i BroadcastDword(const void* p) {
   return _mm256_set1_epi32(value);
 }
 
-// The integer products of kQuads quads from `first` on, of kGroups x kTokens registers.
+// dot += scale * the integer products of kQuads quads from `first` on, of kGroups x kTokens registers. The scales are 16-bit numbers.
 template <typename Format, int kGroups, int kTokens, int kQuads>
-inline void DotQuads(const std::byte* codes, const Int8Block* x, int first, int group, __m256i dot[kGroups][kTokens]) {
+[[gnu::always_inline]] inline void AddQuads(const std::byte* codes, const Int8Block* x, int first, int group, const __m256i scale[kGroups],
+                                            __m256i dot[kGroups][kTokens]) {
   // Pair sums are at most 2 * 127 * kMaxCode; signed codes are widened at once.
   constexpr int kRoom = 32767 / (254 * Format::kMaxCode);
   constexpr int kDepth = Format::kSigned || kRoom < 2 ? 1 : kRoom >= kQuads ? kQuads : kRoom >= 4 ? 4 : 2;
-  const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
   for (int start = first; start < first + kQuads; start += kDepth) {
     __m256i pairs[kGroups][kTokens];
@@ -91,8 +87,7 @@ inline void DotQuads(const std::byte* codes, const Int8Block* x, int first, int 
     for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
       for (int g = 0; g < kGroups; ++g) {
-        const __m256i wide = _mm256_madd_epi16(pairs[g][t], ones);
-        dot[g][t] = start == first ? wide : _mm256_add_epi32(dot[g][t], wide);
+        dot[g][t] = _mm256_add_epi32(dot[g][t], _mm256_madd_epi16(pairs[g][t], scale[g]));
       }
     }
   }
@@ -101,7 +96,6 @@ inline void DotQuads(const std::byte* codes, const Int8Block* x, int first, int 
 // Rows 8 group .. 8 (group + kGroups) - 1 of the panel.
 template <typename Format, int kGroups, int kTokens>
 inline void RunGroups(const TileArgs& args, int group) {
-  constexpr int kQuads = 8 / Format::kParts;
   __m256 acc[kGroups][kTokens];
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) {
@@ -117,25 +111,27 @@ inline void RunGroups(const TileArgs& args, int group) {
 #pragma GCC unroll 1
     for (int b = 0; b < Format::kChunkBlocks; ++b) {
       const auto* x = reinterpret_cast<const Int8Block*>(x_bytes);
-#pragma GCC unroll 2
-      for (int part = 0; part < Format::kParts; ++part) {
-        __m256i dot[kGroups][kTokens];
-        DotQuads<Format, kGroups, kTokens, kQuads>(block + Format::kBlockScaleBytes, x, part * kQuads, group, dot);
+      __m256i dot[kGroups][kTokens], ones[kGroups];
 #pragma GCC unroll 4
-        for (int g = 0; g < kGroups; ++g) {
-          const __m256 scale = Format::Scale(chunk, block, b, part, group + g);
+      for (int g = 0; g < kGroups; ++g) {
+        ones[g] = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
-          for (int t = 0; t < kTokens; ++t) {
-            if constexpr (Format::kOffset != 0) {
-              dot[g][t] = _mm256_add_epi32(dot[g][t], _mm256_set1_epi32(x[t].sum.offset[part]));
-            }
-            __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[g][t]), scale);
-            if constexpr (Format::kMins) {
-              const __m256 negative_min = Format::NegativeMin(chunk, block, part, group + g);
-              product = _mm256_fmadd_ps(negative_min, _mm256_set1_ps(x[t].sum.value[part]), product);
-            }
-            acc[g][t] = _mm256_fmadd_ps(product, _mm256_set1_ps(x[t].scale), acc[g][t]);
+        for (int t = 0; t < kTokens; ++t) dot[g][t] = _mm256_setzero_si256();
+      }
+      AddQuads<Format, kGroups, kTokens, 8>(block, x, 0, group, ones, dot);
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g) {
+        const __m256 scale = Format::Scale(chunk, b, group + g);
+#pragma GCC unroll 8
+        for (int t = 0; t < kTokens; ++t) {
+          if constexpr (Format::kOffset != 0) {
+            dot[g][t] = _mm256_add_epi32(dot[g][t], _mm256_set1_epi32(x[t].sum.offset[0]));
           }
+          __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[g][t]), scale);
+          if constexpr (Format::kMins) {
+            product = _mm256_fmadd_ps(Format::NegativeMin(chunk, group + g), _mm256_set1_ps(x[t].sum.value), product);
+          }
+          acc[g][t] = _mm256_fmadd_ps(product, _mm256_set1_ps(x[t].scale), acc[g][t]);
         }
       }
       block += Format::kBlockBytes;

@@ -1,7 +1,7 @@
 // Matrix products of the CPU: y = W x for every stored weight type, with what surrounds a product in a layer fused in.
 //
-// Activations are encoded once per row and call: int8 with an f32 scale per 32 values for quantised weights, bf16 or
-// f32 for plain ones. Output bits of a token depend on that token, the weights and the ISA alone: not on num_tokens,
+// Activations are encoded once per row and call: int8 with an f32 scale per 32 values for quantised weights (per 256
+// where their own blocks are of 256), bf16 or f32 for plain ones. Output bits of a token depend on that token, the weights and the ISA alone: not on num_tokens,
 // nor on the pool's size. A row with an infinity or NaN gives NaN in every output of a quantised product.
 #pragma once
 

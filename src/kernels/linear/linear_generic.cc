@@ -13,35 +13,29 @@ namespace {
 
 constexpr int kTokens = 8;
 
-void QuantiseBlock(const float* x, const Encoding& encoding, Int8Block* out) {
+// x [num_blocks][32], sharing a scale, into blocks `stride` bytes apart; whole numbers alone, as this file's tiles take no sums.
+void QuantiseBlocks(const float* x, int num_blocks, std::byte* dst, int64_t stride) {
   float max = 0.0f;
   bool finite = true;
-  for (int i = 0; i < 32; ++i) {
+  for (int i = 0; i < 32 * num_blocks; ++i) {
     finite &= std::isfinite(x[i]);
     max = std::max(max, std::fabs(x[i]));
   }
   const bool usable = finite && max > 0x1p-100f;
   const float inverse = usable ? 127.0f / max : 0.0f;
-  out->scale = finite ? max / 127.0f : std::numeric_limits<float>::quiet_NaN();
-  int32_t sum[2] = {0, 0};
-  for (int i = 0; i < 32; ++i) {
-    out->q[i] = usable ? static_cast<int8_t>(std::nearbyintf(x[i] * inverse)) : int8_t{0};
-    sum[i / 16] += out->q[i];
-  }
-  if (encoding.sum == BlockSum::kOffset || encoding.sum == BlockSum::kFloat) sum[0] += sum[1];
-  for (int h = 0; h < 2; ++h) {
-    if (encoding.sum == BlockSum::kFloat || encoding.sum == BlockSum::kFloatHalves) {
-      out->sum.value[h] = static_cast<float>(sum[h]);
-    } else {
-      out->sum.offset[h] = -encoding.offset * sum[h];
-    }
+  for (int b = 0; b < num_blocks; ++b) {
+    auto* out = reinterpret_cast<Int8Block*>(dst + b * stride);
+    *out = Int8Block();
+    out->scale = finite ? max / 127.0f : std::numeric_limits<float>::quiet_NaN();
+    for (int i = 0; usable && i < 32; ++i) out->q[i] = static_cast<int8_t>(std::nearbyintf(x[32 * b + i] * inverse));
   }
 }
 
-void EncodeBlock(const float* x, const Encoding& encoding, std::byte* dst) {
+// x [encoding.scale_blocks][32]
+void EncodeBlocks(const float* x, const Encoding& encoding, std::byte* dst, int64_t stride) {
   switch (encoding.type) {
     case ActivationType::kInt8:
-      return QuantiseBlock(x, encoding, reinterpret_cast<Int8Block*>(dst));
+      return QuantiseBlocks(x, encoding.scale_blocks, dst, stride);
     case ActivationType::kBf16:
       for (int i = 0; i < 32; ++i) reinterpret_cast<uint16_t*>(dst)[i] = F32ToBf16(x[i]);
       return;
@@ -52,7 +46,7 @@ void EncodeBlock(const float* x, const Encoding& encoding, std::byte* dst) {
 }
 
 void EncodeRun(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst) {
-  for (int block = 0; block < num_blocks; ++block) EncodeBlock(x + block * 32, encoding, dst + block * EncodedBlockBytes(encoding.type));
+  for (int block = 0; block < num_blocks; ++block) EncodeBlocks(x + block * 32, encoding, dst + block * EncodedBlockBytes(encoding.type), 0);
 }
 
 void PrepareRow(const PrepareArgs& args) {
@@ -68,16 +62,17 @@ void PrepareRow(const PrepareArgs& args) {
     for (int64_t i = 0; i < args.cols; ++i) squares += static_cast<double>(args.x[i] - mean) * (args.x[i] - mean);
     factor = static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(args.cols) + args.norm.eps));
   }
-  for (int64_t block = 0; block < args.num_blocks; ++block) {
-    float values[32] = {};
-    for (int64_t i = 0; i < 32 && block * 32 + i < args.cols; ++i) {
+  const int64_t values_at_once = 32 * args.encoding.scale_blocks;
+  for (int64_t block = 0; block < args.num_blocks; block += args.encoding.scale_blocks) {
+    float values[32 * kSuperBlocks] = {};
+    for (int64_t i = 0; i < values_at_once && block * 32 + i < args.cols; ++i) {
       const int64_t k = block * 32 + i;
       values[i] = args.x[k];
       if (args.norm.kind == NormKind::kNone) continue;
       values[i] = (values[i] - mean) * factor * args.norm.weight[k];
       if (args.norm.bias != nullptr) values[i] += args.norm.bias[k];
     }
-    EncodeBlock(values, args.encoding, args.Block(block));
+    EncodeBlocks(values, args.encoding, args.Block(block), args.dst_stride);
   }
 }
 
@@ -180,6 +175,10 @@ const TileKernel kTilePlainGeneric = {
     {PlainTile<1>, PlainTile<2>, PlainTile<3>, PlainTile<4>, PlainTile<5>, PlainTile<6>, PlainTile<7>, PlainTile<8>}};
 const TileKernel kTileInt8Generic = {
     {ActivationType::kInt8},
+    kTokens,
+    {Int8Tile<1>, Int8Tile<2>, Int8Tile<3>, Int8Tile<4>, Int8Tile<5>, Int8Tile<6>, Int8Tile<7>, Int8Tile<8>}};
+const TileKernel kTileSuperGeneric = {
+    {ActivationType::kInt8, BlockSum::kNone, 0, kSuperBlocks},
     kTokens,
     {Int8Tile<1>, Int8Tile<2>, Int8Tile<3>, Int8Tile<4>, Int8Tile<5>, Int8Tile<6>, Int8Tile<7>, Int8Tile<8>}};
 

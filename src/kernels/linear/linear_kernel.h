@@ -4,7 +4,7 @@
 //
 // Arithmetic that every tile keeps, so that a row's bits never depend on the batch: an output element has one f32
 // accumulator; for quantised weights the integer products of a block (or half block) are summed exactly, scaled, and
-// added in ascending k; for plain weights products are added in ascending k. The number of tokens in a tile changes
+// added in ascending k, where activations share a scale over 256 values first to a sum of these; for plain weights products are added in ascending k. The number of tokens in a tile changes
 // nothing for any of them.
 #pragma once
 
@@ -19,25 +19,32 @@ namespace millrace::kernels {
 
 enum class ActivationType : int { kInt8, kBf16, kF32 };
 
-// What the sums of an Int8Block hold: -offset * sum of the values (whole block, or per half), or the sum itself as f32.
-enum class BlockSum : int { kNone, kOffset, kOffsetHalves, kFloat, kFloatHalves };
+// What the sums of an Int8Block hold: -offset * sum of the values (whole block, or per half), that sum as f32, or as 16-bit numbers that of
+// both halves or (blocks of even number) of the block and the one after it.
+enum class BlockSum : int { kNone, kOffset, kOffsetHalves, kFloat, kHalfPair, kBlockPair };
 
-// 32 activations x[i] ~ scale * q[i], |q| <= 127, scale = max |x| / 127 (NaN when any x is not finite; then q is 0).
+// 32 activations x[i] ~ scale * q[i], |q| <= 127, scale = max |x| / 127 over the Encoding's scale_blocks (NaN when any x there is not finite;
+// then q is 0).
 struct alignas(16) Int8Block {
   int8_t q[32];
   float scale;
   union {
     int32_t offset[2];  // kOffset: [0] only
-    float value[2];     // kFloat: [0] only
+    float value;
+    int16_t pair[2];
   } sum;
 };
 static_assert(sizeof(Int8Block) == 48);
+
+// Blocks of a group of 256 values.
+inline constexpr int kSuperBlocks = 8;
 
 // How a tile wants its activations.
 struct Encoding {
   ActivationType type = ActivationType::kF32;
   BlockSum sum = BlockSum::kNone;
   int offset = 0;
+  int scale_blocks = 1;  // kInt8: blocks that share a scale, 1 or kSuperBlocks
 
   friend bool operator==(const Encoding&, const Encoding&) = default;
 };
@@ -68,7 +75,7 @@ struct PrepareArgs {
   }
 };
 using PrepareFn = void (*)(const PrepareArgs& args);
-// Encodes x [num_blocks][32] as int8 into blocks one after the other at dst.
+// Encodes x [num_blocks][32] as int8, with a scale each, into blocks one after the other at dst.
 using EncodeFn = void (*)(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst);
 
 // acc[t][row] (=|+=) sum over k of weight[row][k] * x[t][k] for the 32 rows of a panel and the tokens of a tile. A panel may be cut into
@@ -89,7 +96,7 @@ using TileFn = void (*)(const TileArgs& args);
 
 // Chunks of a panel with codes as bytes and scales as f32, so that many tiles share the work of unpacking them.
 using ExpandFn = void (*)(const std::byte* chunks, int64_t num_chunks, std::byte* out);
-inline constexpr int kMaxExpandedBlockBytes = 1024 + 4 * 128;
+inline constexpr int kMaxExpandedChunkBytes = 12 << 10;
 
 inline constexpr int kMaxTileTokens = 16;
 

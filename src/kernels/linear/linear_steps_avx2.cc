@@ -48,12 +48,35 @@ inline uint32_t MaxBits(__m256i v) {
   return static_cast<uint32_t>(_mm_cvtsi128_si32(half));
 }
 
-[[gnu::always_inline]] inline void StoreInt8(const __m256 v[4], const Encoding& encoding, std::byte* dst) {
-  // As unsigned integers, magnitudes order as floats do, with infinity and NaN above all.
+// The largest magnitude of num values of 8; as unsigned integers, magnitudes order as floats do, with infinity and NaN above all.
+template <int kCount>
+inline uint32_t LargestBits(const __m256* v) {
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-  __m256i both = _mm256_setzero_si256();
-  for (int i = 0; i < 4; ++i) both = _mm256_max_epu32(both, _mm256_and_si256(_mm256_castps_si256(v[i]), magnitude));
-  const uint32_t bits = MaxBits(both);
+  __m256i all = _mm256_setzero_si256();
+  for (int i = 0; i < kCount; ++i) all = _mm256_max_epu32(all, _mm256_and_si256(_mm256_castps_si256(v[i]), magnitude));
+  return MaxBits(all);
+}
+
+void StoreSums(const Encoding& encoding, const int32_t sum[2], Int8Block* block) {
+  switch (encoding.sum) {
+    case BlockSum::kFloat:
+      block->sum.value = static_cast<float>(sum[0] + sum[1]);
+      break;
+    case BlockSum::kHalfPair:
+      for (int h = 0; h < 2; ++h) block->sum.pair[h] = static_cast<int16_t>(sum[h]);
+      break;
+    case BlockSum::kOffsetHalves:
+      for (int h = 0; h < 2; ++h) block->sum.offset[h] = -encoding.offset * sum[h];
+      break;
+    default:  // of kBlockPair, StoreSuperInt8 makes pairs
+      block->sum.offset[0] = encoding.sum == BlockSum::kOffset ? -encoding.offset * (sum[0] + sum[1]) : sum[0] + sum[1];
+      block->sum.offset[1] = 0;
+      break;
+  }
+}
+
+// A block of values whose scale follows from the largest magnitude `bits`.
+[[gnu::always_inline]] inline void StoreScaled(const __m256 v[4], uint32_t bits, const Encoding& encoding, std::byte* dst) {
   const bool finite = bits < 0x7f800000u;
   const float max = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(bits))));
   const bool usable = finite && max > 0x1p-100f;
@@ -72,15 +95,20 @@ inline uint32_t MaxBits(__m256i v) {
   __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
   sums = _mm256_hadd_epi32(sums, sums);
   sums = _mm256_hadd_epi32(sums, sums);
-  int32_t sum[2] = {_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)),
-                    _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1))};
-  if (encoding.sum == BlockSum::kOffset || encoding.sum == BlockSum::kFloat) sum[0] += sum[1];
-  for (int h = 0; h < 2; ++h) {
-    if (encoding.sum == BlockSum::kFloat || encoding.sum == BlockSum::kFloatHalves) {
-      block->sum.value[h] = static_cast<float>(sum[h]);
-    } else {
-      block->sum.offset[h] = -encoding.offset * sum[h];
-    }
+  const int32_t sum[2] = {_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)), _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1))};
+  StoreSums(encoding, sum, block);
+}
+
+// Eight blocks with a scale in common.
+void StoreSuperInt8(const __m256 v[32], const Encoding& encoding, std::byte* dst, int64_t stride) {
+  const uint32_t bits = LargestBits<32>(v);
+  for (int b = 0; b < kSuperBlocks; ++b) StoreScaled(v + 4 * b, bits, encoding, dst + b * stride);
+  if (encoding.sum != BlockSum::kBlockPair) return;
+  for (int b = 0; b < kSuperBlocks; b += 2) {
+    auto* even = reinterpret_cast<Int8Block*>(dst + b * stride);
+    const auto* odd = reinterpret_cast<const Int8Block*>(dst + (b + 1) * stride);
+    const int16_t pair[2] = {static_cast<int16_t>(even->sum.offset[0]), static_cast<int16_t>(odd->sum.offset[0])};
+    for (int i = 0; i < 2; ++i) even->sum.pair[i] = pair[i];
   }
 }
 
@@ -110,22 +138,29 @@ void PrepareRow(const PrepareArgs& args) {
   }
   const __m256 shift = _mm256_set1_ps(mean);
   const __m256 multiplier = _mm256_set1_ps(factor);
-  for (int64_t block = 0; block < args.num_blocks; ++block) {
+  const auto load = [&](int64_t k) {
+    const __m256i mask = MaskOf(args.cols - k);
+    __m256 v = _mm256_maskload_ps(args.x + k, mask);
+    if (!normed) return v;
+    const __m256 weight = _mm256_maskload_ps(args.norm.weight + k, mask);
+    v = _mm256_mul_ps(_mm256_mul_ps(_mm256_sub_ps(v, shift), multiplier), weight);
+    if (args.norm.bias != nullptr) v = _mm256_add_ps(v, _mm256_maskload_ps(args.norm.bias + k, mask));
+    return _mm256_and_ps(v, _mm256_castsi256_ps(mask));
+  };
+  int64_t block = 0;
+  static_assert(kSectionBlocks % kSuperBlocks == 0);
+  for (; args.encoding.scale_blocks == kSuperBlocks && block < args.num_blocks; block += kSuperBlocks) {
+    __m256 v[4 * kSuperBlocks];
+    for (int i = 0; i < 4 * kSuperBlocks; ++i) v[i] = load(block * kBlockValues + i * 8);
+    StoreSuperInt8(v, args.encoding, args.Block(block), args.dst_stride);
+  }
+  for (; block < args.num_blocks; ++block) {
     __m256 v[4];
-    for (int i = 0; i < 4; ++i) {
-      const int64_t k = block * kBlockValues + i * 8;
-      const __m256i mask = MaskOf(args.cols - k);
-      v[i] = _mm256_maskload_ps(args.x + k, mask);
-      if (!normed) continue;
-      const __m256 weight = _mm256_maskload_ps(args.norm.weight + k, mask);
-      v[i] = _mm256_mul_ps(_mm256_mul_ps(_mm256_sub_ps(v[i], shift), multiplier), weight);
-      if (args.norm.bias != nullptr) v[i] = _mm256_add_ps(v[i], _mm256_maskload_ps(args.norm.bias + k, mask));
-      v[i] = _mm256_and_ps(v[i], _mm256_castsi256_ps(mask));
-    }
+    for (int i = 0; i < 4; ++i) v[i] = load(block * kBlockValues + i * 8);
     std::byte* dst = args.Block(block);
     switch (args.encoding.type) {
       case ActivationType::kInt8:
-        StoreInt8(v, args.encoding, dst);
+        StoreScaled(v, LargestBits<4>(v), args.encoding, dst);
         break;
       case ActivationType::kBf16:
         StoreBf16(v, dst);
@@ -141,7 +176,7 @@ void EncodeRun(const float* x, int num_blocks, const Encoding& encoding, std::by
   for (int block = 0; block < num_blocks; ++block) {
     __m256 v[4];
     for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + block * kBlockValues + 8 * i);
-    StoreInt8(v, encoding, dst + block * static_cast<int64_t>(sizeof(Int8Block)));
+    StoreScaled(v, LargestBits<4>(v), encoding, dst + block * static_cast<int64_t>(sizeof(Int8Block)));
   }
 }
 

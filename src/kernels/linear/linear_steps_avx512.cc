@@ -38,6 +38,7 @@ float SumRow(const float* x, int64_t cols, float mean) {
   return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
 }
 
+// A block with a scale of its own.
 void StoreInt8(const __m512 v[2], const Encoding& encoding, std::byte* dst) {
   // As unsigned integers, magnitudes order as floats do, with infinity and NaN above all.
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
@@ -62,39 +63,51 @@ void StoreInt8(const __m512 v[2], const Encoding& encoding, std::byte* dst) {
   const __m128i pairs = _mm_hadd_epi32(_mm_dpbusd_epi32(none, ones, low), _mm_dpbusd_epi32(none, ones, high));
   const __m128i sums = _mm_hadd_epi32(pairs, pairs);  // of the two halves
   int32_t sum[2] = {_mm_cvtsi128_si32(sums), _mm_extract_epi32(sums, 1)};
-  if (encoding.sum == BlockSum::kOffset || encoding.sum == BlockSum::kFloat) sum[0] += sum[1];
-  for (int h = 0; h < 2; ++h) {
-    if (encoding.sum == BlockSum::kFloat || encoding.sum == BlockSum::kFloatHalves) {
-      block->sum.value[h] = static_cast<float>(sum[h]);
-    } else {
-      block->sum.offset[h] = -encoding.offset * sum[h];
-    }
+  if (encoding.sum == BlockSum::kFloat) {
+    block->sum.value = static_cast<float>(sum[0] + sum[1]);
+    return;
   }
+  if (encoding.sum == BlockSum::kOffset) sum[0] += sum[1];
+  for (int h = 0; h < 2; ++h) block->sum.offset[h] = -encoding.offset * sum[h];
 }
 
 inline __m512i MaxOfLanes(__m512i a, __m512i b) {  // of the two halves of each pair: a, b, a, b in every 128 bits
   return _mm512_max_epu32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
 }
 
-// StoreInt8 of four blocks at `dst`, `stride` bytes apart, whose reductions share their shuffles.
-void StoreFourInt8(const __m512 v[8], const Encoding& encoding, std::byte* dst, int64_t stride) {
+inline __m512i MaxMagnitude(__m512 a, __m512 b) {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  __m512i max[4];
-#pragma GCC unroll 4
-  for (int b = 0; b < 4; ++b) {
-    max[b] = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(v[2 * b]), magnitude),
-                              _mm512_and_si512(_mm512_castps_si512(v[2 * b + 1]), magnitude));
-  }
-  const __m512i first = MaxOfLanes(max[0], max[1]), last = MaxOfLanes(max[2], max[3]);
-  __m512i bits = _mm512_max_epu32(_mm512_unpacklo_epi64(first, last), _mm512_unpackhi_epi64(first, last));
-  bits = _mm512_max_epu32(bits, _mm512_shuffle_i32x4(bits, bits, 0x4e));
-  bits = _mm512_max_epu32(bits, _mm512_shuffle_i32x4(bits, bits, 0xb1));  // of blocks 0 to 3 in every 128 bits
+  return _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), magnitude), _mm512_and_si512(_mm512_castps_si512(b), magnitude));
+}
+
+// Whether largest magnitudes `bits` are finite and give a scale.
+inline bool Usable(__m512i bits) {
   const __m512i smallest = _mm512_castps_si512(_mm512_set1_ps(0x1p-100f));
-  const __mmask16 usable = _mm512_cmplt_epu32_mask(bits, _mm512_set1_epi32(0x7f800000)) & _mm512_cmpgt_epu32_mask(bits, smallest);
-  if (usable != 0xffff) {
-    for (int b = 0; b < 4; ++b) StoreInt8(v + 2 * b, encoding, dst + b * stride);
-    return;
+  return (_mm512_cmplt_epu32_mask(bits, _mm512_set1_epi32(0x7f800000)) & _mm512_cmpgt_epu32_mask(bits, smallest)) == 0xffff;
+}
+
+// Whole and half sums of four blocks as the encoding stores them first (the second are `halves`), the former where `halves` has first halves:
+// its 128 bits are those of the halves of blocks 0 and 1, with blocks 2 and 3 in second place.
+inline __m512i LeadingSums(const Encoding& encoding, __m512i halves) {
+  constexpr __mmask32 kHigh = 0xaaaaaaaa;
+  const __m512i other_half = _mm512_shuffle_i32x4(halves, halves, 0xb1);
+  switch (encoding.sum) {
+    case BlockSum::kOffset:
+    case BlockSum::kFloat:
+      return _mm512_add_epi32(halves, other_half);
+    case BlockSum::kHalfPair:
+      return _mm512_mask_blend_epi16(kHigh, halves, _mm512_slli_epi32(other_half, 16));
+    case BlockSum::kBlockPair: {
+      const __m512i whole = _mm512_add_epi32(halves, other_half);
+      return _mm512_mask_blend_epi16(kHigh, whole, _mm512_slli_epi32(_mm512_shuffle_i32x4(whole, whole, 0x4e), 16));
+    }
+    default:
+      return halves;
   }
+}
+
+// Four blocks at `dst`, `stride` bytes apart, their largest magnitudes being `bits` in every 128 bits. Reductions share shuffles.
+[[gnu::always_inline]] inline void StoreFourScaled(const __m512 v[8], __m512i bits, const Encoding& encoding, std::byte* dst, int64_t stride) {
   const __m512 of_127 = _mm512_set1_ps(127.0f);
   const __m512 inverse = _mm512_div_ps(of_127, _mm512_castsi512_ps(bits));
   const __m512 scale = _mm512_div_ps(_mm512_castsi512_ps(bits), of_127);
@@ -112,12 +125,12 @@ void StoreFourInt8(const __m512 v[8], const Encoding& encoding, std::byte* dst, 
   const __m512i eights = _mm512_or_si512(_mm512_sad_epu8(_mm512_xor_si512(q01, high_bit), _mm512_setzero_si512()),
                                          _mm512_slli_epi64(_mm512_sad_epu8(_mm512_xor_si512(q23, high_bit), _mm512_setzero_si512()), 32));
   const __m512i halves = _mm512_sub_epi32(_mm512_add_epi32(eights, _mm512_shuffle_epi32(eights, _MM_PERM_BADC)), _mm512_set1_epi32(16 * 128));
-  const bool whole = encoding.sum == BlockSum::kOffset || encoding.sum == BlockSum::kFloat;
-  const __m512i leading = whole ? _mm512_add_epi32(halves, _mm512_shuffle_i32x4(halves, halves, 0xb1)) : halves;
   const __m512i by_block = _mm512_setr_epi32(0, 0, 16 + 4, 0, 0, 8, 16 + 12, 0, 0, 1, 16 + 5, 0, 0, 9, 16 + 13, 0);
-  const __m512i sums = _mm512_permutex2var_epi32(leading, by_block, halves);
-  const bool floats = encoding.sum == BlockSum::kFloat || encoding.sum == BlockSum::kFloatHalves;
-  const __m512 stored = floats ? _mm512_cvtepi32_ps(sums) : _mm512_castsi512_ps(_mm512_mullo_epi32(sums, _mm512_set1_epi32(-encoding.offset)));
+  const __m512i sums = _mm512_permutex2var_epi32(LeadingSums(encoding, halves), by_block, halves);
+  const bool pairs = encoding.sum == BlockSum::kHalfPair || encoding.sum == BlockSum::kBlockPair;
+  const __m512 stored = encoding.sum == BlockSum::kFloat ? _mm512_cvtepi32_ps(sums)
+                        : pairs                          ? _mm512_castsi512_ps(sums)
+                                : _mm512_castsi512_ps(_mm512_mullo_epi32(sums, _mm512_set1_epi32(-encoding.offset)));
   const __m512i own = _mm512_setr_epi32(0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0);
   const __m512i rest = _mm512_castps_si512(_mm512_mask_permutexvar_ps(stored, 0x1111, own, scale));
 
@@ -129,6 +142,36 @@ void StoreFourInt8(const __m512 v[8], const Encoding& encoding, std::byte* dst, 
   store(1, _mm512_extracti64x4_epi64(q01, 1), _mm512_extracti32x4_epi32(rest, 1));
   store(2, _mm512_castsi512_si256(q23), _mm512_extracti32x4_epi32(rest, 2));
   store(3, _mm512_extracti64x4_epi64(q23, 1), _mm512_extracti32x4_epi32(rest, 3));
+}
+
+// Four blocks with a scale each.
+void StoreFourInt8(const __m512 v[8], const Encoding& encoding, std::byte* dst, int64_t stride) {
+  __m512i max[4];
+#pragma GCC unroll 4
+  for (int b = 0; b < 4; ++b) max[b] = MaxMagnitude(v[2 * b], v[2 * b + 1]);
+  const __m512i first = MaxOfLanes(max[0], max[1]), last = MaxOfLanes(max[2], max[3]);
+  __m512i bits = _mm512_max_epu32(_mm512_unpacklo_epi64(first, last), _mm512_unpackhi_epi64(first, last));
+  bits = _mm512_max_epu32(bits, _mm512_shuffle_i32x4(bits, bits, 0x4e));
+  bits = _mm512_max_epu32(bits, _mm512_shuffle_i32x4(bits, bits, 0xb1));  // of blocks 0 to 3 in every 128 bits
+  if (Usable(bits)) return StoreFourScaled(v, bits, encoding, dst, stride);
+  for (int b = 0; b < 4; ++b) StoreInt8(v + 2 * b, encoding, dst + b * stride);
+}
+
+// Eight blocks with a scale in common.
+void StoreSuperInt8(const __m512 v[16], const Encoding& encoding, std::byte* dst, int64_t stride) {
+  __m512i max = MaxMagnitude(v[0], v[1]);
+#pragma GCC unroll 8
+  for (int b = 1; b < kSuperBlocks; ++b) max = _mm512_max_epu32(max, MaxMagnitude(v[2 * b], v[2 * b + 1]));
+  const uint32_t largest = _mm512_reduce_max_epu32(max);
+  const __m512i bits = _mm512_set1_epi32(static_cast<int>(largest));
+  if (Usable(bits)) {
+    StoreFourScaled(v, bits, encoding, dst, stride);
+    StoreFourScaled(v + 8, bits, encoding, dst + 4 * stride, stride);
+    return;
+  }
+  Int8Block block = {};
+  block.scale = largest < 0x7f800000u ? _mm512_cvtss_f32(_mm512_castsi512_ps(bits)) / 127.0f : __builtin_nanf("");
+  for (int b = 0; b < kSuperBlocks; ++b) *reinterpret_cast<Int8Block*>(dst + b * stride) = block;
 }
 
 void StoreBlock(const __m512 v[2], const Encoding& encoding, std::byte* dst) {
@@ -183,7 +226,14 @@ void PrepareRow(const PrepareArgs& args) {
     return args.norm.bias == nullptr ? v : _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, args.norm.bias + k));
   };
   int64_t block = 0;
-  static_assert(kSectionBlocks % 4 == 0);
+  static_assert(kSectionBlocks % kSuperBlocks == 0);
+  for (; args.encoding.scale_blocks == kSuperBlocks && (block + kSuperBlocks) * kBlockValues <= args.cols; block += kSuperBlocks) {
+    __m512 v[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) v[i] = load(block * kBlockValues + 16 * i, 0xffff);
+    for (int b = 0; b < kSuperBlocks; ++b) __builtin_prefetch(args.Block(block + kStoreAheadBlocks) + b * args.dst_stride, 1);
+    StoreSuperInt8(v, args.encoding, args.Block(block), args.dst_stride);
+  }
   for (; args.encoding.type == ActivationType::kInt8 && (block + 4) * kBlockValues <= args.cols; block += 4) {
     __m512 v[8];
 #pragma GCC unroll 8

@@ -86,17 +86,18 @@ std::vector<float> RunLinear(Context& context, const PackedMatrix* matrix, const
   return out;
 }
 
-// How far x[t] may be from what a product sees, as a bound on |W dx|: half a step of its 32-block for int8, 2^-9 for
+// How far x[t] may be from what a product sees, as a bound on |W dx|: half a step of the values that share a scale for int8, 2^-9 for
 // bf16.
-float EncodingError(const WeightRows& weight, ActivationType type, const float* x, const float* w) {
+float EncodingError(const WeightRows& weight, const Encoding& encoding, const float* x, const float* w) {
   float bound = 0.0f;
-  for (int64_t first = 0; first < weight.cols; first += 32) {
-    const int64_t end = std::min(first + 32, weight.cols);
+  const int64_t shared = 32 * encoding.scale_blocks;
+  for (int64_t first = 0; first < weight.cols; first += shared) {
+    const int64_t end = std::min(first + shared, weight.cols);
     float max = 0.0f;
     for (int64_t k = first; k < end; ++k) max = std::max(max, std::fabs(x[k]));
     for (int64_t k = first; k < end; ++k) {
-      if (type == ActivationType::kInt8) bound += std::fabs(w[k]) * max / 127.0f * 0.5001f;
-      if (type == ActivationType::kBf16) bound += std::fabs(w[k] * x[k]) * 0x1p-8f;
+      if (encoding.type == ActivationType::kInt8) bound += std::fabs(w[k]) * max / 127.0f * 0.5001f;
+      if (encoding.type == ActivationType::kBf16) bound += std::fabs(w[k] * x[k]) * 0x1p-8f;
     }
   }
   return bound;
@@ -116,7 +117,7 @@ void ExpectMatchesReference(const Weight& weight, const TileKernel& kernel, cons
       for (int64_t k = 0; k < rows.cols; ++k) magnitude += std::fabs(w[k] * x[t * rows.cols + k]);
       // Mins cancel against products, so the terms that round are larger than w x: 4 covers every type.
       float tolerance = 4.0f * 0x1p-24f * static_cast<float>(rows.cols + 8) * magnitude + 1e-30f;
-      if (!exact_x) tolerance += EncodingError(rows, kernel.encoding.type, &x[t * rows.cols], w.data());
+      if (!exact_x) tolerance += EncodingError(rows, kernel.encoding, &x[t * rows.cols], w.data());
       ASSERT_NEAR(got[t * rows.rows + n], want[t * rows.rows + n], tolerance)
           << DTypeName(rows.dtype) << " N " << rows.rows << " K " << rows.cols << " token " << t << " row " << n;
     }

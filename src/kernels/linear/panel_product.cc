@@ -9,7 +9,7 @@ namespace {
 
 // Weights that meet all tiles of a slab in turn: about L1. Expanded ones come in shorter sections, 8 blocks being 8-12 KiB.
 constexpr int64_t kPanelSectionBytes = 34 << 10;
-constexpr int64_t kExpandedBlocks = 8;
+constexpr int64_t kExpandedBlocks = kSuperBlocks;
 // From this many tiles on a section of a panel is expanded for them (where the kernel can).
 constexpr int64_t kExpandTiles = 6;
 // How far ahead a tile that is bound by arithmetic fetches its weights: 12 and 24 KiB did equally well, 2 and 6 KiB worse (Zen 4).
@@ -53,7 +53,7 @@ Fetch PlanFetch(const MatrixSegment& segment, const EncodedRows& rows, const std
 }  // namespace
 
 void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const Slab& slab, int64_t panel, float* acc) {
-  alignas(64) std::byte expanded[kExpandedBlocks * kMaxExpandedBlockBytes];
+  alignas(64) std::byte expanded[kMaxExpandedChunkBytes];
   const PanelFormat& format = *segment.format;
   const int64_t tiles = slab.end - slab.first;
   const int64_t num_chunks = segment.panel_bytes / format.ChunkBytes();
@@ -76,7 +76,6 @@ void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const 
     if (expand) {
       segment.kernel->expand(source, args.num_chunks, expanded);
       args.panel = expanded;
-      args.num_chunks *= format.chunk_blocks;
     }
     for (int64_t tile = slab.first; tile < slab.end; ++tile) {
       const int64_t fetched = (tile - slab.first) * fetch.lines_per_tile;
