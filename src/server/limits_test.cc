@@ -72,6 +72,23 @@ TEST(ServerLimits, SlowSendersAndIdleConnectionsHurtNobody) {
   EXPECT_FALSE(idle.ReadSome());
 }
 
+// After its first second such a header is looked at once a second, without a read under way.
+TEST(ServerLimits, AHeaderThatComesInDripsIsReadAndTheConnectionGoesOn) {
+  const TestServer fixture = StartServer();
+  TestConnection slow(fixture.port(), 10);
+  const std::string text = TestConnection::RequestText("POST", "/tokenize", R"({"prompt": "a"})");
+  const size_t piece = text.find("\r\n\r\n") / 5;
+  for (size_t i = 0; i < 5; ++i) {
+    ASSERT_TRUE(slow.Send(text.substr(i * piece, piece)));
+    std::this_thread::sleep_for(milliseconds(700));
+  }
+  ASSERT_TRUE(slow.Send(text.substr(5 * piece)));
+  EXPECT_EQ(slow.ReadReply().status, 200);
+  const auto start = steady_clock::now();
+  EXPECT_EQ(slow.Call("GET", "/health").status, 200);
+  EXPECT_LT(steady_clock::now() - start, milliseconds(900));
+}
+
 TEST(ServerLimits, ConnectionsBeyondTheLimitAreClosed) {
   ServerOptions options;
   options.http.max_connections = 10;

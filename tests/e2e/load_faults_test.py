@@ -6,7 +6,6 @@ the numbers of the goal (10,000 disconnects, 5,000 slow senders, 10,000 idle con
 import argparse
 import asyncio
 import json
-import multiprocessing
 import random
 import resource
 import socket
@@ -17,70 +16,13 @@ import time
 import hostile_http
 import overload
 import serving
+import slow_senders
+from others import PROBE, Others
 from serving import http_request
 
-PROBE = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "max_tokens": 8, "temperature": 0, "ignore_eos": True,
-         "return_token_ids": True}
 STORY = {"messages": [{"role": "user", "content": "Tell me a short story."}], "stream": True, "ignore_eos": True}
-FULL = {"disconnects": 10000, "slow_headers": 5000, "idle": 10000, "streams": 200, "slow_readers": 5, "garbage": 2000, "exhaustion": 128, "sigterm": 64}
-SHORT = {"disconnects": 300, "slow_headers": 200, "idle": 300, "streams": 20, "slow_readers": 4, "garbage": 200, "exhaustion": 24, "sigterm": 12}
-
-
-def percentile(values, percent):
-    values = sorted(values)
-    return values[min(len(values) - 1, int(len(values) * percent / 100))] if values else float("nan")
-
-
-def probe_loop(host, port, stop, pipe):
-    """Asks the same question over and over, as an ordinary client: latencies, and whether every answer was the same."""
-    latencies, answers, failures, health = [], set(), [], []
-    server = serving.Server.__new__(serving.Server)
-    server.url = f"http://{host}:{port}"
-    while not stop.is_set():
-        try:
-            start = time.perf_counter()
-            reply = server.post("/v1/chat/completions", PROBE, timeout=30)
-            latencies.append((time.perf_counter() - start) * 1e3)
-            answers.add(tuple(reply["choices"][0]["token_ids"]))
-            start = time.perf_counter()
-            server.get("/health")
-            health.append((time.perf_counter() - start) * 1e3)
-        except OSError as error:
-            failures.append(str(error))
-        time.sleep(0.01)
-    pipe.send((latencies, answers, failures, health))
-
-
-class Others:
-    """Ordinary clients beside a fault: `with Others(server) as others: ...`, then others.latency_ms, others.health_ms."""
-
-    def __init__(self, server, expected=None):
-        self.server, self.expected = server, expected
-
-    def __enter__(self):
-        self.stop = multiprocessing.Event()
-        self.pipe, child = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=probe_loop, args=(self.server.host, self.server.port, self.stop, child), daemon=True)
-        self.process.start()
-        return self
-
-    def __exit__(self, kind, *_):
-        self.stop.set()
-        if kind is not None:
-            self.process.terminate()
-            return
-        assert self.pipe.poll(60), "an ordinary client hangs"
-        self.latency_ms, self.answers, failures, self.health_ms = self.pipe.recv()
-        self.process.join(10)
-        assert not failures, failures[:3]
-        assert self.latency_ms, "no ordinary request was answered"
-        assert len(self.answers) == 1, "ordinary clients saw different tokens"
-        if self.expected:
-            assert self.answers == self.expected, "ordinary clients saw other tokens than before the fault"
-
-    def figures(self):
-        return {"requests": len(self.latency_ms), "p50_ms": round(percentile(self.latency_ms, 50), 2), "p99_ms": round(percentile(self.latency_ms, 99), 2),
-                "health_p50_ms": round(percentile(self.health_ms, 50), 2), "health_p99_ms": round(percentile(self.health_ms, 99), 2)}
+FULL = {"disconnects": 10000, "slow_headers": 5000, "slow_headers_in_step": 5000, "idle": 10000, "streams": 200, "slow_readers": 5, "garbage": 2000, "exhaustion": 128, "sigterm": 64}
+SHORT = {"disconnects": 300, "slow_headers": 200, "slow_headers_in_step": 50, "idle": 300, "streams": 20, "slow_readers": 4, "garbage": 200, "exhaustion": 24, "sigterm": 12}
 
 
 def settle(server, seconds=20):
@@ -145,33 +87,6 @@ def disconnects(server, count, full):
     growth = [after - before for before, after in zip(sizes, sizes[1:])]
     assert not full or min(growth) < 256 and sum(growth) < 65536, f"{growth} KiB more after each quarter"
     return {"clients": count, "seconds": round(seconds, 1), "idle_again_s": round(idle_again, 3), "quarters_kib": growth, **others.figures()}
-
-
-def slow_headers(server, count, full):
-    """Senders that drip a header byte by byte are cut off after the header time and nobody else notices."""
-    with Others(server) as calm:
-        time.sleep(5 if full else 1)
-
-    async def client(number):
-        reader, writer = await asyncio.open_connection(server.host, server.port)
-        start = time.monotonic()
-        request = http_request("/v1/chat/completions", {**STORY, "max_tokens": 1})
-        closed = asyncio.ensure_future(reader.read())
-        try:
-            for at in range(30):
-                writer.write(request[at:at + 1])
-                done, _ = await asyncio.wait([closed], timeout=1.0)
-                if done:
-                    break
-        except ConnectionError:
-            pass
-        writer.transport.abort()
-        return time.monotonic() - start
-
-    with Others(server, calm.answers) as others:
-        times = in_parallel([client(i) for i in range(count)], count)
-    assert max(times) < 16, f"a slow sender was kept for {max(times):.1f} s"
-    return {"clients": count, "cut_off_after_s": round(percentile(times, 50), 1), "calm_p99_ms": calm.figures()["p99_ms"], **others.figures()}
 
 
 def idle_connections(server, count, full, streams=20):
@@ -340,7 +255,7 @@ def sigterm(binary, count, full):
         return {"streams": count, "second_signal_s": round(second, 2), "under_way": under_way, "not_ready_after_ms": round((refused_after or 0) * 1e3, 1), "drained_s": round(time.monotonic() - start, 2)}
 
 
-SHARED = {"disconnects": disconnects, "slow_headers": slow_headers, "idle": idle_connections, "slow_readers": slow_readers, "garbage": malformed,
+SHARED = {"disconnects": disconnects, "slow_headers": slow_senders.run, "slow_headers_in_step": slow_senders.run_in_step, "idle": idle_connections, "slow_readers": slow_readers, "garbage": malformed,
           "json_bombs": json_bombs}
 OWN = {"exhaustion": kv_exhaustion, "kill": kill_and_restart, "sigterm": sigterm, "overload": overload.run}
 

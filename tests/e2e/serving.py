@@ -1,6 +1,7 @@
 """Starts `millrace serve` for the tests of this folder, and speaks to it over plain sockets: what is sent is what the test says."""
 import contextlib
 import json
+import os
 import pathlib
 import re
 import signal
@@ -48,6 +49,10 @@ class Server:
     def rss_kib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def descriptors(self):
         return len(list(pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir()))

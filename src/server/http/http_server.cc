@@ -3,8 +3,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <deque>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -39,9 +41,9 @@ class HttpServer::Impl {
   Impl(const HttpServerOptions& options, HttpHandler& handler)
       : options_(options),
         max_connections_(ConnectionLimit(options.max_connections)),
-        io_(options.num_threads),
         context_{.options = options_, .handler = handler, .stats = stats_},
-        acceptor_(asio::make_strand(io_)),
+        loops_(static_cast<size_t>(options.num_threads)),
+        acceptor_(loops_[0].io),
         retry_(acceptor_.get_executor()) {
     context_.request_id_seed = std::random_device{}();
   }
@@ -61,7 +63,7 @@ class HttpServer::Impl {
     if (error) return Unavailable("can't listen on {}:{}: {} (--host, --port)", options_.host, options_.port, error.message());
     port_ = acceptor_.local_endpoint().port();
     Accept();
-    for (int i = 0; i < options_.num_threads; ++i) threads_.emplace_back([this] { io_.run(); });
+    for (Loop& loop : loops_) threads_.emplace_back([&loop] { loop.io.run(); });
     return OkStatus();
   }
 
@@ -76,6 +78,7 @@ class HttpServer::Impl {
       for (const auto& [key, weak] : sessions_) {
         if (const std::shared_ptr<Session> session = weak.lock()) session->Close();
       }
+      for (Loop& loop : loops_) loop.work.reset();
     });
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
@@ -85,6 +88,13 @@ class HttpServer::Impl {
   const HttpServerStats& stats() const { return stats_; }
 
  private:
+  // One thread's event loop; a connection stays with one. A loop shared by the threads hands every event from one to the other, which
+  // costs more than what most events are about.
+  struct Loop {
+    asio::io_context io{1};
+    asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
+  };
+
   Status LoadTls() {
     if (options_.tls_cert_file.empty() != options_.tls_key_file.empty()) {
       return InvalidArgument("--ssl-certfile and --ssl-keyfile go together, one is missing");
@@ -114,7 +124,8 @@ class HttpServer::Impl {
   }
 
   void Accept() {
-    acceptor_.async_accept(asio::make_strand(io_), [this](boost::system::error_code error, tcp::socket socket) {
+    next_loop_ = (next_loop_ + 1) % loops_.size();
+    acceptor_.async_accept(loops_[next_loop_].io, [this](boost::system::error_code error, tcp::socket socket) {
       if (stopping_) return;
       if (error) {  // out of descriptors, most likely: wait for some to be closed
         retry_.expires_after(kAcceptRetry);
@@ -139,11 +150,12 @@ class HttpServer::Impl {
   const int max_connections_;
   HttpServerStats stats_;
   std::optional<asio::ssl::context> tls_;
-  asio::io_context io_;
   SessionContext context_;
+  std::deque<Loop> loops_;
   tcp::acceptor acceptor_;
   asio::steady_timer retry_;
-  bool stopping_ = false;  // on the acceptor's strand
+  bool stopping_ = false;  // this and next_loop_: on the acceptor's thread
+  size_t next_loop_ = 0;
   int port_ = 0;
   std::mutex mutex_;
   std::unordered_map<Session*, std::weak_ptr<Session>> sessions_;

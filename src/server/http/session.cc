@@ -1,7 +1,10 @@
 #include "server/http/session.h"
 
+#include <sys/socket.h>
+
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/read_size.hpp>
 #include <boost/beast/http/read.hpp>
 
 #include <algorithm>
@@ -18,6 +21,12 @@ using std::chrono::steady_clock;
 // A body that is refused is still read up to this size, so that the connection can go on.
 constexpr int64_t kMaxSkippedBodyBytes = 1 << 20;
 constexpr milliseconds kLingerTimeout{2'000};
+// A header that is not complete so long after its first bytes is looked at only so often; the looks of all connections fall on common
+// moments, so that a thread wakes once for many.
+constexpr milliseconds kLookInterval{1'000};
+constexpr milliseconds kLookGrid{50};
+constexpr int kUnhurriedLowWater = 16 << 10;
+constexpr size_t kMaxHeaderRead = size_t{64} << 10;
 constexpr milliseconds kFarewellTimeout{500};  // for the other side's close_notify
 
 bool IsPlainId(std::string_view id) {
@@ -69,9 +78,16 @@ void Session::Close() {
 
 void Session::Enter(Phase phase, milliseconds timeout) {
   phase_ = phase;
+  const auto deadline = steady_clock::now() + timeout;
+  if (phase == Phase::kHeader) header_deadline_ = deadline;
+  SetTimer(deadline);
+}
+
+void Session::SetTimer(steady_clock::time_point when) {
   const uint64_t timer = ++timer_number_;
-  timer_.expires_after(timeout);
-  timer_.async_wait([weak = weak_from_this(), timer](ErrorCode error) {
+  timer_.expires_at(when);
+  // While unhurried nothing else keeps the session.
+  timer_.async_wait([weak = weak_from_this(), keep = unhurried_ ? shared_from_this() : nullptr, timer](ErrorCode error) {
     if (error) return;
     if (const std::shared_ptr<Session> self = weak.lock()) self->OnTimer(timer);
   });
@@ -88,6 +104,7 @@ void Session::OnTimer(uint64_t timer) {
     if (!is_writing_ && now - last_write_ > context_.options.heartbeat) exchange_->Heartbeat();
     return Enter(Phase::kExchange, std::min(context_.options.heartbeat, context_.options.write_timeout) / 3);
   }
+  if (phase_ == Phase::kHeader && steady_clock::now() < header_deadline_) return LookForHeader();
   if (phase_ == Phase::kHeader || phase_ == Phase::kBody) context_.stats.timeouts.fetch_add(1, std::memory_order_relaxed);
   Shut();
 }
@@ -107,14 +124,73 @@ void Session::NextRequest() {
   Watch();
 }
 
+// After Enter(kHeader).
 void Session::ReadHeader() {
   parser_->header_limit(static_cast<uint32_t>(context_.options.max_header_bytes));
   parser_->body_limit(context_.options.max_body_bytes);
+  parser_->eager(false);
+  looks_ = false;
+  if (!ParseHeader()) ReadMoreHeader();
+}
+
+// Whether the header's end, or an error, was found in what has been read: then OnHeader has been called.
+bool Session::ParseHeader() {
+  if (buffer_.size() == 0) return false;
+  ErrorCode error;
+  buffer_.consume(parser_->put(buffer_.data(), error));
+  if (error == http::error::need_more && buffer_.size() == buffer_.max_size()) error = http::error::buffer_overflow;
+  if (error == http::error::need_more) {
+    if (!std::exchange(looks_, true)) {
+      // Senders in step are looked at apart.
+      const auto shift = std::hash<Session*>()(this) / sizeof(Session) % (kLookInterval / kLookGrid);
+      SetNextLook(kLookInterval + static_cast<int>(shift) * kLookGrid);
+    }
+    return false;
+  }
+  if (std::exchange(unhurried_, false)) SetLowWater(1);
+  OnHeader(error);
+  return true;
+}
+
+void Session::ReadMoreHeader() {
   reading_ = true;
-  http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCode error, size_t) {
+  stream_.async_read_some(buffer_.prepare(beast::read_size(buffer_, kMaxHeaderRead)), [self = shared_from_this()](ErrorCode error, size_t bytes) {
     self->reading_ = false;
-    self->OnHeader(error);
+    if (self->phase_ == Phase::kClosed) return;
+    self->buffer_.commit(bytes);
+    if (error == asio::error::operation_aborted && self->unhurried_) return;
+    if (error) return self->OnHeader(error == asio::error::eof ? http::error::end_of_stream : error);
+    if (!self->ParseHeader() && !self->unhurried_) self->ReadMoreHeader();
   });
+}
+
+void Session::SetNextLook(milliseconds delay) {
+  const auto since_start = (steady_clock::now() + delay).time_since_epoch();
+  SetTimer(std::min(header_deadline_, steady_clock::time_point((since_start / kLookGrid + 1) * kLookGrid)));
+}
+
+// Encrypted connections are read as ever: their bytes do not lie in the socket alone.
+void Session::LookForHeader() {
+  if (stream_.encrypted()) return SetTimer(header_deadline_);
+  const bool first = !std::exchange(unhurried_, true);
+  SetNextLook(kLookInterval);
+  ErrorCode error;
+  if (first) {
+    SetLowWater(kUnhurriedLowWater);
+    stream_.socket().non_blocking(true, error);
+    stream_.socket().cancel(error);
+    return;
+  }
+  if (reading_) return;
+  do {
+    buffer_.commit(stream_.socket().read_some(buffer_.prepare(beast::read_size(buffer_, kMaxHeaderRead)), error));
+    if (error == asio::error::would_block) return;
+    if (error) return Shut();
+  } while (!ParseHeader());
+}
+
+void Session::SetLowWater(int bytes) {
+  setsockopt(stream_.socket().native_handle(), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
 }
 
 void Session::OnHeader(ErrorCode error) {

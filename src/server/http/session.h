@@ -28,10 +28,12 @@ struct SessionContext {
 };
 
 // Invariants:
-// 1. All members are touched on the socket's strand alone.
+// 1. All members are touched on the thread of the socket's event loop alone.
 // 2. At most one read and one write are under way. While an exchange is open the read is the one that sees the client leave;
 //    what it reads are the next requests' first bytes, at most kMaxReadAhead of them.
-// 3. One timer runs: the deadline of the phase.
+// 3. One timer runs: the deadline of the phase, or the next look at a header that comes in drips.
+// 4. While unhurried_ no read is under way and the kernel reports no bytes: they are looked for once a second. Thousands of senders that
+//    drip a header would otherwise wake a thread for every byte.
 class Session : public std::enable_shared_from_this<Session> {
  public:
   static constexpr size_t kMaxReadAhead = size_t{32} << 10;
@@ -48,10 +50,16 @@ class Session : public std::enable_shared_from_this<Session> {
   using ErrorCode = boost::system::error_code;
 
   void Enter(Phase phase, std::chrono::milliseconds timeout);
+  void SetTimer(std::chrono::steady_clock::time_point when);
   void OnTimer(uint64_t timer);
   void NextRequest();
   void BeginConnection();
   void ReadHeader();
+  bool ParseHeader();
+  void ReadMoreHeader();
+  void SetNextLook(std::chrono::milliseconds delay);
+  void LookForHeader();
+  void SetLowWater(int bytes);
   void OnHeader(ErrorCode error);
   void ReadBody();
   void OnBody(ErrorCode error);
@@ -80,9 +88,11 @@ class Session : public std::enable_shared_from_this<Session> {
   std::array<char, 1024> discarded_;
   Phase phase_ = Phase::kIdle;
   bool reading_ = false, is_writing_ = false, head_unread_ = false;
+  bool looks_ = false;      // the timer of this header's next look is set
+  bool unhurried_ = false;
   bool established_ = false;  // encrypted, the handshake is done and the farewell not said
   int64_t reserved_body_bytes_ = 0;
-  std::chrono::steady_clock::time_point write_start_, last_write_;
+  std::chrono::steady_clock::time_point header_deadline_, write_start_, last_write_;
 };
 
 }  // namespace millrace

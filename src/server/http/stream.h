@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-// One read and one write may be under way at a time, on one strand.
+// One read and one write may be under way at a time, on one thread.
 class Stream {
  public:
   using Socket = boost::asio::ip::tcp::socket;
