@@ -17,11 +17,14 @@
 namespace millrace::kernels {
 namespace {
 
-constexpr int kQueryTile = 4;
+// Queries that a register tile spans.
+constexpr int kMaxQueryTile = 6;
+template <typename Kv>
+constexpr int kQueryTile = kAccumulators >= 24 && Kv::kSums == 1 ? kMaxQueryTile : 4;
 // Blocks, or 16 dims, that a register tile of kQ queries spans.
 template <typename Kv, int kQ>
-constexpr int kWideTile = kAccumulators / (kQ * Kv::kSums) < 1   ? 1
-                          : kAccumulators / (kQ * Kv::kSums) < 4 ? kAccumulators / (kQ * Kv::kSums)
+constexpr int kWideTile = kAccumulators / (kQ * Kv::kSums) < 2   ? 1
+                          : kAccumulators / (kQ * Kv::kSums) < 4 ? 2
                                                                  : 4;
 
 // What the first queries of a tile prefetch, line by line: V of this segment where nobody asked for it yet, then K, V
@@ -74,12 +77,12 @@ struct Ahead {
   }
 };
 
-// Scratch of kQueryTile queries: scores, then p as elements of the cache type.
+// Scratch of a register tile's queries: scores, then p as elements of the cache type.
 struct QueryScratch {
-  alignas(64) float scores[kQueryTile][kSegmentSlots];
-  alignas(64) float p[kQueryTile][kSegmentSlots];
-  float factor[kQueryTile];  // I8, F8: unit of p V
-  int32_t bias[kQueryTile];  // I8: 128 * sum of p
+  alignas(64) float scores[kMaxQueryTile][kSegmentSlots];
+  alignas(64) float p[kMaxQueryTile][kSegmentSlots];
+  float factor[kMaxQueryTile];  // I8, F8: unit of p V
+  int32_t bias[kMaxQueryTile];  // I8: 128 * sum of p
 
   template <typename Kv>
   typename Kv::Elem* P(int query) {
@@ -363,9 +366,13 @@ void SegmentQueries(const SegmentTask& task, int first, AheadType ahead) {
 template <typename Kv, typename AheadType>
 int SegmentGroup(const SegmentTask& task, int first, AheadType ahead) {
   const int left = task.num_queries - first;
-  if (left >= kQueryTile) {
-    SegmentQueries<Kv, kQueryTile>(task, first, ahead);
-    return kQueryTile;
+  if (left >= kQueryTile<Kv>) {
+    SegmentQueries<Kv, kQueryTile<Kv>>(task, first, ahead);
+    return kQueryTile<Kv>;
+  }
+  if (left >= 4) {
+    SegmentQueries<Kv, 4>(task, first, ahead);
+    return 4;
   }
   if (left >= 2) {
     SegmentQueries<Kv, 2>(task, first, ahead);

@@ -13,7 +13,7 @@ using F32x16 = __m512;
 using I32x16 = __m512i;
 using LaneMask = uint16_t;
 
-constexpr int kAccumulators = 16;  // F32x16 sums that stay in registers beside their operands
+constexpr int kAccumulators = 24;  // F32x16 sums that stay in registers beside their operands
 
 inline void PrefetchToL2(const void* p) {
   __builtin_prefetch(p, 0, 2);
