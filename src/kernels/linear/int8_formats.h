@@ -25,48 +25,44 @@ inline typename V::I LoadPlane(const std::byte* planes, int plane, int group) {
   return V::LoadBytes(planes + plane * 128 + group * V::kLanes * 4);
 }
 
-// Quad j of nibble planes.
+// One field of a quad, in its place.
 template <typename V>
-inline typename V::I Nibbles(const std::byte* planes, int j, int group) {
-  const typename V::I both = LoadPlane<V>(planes, j % 4, group);
-  return V::And(j < 4 ? both : V::ShiftRight(both, 4), V::SetBytes(15));
+[[gnu::always_inline]] inline typename V::I LoadField(const std::byte* planes, const CodeField& field, int group) {
+  const typename V::I plane = LoadPlane<V>(planes, field.plane, group);
+  const int right = field.from - field.to;
+  const typename V::I moved = right > 0 ? V::ShiftRight(plane, right) : right < 0 ? V::ShiftLeft(plane, -right) : plane;
+  return V::And(moved, V::SetBytes(((1 << field.width) - 1) << field.to));
 }
 
-// Bit j of each byte of a plane, moved to bit kTo.
-template <typename V, int kTo>
-inline typename V::I HighBit(const std::byte* planes, int plane, int j, int group) {
-  const typename V::I bits = LoadPlane<V>(planes, plane, group);
-  return V::And(j < kTo ? V::ShiftLeft(bits, kTo - j) : V::ShiftRight(bits, j - kTo), V::SetBytes(1 << kTo));
-}
-
-// Bits 2 (j % 4) and 2 (j % 4) + 1 of each byte of plane 0 (j < 4) or `second`, moved to bits kTo and kTo + 1.
-template <typename V, int kTo>
-inline typename V::I BitPair(const std::byte* planes, int second, int j, int group) {
-  const typename V::I bits = LoadPlane<V>(planes, j / 4 * second, group);
-  const int from = j % 4 * 2;
-  return V::And(from < kTo ? V::ShiftLeft(bits, kTo - from) : V::ShiftRight(bits, from - kTo), V::SetBytes(3 << kTo));
+// Quad 3 of the three planes of four 6-bit quads: its fields as FieldsOf has them, but with one mask, for want of registers in wide tiles.
+template <typename V>
+[[gnu::always_inline]] inline typename V::I FourthSixBits(const std::byte* planes, int group) {
+  const typename V::I mask = V::SetBytes(63);
+  const typename V::I two = V::Select(mask, V::ShiftRight(LoadPlane<V>(planes, 0, group), 2), LoadPlane<V>(planes, 1, group));
+  const typename V::I three = V::Select(mask, V::ShiftRight(two, 2), LoadPlane<V>(planes, 2, group));
+  return V::And(V::ShiftRight(three, 2), mask);
 }
 
 // Codes of n bits, n = 2, 3, 4, 5, 6 (panel_format.h).
 template <typename V, int kBits>
 struct Codes {
   static constexpr int kMaxCode = (1 << kBits) - 1;
-  static constexpr int kCodeBytes = 128 * kBits;
+  static constexpr int kCodeBits = kBits;
   static constexpr bool kSigned = false;
-  static typename V::I Quad(const std::byte* planes, int j, int group) {
-    const std::byte* low = planes + 128;  // where there are high planes
-    if constexpr (kBits == 2) return BitPair<V, 0>(planes, 1, j, group);
-    if constexpr (kBits == 3) return V::Or(BitPair<V, 0>(low, 1, j, group), HighBit<V, 2>(planes, 0, j, group));
-    if constexpr (kBits == 4) return Nibbles<V>(planes, j, group);
-    if constexpr (kBits == 5) return V::Or(Nibbles<V>(low, j, group), HighBit<V, 4>(planes, 0, j, group));
-    if constexpr (kBits == 6) return V::Or(Nibbles<V>(low, j, group), BitPair<V, 4>(planes, 5, j, group));
+  [[gnu::always_inline]] static typename V::I Quad(const std::byte* planes, int j, int group) {
+    if (kBits == 6 && j % 4 == 3) return FourthSixBits<V>(planes + j / 4 * 3 * 128, group);
+    const QuadFields fields = FieldsOf(kBits, j);
+    typename V::I codes = LoadField<V>(planes, fields.field[0], group);
+    if (fields.count > 1) codes = V::Or(codes, LoadField<V>(planes, fields.field[1], group));
+    if (fields.count > 2) codes = V::Or(codes, LoadField<V>(planes, fields.field[2], group));
+    return codes;
   }
 };
 
 template <typename V>
 struct ByteCodes {
   static constexpr int kMaxCode = 255;
-  static constexpr int kCodeBytes = 1024;
+  static constexpr int kCodeBits = 8;
   static constexpr bool kSigned = V::kSignedCodes;
   static constexpr int kOffset = kSigned ? 0 : 128;
   static typename V::I Quad(const std::byte* planes, int j, int group) {
@@ -78,23 +74,23 @@ struct ByteCodes {
 template <typename V>
 struct IQ4Codes {
   static constexpr int kMaxCode = 241;
-  static constexpr int kCodeBytes = 512;
+  static constexpr int kCodeBits = 4;
   static constexpr bool kSigned = V::kSignedCodes;
   static constexpr int kOffset = kSigned ? 0 : 128;
   static typename V::I Quad(const std::byte* planes, int j, int group) {
     const void* table = kSigned ? static_cast<const void*>(kIQ4Signed) : kIQ4Plus128;
-    return V::LookUp(table, Nibbles<V>(planes, j, group));
+    return V::LookUp(table, Codes<V, 4>::Quad(planes, j, group));
   }
 };
 
 template <typename V>
 struct MXFP4Codes {
   static constexpr int kMaxCode = 24;
-  static constexpr int kCodeBytes = 512;
+  static constexpr int kCodeBits = 4;
   static constexpr bool kSigned = false;
   static constexpr int kOffset = 12;
   static typename V::I Quad(const std::byte* planes, int j, int group) {
-    return V::LookUp(kMXFP4Plus12, Nibbles<V>(planes, j, group));
+    return V::LookUp(kMXFP4Plus12, Codes<V, 4>::Quad(planes, j, group));
   }
 };
 
@@ -227,7 +223,7 @@ struct SuperScaleNibbleMin {
 
 template <typename CodesOf, typename ScaleOf>
 struct Format : CodesOf, ScaleOf {
-  static constexpr int kBlockBytes = ScaleOf::kBlockScaleBytes + CodesOf::kCodeBytes;
+  static constexpr int kBlockBytes = ScaleOf::kBlockScaleBytes + 128 * CodesOf::kCodeBits;
 };
 
 template <typename V>

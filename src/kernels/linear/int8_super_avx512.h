@@ -9,10 +9,6 @@
 namespace millrace::kernels {
 namespace {
 
-// Tiles of few tokens, which wait for memory, take everything in ascending order: the factors of a chunk before its blocks, and the mins
-// with their blocks. Wider ones have no registers for that.
-constexpr int kAscendingTokens = 2;
-
 // mins += the mins of the blocks or halves that share a pair with block b.
 template <typename Format, int kTokens>
 [[gnu::always_inline]] inline void AddMins(const std::byte* chunk, int b, const Int8Block* x, __m512i mins[2][kTokens]) {
@@ -32,6 +28,10 @@ template <typename Format, int kTokens>
   constexpr int kQuads = 8 / Format::kParts;
 #pragma GCC unroll 2
   for (int part = 0; part < Format::kParts; ++part) {
+    __m512 early_scale[2];
+    if constexpr (kTokens <= kAscendingTokens) {
+      for (int group = 0; group < 2; ++group) Hold(early_scale[group] = Format::ScaleFloats(chunk, block, b, part, group));
+    }
     __m512i dot[2][kTokens];
 #pragma GCC unroll 16
     for (int t = 0; t < kTokens; ++t) {
@@ -40,7 +40,7 @@ template <typename Format, int kTokens>
     DotQuads<Format, kTokens, kQuads>(block + Format::kBlockScaleBytes, x, part * kQuads, dot);
 #pragma GCC unroll 2
     for (int group = 0; group < 2; ++group) {
-      const __m512 scale = Format::ScaleFloats(chunk, block, b, part, group);
+      const __m512 scale = kTokens <= kAscendingTokens ? early_scale[group] : Format::ScaleFloats(chunk, block, b, part, group);
 #pragma GCC unroll 16
       for (int t = 0; t < kTokens; ++t) sum[group][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[group][t]), scale, sum[group][t]);
     }
@@ -58,10 +58,11 @@ struct Factors {
       if constexpr (Format::kMins) negative_min[group] = Format::NegativeMinFactor(chunk, group);
     }
   }
-  // Holds the loads where they stand.
-  [[gnu::always_inline]] void Pin() {
-    asm volatile("" : "+v"(scale[0]), "+v"(scale[1]));
-    if constexpr (Format::kMins) asm volatile("" : "+v"(negative_min[0]), "+v"(negative_min[1]));
+  [[gnu::always_inline]] void HoldAll() {
+    for (int group = 0; group < 2; ++group) {
+      Hold(scale[group]);
+      if constexpr (Format::kMins) Hold(negative_min[group]);
+    }
   }
 };
 
@@ -77,7 +78,7 @@ void SuperTile(const TileArgs& args) {
     const auto x_of = [x_bytes, &args](int b) { return reinterpret_cast<const Int8Block*>(x_bytes + b * args.x_stride); };
     const std::byte* blocks = chunk + Format::kHeaderBytes;
     Factors<Format> early(chunk);
-    if constexpr (kAscending) early.Pin();
+    if constexpr (kAscending) early.HoldAll();
     __m512 sum[2][kTokens];
     __m512i mins[2][kTokens];
 #pragma GCC unroll 16
@@ -133,6 +134,7 @@ struct PackedChunk : Format {
 template <typename Format>
 struct ExpandedChunk {
   static constexpr int kParts = Format::kParts;
+  static constexpr int kCodeBits = 8;
   static constexpr bool kMins = Format::kMins;
   static constexpr int kRowBytes = kPanelRows * 4;
   static constexpr int kPairBlocks = kParts == 2 ? 1 : 2;

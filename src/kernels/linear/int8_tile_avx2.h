@@ -26,6 +26,8 @@ struct Ymm {
   static I And(I a, I b) { return _mm256_and_si256(a, b); }
   static I Or(I a, I b) { return _mm256_or_si256(a, b); }
   static I Xor(I a, I b) { return _mm256_xor_si256(a, b); }
+  // Bits of a where mask is set, of b elsewhere.
+  static I Select(I mask, I a, I b) { return _mm256_or_si256(_mm256_and_si256(mask, a), _mm256_andnot_si256(mask, b)); }
   static I ShiftLeft(I a, int bits) { return _mm256_slli_epi16(a, bits); }
   static I ShiftRight(I a, int bits) { return _mm256_srli_epi16(a, bits); }
   static I LookUp(const void* table, I index) {

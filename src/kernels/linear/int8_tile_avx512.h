@@ -26,6 +26,8 @@ struct Zmm {
   static I And(I a, I b) { return _mm512_and_si512(a, b); }
   static I Or(I a, I b) { return _mm512_or_si512(a, b); }
   static I Xor(I a, I b) { return _mm512_xor_si512(a, b); }
+  // Bits of a where mask is set, of b elsewhere.
+  static I Select(I mask, I a, I b) { return _mm512_ternarylogic_epi32(mask, a, b, 0xca); }
   static I ShiftLeft(I a, int bits) { return _mm512_slli_epi16(a, static_cast<unsigned>(bits)); }
   static I ShiftRight(I a, int bits) { return _mm512_srli_epi16(a, static_cast<unsigned>(bits)); }
   static I LookUp(const void* table, I index) {
@@ -58,6 +60,13 @@ inline __m512i BroadcastDword(const void* p) {
 constexpr int kPrefetchTokens = 5;
 constexpr int kPrefetchBlocks = 4;
 
+// Tiles of few tokens, which wait for memory, load weights in ascending order.
+constexpr int kAscendingTokens = 2;
+
+// Hold holds a load where it stands, HoldLoads all loads. Nibbles are left to the compiler, which gains nothing by order there.
+[[gnu::always_inline]] inline void Hold(__m512& value) { asm volatile("" : "+v"(value)); }
+[[gnu::always_inline]] inline void HoldLoads() { asm volatile("" ::: "memory"); }
+
 // dot += the integer products of kQuads quads from `first` on.
 template <typename Format, int kTokens, int kQuads>
 [[gnu::always_inline]] inline void DotQuads(const std::byte* codes, const Int8Block* x, int first, __m512i dot[2][kTokens]) {
@@ -71,6 +80,7 @@ template <typename Format, int kTokens, int kQuads>
       dot[0][t] = _mm512_dpbusd_epi32(dot[0][t], w0, v);
       dot[1][t] = _mm512_dpbusd_epi32(dot[1][t], w1, v);
     }
+    if constexpr (kTokens <= kAscendingTokens && Format::kCodeBits != 4) HoldLoads();
   }
 }
 
@@ -109,6 +119,10 @@ void Int8Tile(const TileArgs& args) {
     for (int b = 0; b < Format::kChunkBlocks; ++b) {
       const auto* x = reinterpret_cast<const Int8Block*>(x_bytes);
       PrefetchBlock<kTokens>(args, x_bytes, &next);
+      __m512 early_scale[2];
+      if constexpr (kTokens <= kAscendingTokens) {
+        for (int group = 0; group < 2; ++group) Hold(early_scale[group] = Format::Scale(chunk, b, group));
+      }
       __m512i dot[2][kTokens];
 #pragma GCC unroll 16
       for (int t = 0; t < kTokens; ++t) {
@@ -117,7 +131,7 @@ void Int8Tile(const TileArgs& args) {
       DotQuads<Format, kTokens, 8>(block, x, 0, dot);
 #pragma GCC unroll 2
       for (int group = 0; group < 2; ++group) {
-        const __m512 scale = Format::Scale(chunk, b, group);
+        const __m512 scale = kTokens <= kAscendingTokens ? early_scale[group] : Format::Scale(chunk, b, group);
 #pragma GCC unroll 16
         for (int t = 0; t < kTokens; ++t) {
           __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[group][t]), scale);
@@ -147,7 +161,7 @@ constexpr TileKernel MakeInt8Kernel() {
           6,
           {Int8Tile<Format, 1>, Int8Tile<Format, 2>, Int8Tile<Format, 3>, Int8Tile<Format, 4>, Int8Tile<Format, 5>,
            Int8Tile<Format, 6>},
-          Format::kCodeBytes == 1024 ? 5 : 2};
+          Format::kCodeBits == 8 ? 5 : 2};
 }
 
 }  // namespace

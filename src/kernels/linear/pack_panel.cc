@@ -26,9 +26,6 @@ Dwords Load(const void* from) {
 }
 Quads LoadQuads(const void* from) { return {Load(from), Load(static_cast<const uint8_t*>(from) + 16)}; }
 
-// The i-th of four dwords shifted by i * step bits, all together.
-uint32_t Gather(Dwords v, int step) { return v[0] | v[1] << step | v[2] << (2 * step) | v[3] << (3 * step); }
-
 void StoreHalf(std::byte* header, int plane, int row, uint16_t value) {
   std::memcpy(header + plane * kHalfRow + row * 2, &value, 2);
 }
@@ -207,29 +204,24 @@ struct FormatIQ4_XS : NoBlockScales {
 };
 
 // Writes the codes of one row and block into the planes of its body. `first` is the row's dword in plane 0.
-template <int kLowBits, int kHighBits>
+template <int kCodeBits>
 void StoreQuads(const Quads& quads, std::byte* first) {
-  constexpr int kLow = kHighBits > 0 ? 1 : 0;  // the first low plane
-  const auto store = [&](int plane, uint32_t value) { std::memcpy(first + plane * 128, &value, 4); };
-  if constexpr (kLowBits == 8) {
-    for (int j = 0; j < 4; ++j) store(j, quads.low[j]);
-    for (int j = 0; j < 4; ++j) store(4 + j, quads.high[j]);
-  } else if constexpr (kLowBits == 4) {
-    const Dwords both = (quads.low & kNibbles) | (quads.high & kNibbles) << 4;
-    for (int j = 0; j < 4; ++j) store(kLow + j, both[j]);
-  } else {
-    store(kLow, Gather(quads.low & kPairs, 2));
-    store(kLow + 1, Gather(quads.high & kPairs, 2));
+  uint32_t planes[kCodeBits] = {};
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; ++j) {
+    const uint32_t codes = j < 4 ? quads.low[j] : quads.high[j - 4];
+    const QuadFields fields = FieldsOf(kCodeBits, j);
+#pragma GCC unroll 3
+    for (int i = 0; i < fields.count; ++i) {
+      const CodeField& field = fields.field[i];
+      planes[field.plane] |= ((codes >> field.to) & (kBits * ((1u << field.width) - 1))) << field.from;
+    }
   }
-  if constexpr (kHighBits == 1) {
-    store(0, Gather(((quads.low >> kLowBits) & kBits) | ((quads.high >> kLowBits) & kBits) << 4, 1));
-  } else if constexpr (kHighBits == 2) {
-    store(0, Gather((quads.low >> kLowBits) & kPairs, 2));
-    store(1 + kLowBits, Gather((quads.high >> kLowBits) & kPairs, 2));
-  }
+#pragma GCC unroll 8
+  for (int p = 0; p < kCodeBits; ++p) std::memcpy(first + p * 128, &planes[p], 4);
 }
 
-template <typename Stored, int kLowBits, int kHighBits>
+template <typename Stored, int kCodeBits>
 void PackQuantised(const PanelFormat& format, const std::byte* const rows[kPanelRows], int64_t cols, std::byte* dst) {
   using Block = typename Stored::Block;
   const int64_t span = GetDTypeInfo(format.dtype).block_elems / kBlockValues;  // blocks of 32 in a stored block
@@ -252,7 +244,7 @@ void PackQuantised(const PanelFormat& format, const std::byte* const rows[kPanel
           const uint8_t* planes = Stored::Planes(stored, static_cast<int>(block % span));
           for (int j = 0; j < 4; ++j) std::memcpy(first + j * 128, planes + 4 * j, 4);
         } else {
-          StoreQuads<kLowBits, kHighBits>(Stored::Codes(stored, static_cast<int>(block % span)), first);
+          StoreQuads<kCodeBits>(Stored::Codes(stored, static_cast<int>(block % span)), first);
         }
         Stored::Scales(stored, static_cast<int>(block % span), row, body);
       }
@@ -298,31 +290,31 @@ void PackPanel(const PanelFormat& format, const std::byte* const rows[kPanelRows
       return PackPlain<uint16_t>(rows, cols, dst,
                                  [](int row) { return row % 16 / 4 * 16 + row / 16 * 8 + row % 4 * 2; });
     case DType::kQ4_0:
-      return PackQuantised<FormatQ4_0, 4, 0>(format, rows, cols, dst);
+      return PackQuantised<FormatQ4_0, 4>(format, rows, cols, dst);
     case DType::kQ4_1:
-      return PackQuantised<FormatQ4_1, 4, 0>(format, rows, cols, dst);
+      return PackQuantised<FormatQ4_1, 4>(format, rows, cols, dst);
     case DType::kQ5_0:
-      return PackQuantised<FormatQ5_0, 4, 1>(format, rows, cols, dst);
+      return PackQuantised<FormatQ5_0, 5>(format, rows, cols, dst);
     case DType::kQ5_1:
-      return PackQuantised<FormatQ5_1, 4, 1>(format, rows, cols, dst);
+      return PackQuantised<FormatQ5_1, 5>(format, rows, cols, dst);
     case DType::kQ8_0:
-      return PackQuantised<FormatQ8_0, 8, 0>(format, rows, cols, dst);
+      return PackQuantised<FormatQ8_0, 8>(format, rows, cols, dst);
     case DType::kQ2_K:
-      return PackQuantised<FormatQ2_K, 2, 0>(format, rows, cols, dst);
+      return PackQuantised<FormatQ2_K, 2>(format, rows, cols, dst);
     case DType::kQ3_K:
-      return PackQuantised<FormatQ3_K, 2, 1>(format, rows, cols, dst);
+      return PackQuantised<FormatQ3_K, 3>(format, rows, cols, dst);
     case DType::kQ4_K:
-      return PackQuantised<FormatQ4_K, 4, 0>(format, rows, cols, dst);
+      return PackQuantised<FormatQ4_K, 4>(format, rows, cols, dst);
     case DType::kQ5_K:
-      return PackQuantised<FormatQ5_K, 4, 1>(format, rows, cols, dst);
+      return PackQuantised<FormatQ5_K, 5>(format, rows, cols, dst);
     case DType::kQ6_K:
-      return PackQuantised<FormatQ6_K, 4, 2>(format, rows, cols, dst);
+      return PackQuantised<FormatQ6_K, 6>(format, rows, cols, dst);
     case DType::kIQ4_NL:
-      return PackQuantised<FormatIQ4_NL, 4, 0>(format, rows, cols, dst);
+      return PackQuantised<FormatIQ4_NL, 4>(format, rows, cols, dst);
     case DType::kIQ4_XS:
-      return PackQuantised<FormatIQ4_XS, 4, 0>(format, rows, cols, dst);
+      return PackQuantised<FormatIQ4_XS, 4>(format, rows, cols, dst);
     case DType::kMXFP4:
-      return PackQuantised<FormatMXFP4, 4, 0>(format, rows, cols, dst);
+      return PackQuantised<FormatMXFP4, 4>(format, rows, cols, dst);
     default:
       CHECK(false, "{} is not a weight type", DTypeName(format.dtype));
   }

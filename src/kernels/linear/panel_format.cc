@@ -37,19 +37,18 @@ constexpr int ChunkBlocks(Scales scales) {
   return scales == Scales::kHalf || scales == Scales::kHalfMin ? 1 : 8;
 }
 
-constexpr PanelFormat Quantised(DType dtype, Scales scales, int low_bits, int high_bits, int offset,
+constexpr PanelFormat Quantised(DType dtype, Scales scales, int code_bits, int offset,
                                 const int8_t* table = nullptr) {
   PanelFormat format;
   format.dtype = dtype;
   format.scales = scales;
-  format.low_bits = low_bits;
-  format.high_bits = high_bits;
+  format.code_bits = code_bits;
   format.offset = offset;
   format.table = table;
   format.chunk_blocks = ChunkBlocks(scales);
   format.header_bytes = HeaderBytes(scales);
   format.block_scale_bytes = format.chunk_blocks == 8 && scales != Scales::kSuper ? 2 * kPanelRows : 0;
-  format.block_bytes = format.block_scale_bytes + 128 * (low_bits + high_bits);
+  format.block_bytes = format.block_scale_bytes + 128 * code_bits;
   return format;
 }
 
@@ -65,19 +64,19 @@ constexpr PanelFormat kFormats[] = {
     Plain(DType::kF16, 2),
     Plain(DType::kBF16, 2),
     Plain(DType::kF8E4M3, 1),
-    Quantised(DType::kQ4_0, Scales::kHalf, 4, 0, 8),
-    Quantised(DType::kQ4_1, Scales::kHalfMin, 4, 0, 0),
-    Quantised(DType::kQ5_0, Scales::kHalf, 4, 1, 16),
-    Quantised(DType::kQ5_1, Scales::kHalfMin, 4, 1, 0),
-    Quantised(DType::kQ8_0, Scales::kHalf, 8, 0, 128),
-    Quantised(DType::kQ2_K, Scales::kSuperNibbleMin, 2, 0, 0),
-    Quantised(DType::kQ3_K, Scales::kSuperHalves, 2, 1, 4),
-    Quantised(DType::kQ4_K, Scales::kSuperMin, 4, 0, 0),
-    Quantised(DType::kQ5_K, Scales::kSuperMin, 4, 1, 0),
-    Quantised(DType::kQ6_K, Scales::kSuperHalves, 4, 2, 32),
-    Quantised(DType::kIQ4_NL, Scales::kHalf, 4, 0, 128, kIQ4Values.data()),
-    Quantised(DType::kIQ4_XS, Scales::kSuper, 4, 0, 128, kIQ4Values.data()),
-    Quantised(DType::kMXFP4, Scales::kMx, 4, 0, 12, kMXFP4Values.data()),
+    Quantised(DType::kQ4_0, Scales::kHalf, 4, 8),
+    Quantised(DType::kQ4_1, Scales::kHalfMin, 4, 0),
+    Quantised(DType::kQ5_0, Scales::kHalf, 5, 16),
+    Quantised(DType::kQ5_1, Scales::kHalfMin, 5, 0),
+    Quantised(DType::kQ8_0, Scales::kHalf, 8, 128),
+    Quantised(DType::kQ2_K, Scales::kSuperNibbleMin, 2, 0),
+    Quantised(DType::kQ3_K, Scales::kSuperHalves, 3, 4),
+    Quantised(DType::kQ4_K, Scales::kSuperMin, 4, 0),
+    Quantised(DType::kQ5_K, Scales::kSuperMin, 5, 0),
+    Quantised(DType::kQ6_K, Scales::kSuperHalves, 6, 32),
+    Quantised(DType::kIQ4_NL, Scales::kHalf, 4, 128, kIQ4Values.data()),
+    Quantised(DType::kIQ4_XS, Scales::kSuper, 4, 128, kIQ4Values.data()),
+    Quantised(DType::kMXFP4, Scales::kMx, 4, 12, kMXFP4Values.data()),
 };
 
 template <typename T>
@@ -88,25 +87,13 @@ T Load(const std::byte* p) {
 }
 
 int Code(const PanelFormat& format, const std::byte* body, int row, int k) {
-  const int quad = k / 4;
-  const auto byte_at = [&](int plane) { return static_cast<int>(body[plane * 128 + row * 4 + k % 4]); };
-  const int low = format.high_bits > 0 ? 1 : 0;  // the first low plane
+  const QuadFields fields = FieldsOf(format.code_bits, k / 4);
   int code = 0;
-  switch (format.low_bits) {
-    case 8:
-      code = byte_at(quad);
-      break;
-    case 4:
-      code = (byte_at(low + quad % 4) >> (quad / 4 * 4)) & 15;
-      break;
-    case 2:
-      code = (byte_at(low + quad / 4) >> (quad % 4 * 2)) & 3;
-      break;
+  for (int i = 0; i < fields.count; ++i) {
+    const CodeField& field = fields.field[i];
+    const int byte = static_cast<int>(body[field.plane * 128 + row * 4 + k % 4]);
+    code |= ((byte >> field.from) & ((1 << field.width) - 1)) << field.to;
   }
-  // A plane holds one bit of each of the block's values, so there are low_bits low planes.
-  const int high = quad < 4 ? 0 : 1 + format.low_bits;
-  if (format.high_bits == 1) code |= ((byte_at(0) >> quad) & 1) << format.low_bits;
-  if (format.high_bits == 2) code |= ((byte_at(high) >> (quad % 4 * 2)) & 3) << format.low_bits;
   return code;
 }
 
@@ -176,7 +163,7 @@ int64_t NumChunks(const PanelFormat& format, int64_t cols) {
 
 void UnpackBlock(const PanelFormat& format, const std::byte* chunk, int block, BlockValues* out) {
   const std::byte* body = chunk + format.header_bytes + static_cast<int64_t>(block) * format.block_bytes;
-  if (format.low_bits == 0) {
+  if (format.code_bits == 0) {
     for (int row = 0; row < kPanelRows; ++row) {
       for (int k = 0; k < kBlockValues; ++k) out->plain[row][k] = PlainValue(format.dtype, body, row, k);
     }

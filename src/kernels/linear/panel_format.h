@@ -4,22 +4,11 @@
 // blocks of 32 values: first the chunk's header (all its scales), then the body (the codes, block by block). Rows and
 // blocks that pad the matrix are zero.
 //
-// Body of a quantised block: planes of 128 bytes, a dword per row. "Quad j" (0..7) of a row is its values 4 j .. 4 j +
-// 3, a byte each.
+// Body of a quantised block: a plane of 128 bytes for each bit of its codes, a dword per row. "Quad j" (0..7) of a row is its values 4 j .. 4 j
+// + 3, a byte each; FieldsOf says which bits of which planes make its codes. Most quads take one shift and one mask at most, and
+// planes are first used in ascending order, which is what the hardware's prefetch follows.
 //
-//   8 low bits: plane j is quad j.
-//
-//   4 low bits: plane j has quad j in the low and quad j + 4 in the high nibbles.
-//
-//   2 low bits: plane h has quad 4 h + i in bits [2 i, 2 i + 2) of its bytes.
-//
-//   1 high bit: one plane before the low planes, bit j is quad j's.
-//
-//   2 high bits: as 2 low bits, one plane before and one after the low planes. First use is then in ascending order,
-//   which is what the hardware's prefetch follows.
-//
-// A code is low | high << low_bits; the weight is scale * value - min, value = code - offset, or table[code] when there
-// is a table.
+// The weight is scale * value - min, value = code - offset, or table[code] when there is a table.
 //
 // Header of a chunk, by Scales (d, m: binary16 for 32 rows each):
 //
@@ -63,8 +52,7 @@ enum class Scales : int { kNone, kHalf, kHalfMin, kMx, kSuper, kSuperHalves, kSu
 struct PanelFormat {
   DType dtype = DType::kF32;
   Scales scales = Scales::kNone;
-  int low_bits = 0;  // 0: a plain type
-  int high_bits = 0;
+  int code_bits = 0;  // 0: a plain type
   int offset = 0;                 // of the codes that vector kernels multiply (after the table, where there is one)
   const int8_t* table = nullptr;  // [16]
   int chunk_blocks = 1;
@@ -76,6 +64,37 @@ struct PanelFormat {
   // A scale for every 16 values.
   bool HasHalves() const { return scales == Scales::kSuperHalves || scales == Scales::kSuperNibbleMin; }
 };
+
+// Bits [from, from + width) of a plane's bytes are bits [to, to + width) of the codes.
+struct CodeField {
+  int plane, from, width, to;
+};
+struct QuadFields {
+  int count;
+  CodeField field[3];
+};
+
+// Quad j of codes of 2, 3, 4, 5, 6 or 8 bits.
+constexpr QuadFields FieldsOf(int bits, int j) {
+  switch (bits) {
+    case 2:
+      return {1, {{j / 4, j % 4 * 2, 2, 0}}};
+    case 3: {
+      constexpr QuadFields kFields[8] = {{1, {{0, 0, 3, 0}}}, {1, {{0, 3, 3, 0}}}, {2, {{0, 6, 2, 0}, {1, 3, 1, 2}}}, {1, {{1, 0, 3, 0}}},
+                                         {1, {{1, 5, 3, 0}}}, {1, {{2, 0, 3, 0}}}, {2, {{2, 6, 2, 0}, {1, 4, 1, 2}}}, {1, {{2, 3, 3, 0}}}};
+      return kFields[j];
+    }
+    case 4:
+      return {1, {{j % 4, j / 4 * 4, 4, 0}}};
+    case 5:
+      return {2, {{1 + j % 4, j / 4 * 4, 4, 0}, {0, j, 1, 4}}};
+    case 6:
+      if (j % 4 < 3) return {1, {{j / 4 * 3 + j % 4, 0, 6, 0}}};
+      return {3, {{j / 4 * 3, 6, 2, 0}, {j / 4 * 3 + 1, 6, 2, 2}, {j / 4 * 3 + 2, 6, 2, 4}}};
+    default:
+      return {1, {{j, 0, 8, 0}}};
+  }
+}
 
 // Null for types that are not weights (integers).
 const PanelFormat* FindPanelFormat(DType dtype);
