@@ -13,7 +13,8 @@ Result<Json> Tokenize(Service& service, const Fields& fields) {
   std::vector<TokenId> ids;
   if (fields.Has("messages")) {
     ASSIGN_OR_RETURN(const RenderInput input, ReadConversation(service, fields));
-    ASSIGN_OR_RETURN(ids, service.builder.Build(input));
+    ASSIGN_OR_RETURN(ChatPrompt prompt, BuildChatPrompt(service, input));
+    ids = std::move(prompt.token_ids);
   } else {
     const char* const field = fields.Has("prompt") ? "prompt" : "content";
     if (!fields.Get(field).is_string()) return InvalidArgument("prompt is missing or not a string");
@@ -41,7 +42,7 @@ Result<Json> Detokenize(Service& service, const Fields& fields) {
 
 Result<Json> ApplyTemplate(Service& service, const Fields& fields) {
   ASSIGN_OR_RETURN(const RenderInput input, ReadConversation(service, fields));
-  ASSIGN_OR_RETURN(std::string prompt, service.builder.RenderText(input));
+  ASSIGN_OR_RETURN(std::string prompt, RenderChat(service, input));
   return Json{{"prompt", std::move(prompt)}};
 }
 

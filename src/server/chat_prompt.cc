@@ -1,6 +1,7 @@
 #include "server/chat_prompt.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace millrace {
 namespace {
@@ -57,6 +58,19 @@ void AdoptFunctionCall(Json& message, size_t index) {
   message["tool_calls"] = Json::array({{{"id", id(index)}, {"type", "function"}, {"function", function}}});
 }
 
+// Some templates tell a message with calls by its missing content, others fail without text in every message.
+template <typename Build>
+std::invoke_result_t<Build, const RenderInput&> BuildOrFillContents(const RenderInput& input, Build build) {
+  auto built = build(input);
+  if (built.ok()) return built;
+  RenderInput with_texts = input;
+  for (Json& message : with_texts.messages) {
+    if (message["content"].is_null()) message["content"] = "";
+  }
+  if (with_texts.messages == input.messages) return built;
+  return build(with_texts);
+}
+
 }  // namespace
 
 bool EndsWithAnswer(const RenderInput& input) {
@@ -104,19 +118,13 @@ Result<RenderInput> ReadConversation(const Service& service, const Fields& field
   return input;
 }
 
+Result<std::string> RenderChat(const Service& service, const RenderInput& input) {
+  return BuildOrFillContents(input, [&](const RenderInput& chat) { return service.builder.RenderText(chat); });
+}
+
 Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& input) {
   ChatPrompt prompt;
-  Result<std::vector<TokenId>> ids = service.builder.Build(input);
-  if (!ids.ok()) {
-    // Some templates tell a message with calls by its missing content, others want text in every message.
-    RenderInput with_texts = input;
-    for (Json& message : with_texts.messages) {
-      if (message["content"].is_null()) message["content"] = "";
-    }
-    if (with_texts.messages == input.messages) return ids.status();
-    ids = service.builder.Build(with_texts);
-  }
-  ASSIGN_OR_RETURN(prompt.token_ids, std::move(ids));
+  ASSIGN_OR_RETURN(prompt.token_ids, BuildOrFillContents(input, [&](const RenderInput& chat) { return service.builder.Build(chat); }));
   if (!service.format.reasoning.begin.empty()) {
     const std::span<const TokenId> ids(prompt.token_ids);
     const std::string tail = service.engine.tokenizer().Decode(ids.last(std::min(ids.size(), kTailTokens)), false);

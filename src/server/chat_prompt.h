@@ -20,6 +20,8 @@ struct ChatPrompt {
 // What the template gets: text parts joined, arguments of calls parsed, "developer" turned into "system" where the template knows
 // only that. Errors begin with "messages".
 Result<RenderInput> ReadConversation(const Service& service, const Fields& fields);
+// The text and the prompt of a chat. A template that fails gets "" for missing contents.
+Result<std::string> RenderChat(const Service& service, const RenderInput& input);
 Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& input);
 
 // A chat as the endpoints that take one hand it over.

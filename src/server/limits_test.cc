@@ -103,6 +103,20 @@ TEST(ServerLimits, ConnectionsBeyondTheLimitAreClosed) {
   EXPECT_EQ(open[3].Call("GET", "/health").status, 200);
 }
 
+TEST(ServerLimits, AStreamWithoutTokensYetIsKeptOpen) {
+  ServerOptions options;
+  options.http.heartbeat = milliseconds(6);
+  const TestServer fixture = StartServer(options, 1);
+  TestConnection busy(fixture.port());
+  busy.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(1500))));
+  while (fixture.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));
+  const TestReply waited = fixture.Post("/v1/chat/completions", Chat(3, true));
+  EXPECT_EQ(waited.status, 200);
+  EXPECT_LT(waited.body.find(": ping\n\n"), waited.body.find("data: ")) << waited.body;
+  EXPECT_EQ(waited.events().back(), "[DONE]");
+  EXPECT_EQ(busy.ReadReply().status, 200);
+}
+
 TEST(ServerLimits, DrainFinishesWhatIsUnderWay) {
   TestServer fixture = StartServer();
   TestConnection under_way(fixture.port());

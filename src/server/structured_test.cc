@@ -182,6 +182,8 @@ TEST(Server, FunctionCallsInTheirOlderForm) {
                          {{"role", "assistant"}, {"content", nullptr}, {"function_call", {{"name", "add"}, {"arguments", "{\"a\": 3}"}}}},
                          {{"role", "function"}, {"name", "add"}, {"content", "7"}}};
   EXPECT_EQ(Shared().Post("/v1/chat/completions", {{"messages", messages}, {"max_tokens", 1}}).status, 200);  // its template wants text in each
+  EXPECT_EQ(Shared().Post("/tokenize", {{"messages", messages}}).status, 200);
+  EXPECT_EQ(Shared().Post("/apply-template", {{"messages", messages}}).status, 200);
   const Json rendered = fixture.Post("/apply-template", {{"messages", messages}}).json();
   EXPECT_THAT(rendered["prompt"].get<std::string>(), ::testing::HasSubstr("[fcall0001 add 3]\ntool:7fcall0001\n")) << rendered;
 }

@@ -23,6 +23,7 @@ struct FleetOptions {
 
 struct Percentiles {
   double mean = 0, p50 = 0, p90 = 0, p99 = 0;
+  int64_t count = 0;
 };
 // Of the values, in milliseconds when they are in microseconds; nearest rank. Zeros when there are none.
 Percentiles PercentilesOf(std::vector<double> values);
@@ -30,6 +31,7 @@ Percentiles PercentilesOf(std::vector<double> values);
 struct FleetReport {
   int num_instances = 0;
   int64_t num_requests = 0, num_refused = 0;
+  bool gave_up = false;          // the target was missed for certain before the end: the figures are of the requests until then
   double seconds = 0;            // from the first arrival to the last token
   double busy_fraction = 0;      // of the instances' time
   double output_tokens_per_s = 0;
@@ -40,19 +42,17 @@ struct FleetReport {
 };
 
 FleetReport SummariseOutcomes(const std::vector<RequestOutcome>& outcomes);
-// outcomes: if not null, receives one per request of the trace.
+// outcomes: if not null, receives one per request of the trace. target: if not null, the run ends as soon as more than a hundredth of the
+// trace's requests have missed it, or one was refused.
 FleetReport RunFleet(const Trace& trace, const StepCostModel& cost, const FleetOptions& options,
-                     std::vector<RequestOutcome>* outcomes = nullptr);
+                     std::vector<RequestOutcome>* outcomes = nullptr, const LatencyTarget* target = nullptr);
 
 // Money per million output tokens: every instance is paid for the whole time.
 double CostPerMillionTokens(const FleetReport& report, double price_per_hour);
 
-struct LatencyTarget {
-  double ttft_p99_ms = 0;  // 0: any
-  double tpot_p99_ms = 0;
-};
 bool Meets(const FleetReport& report, const LatencyTarget& target);  // refusing requests never does
-// The fewest instances, at most max_instances, that meet the target: doubling, then bisection. kOutOfRange when even they don't.
+// The fewest instances, at most max_instances, that meet the target: doubling, then bisection; fleets that are too small are given up
+// early. kOutOfRange when even max_instances don't.
 Result<FleetReport> FindFleetSize(const Trace& trace, const StepCostModel& cost, FleetOptions options, const LatencyTarget& target,
                                   int max_instances);
 

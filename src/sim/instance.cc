@@ -14,8 +14,8 @@ constexpr TokenId kTokenRange = 1 << 30;
 
 }  // namespace
 
-Instance::Instance(const SchedulerConfig& config, const StepCostModel& cost, std::vector<RequestOutcome>& outcomes)
-    : scheduler_(config), cost_(cost), outcomes_(outcomes) {}
+Instance::Instance(const SchedulerConfig& config, const StepCostModel& cost, std::vector<RequestOutcome>& outcomes, TargetMisses* misses)
+    : scheduler_(config), cost_(cost), outcomes_(outcomes), misses_(misses) {}
 
 bool Instance::Submit(int64_t now_us, std::shared_ptr<const Request> request) {
   RequestOutcome& outcome = outcomes_[request->id - 1];
@@ -23,6 +23,7 @@ bool Instance::Submit(int64_t now_us, std::shared_ptr<const Request> request) {
   outcome.num_prompt_tokens = static_cast<int>(request->prompt_token_ids.size());
   if (!scheduler_.Submit(std::move(request)).ok()) {
     outcome.refused = true;
+    if (misses_ != nullptr) ++misses_->refused;
     return false;
   }
   ++num_open_;
@@ -72,12 +73,21 @@ void Instance::Take(const std::vector<SequenceEvent>& events, int64_t now_us) {
     outcome.queue_us = event.queue_us;
     outcome.num_cached_tokens = event.num_cached_tokens;
     outcome.num_output_tokens += static_cast<int>(event.tokens.size());
-    if (outcome.first_token_us < 0 && !event.tokens.empty()) outcome.first_token_us = now_us;
+    const bool first_token = outcome.first_token_us < 0 && !event.tokens.empty();
+    if (first_token) outcome.first_token_us = now_us;
+    if (event.request_finished) outcome.end_us = now_us;
+    CountMisses(outcome, first_token);
     if (!event.request_finished) continue;
-    outcome.end_us = now_us;
     --num_open_;
     open_tokens_ -= outcome.num_prompt_tokens;
   }
+}
+
+void Instance::CountMisses(const RequestOutcome& outcome, bool first_token) {
+  if (misses_ == nullptr) return;
+  const LatencyTarget& target = misses_->target;
+  if (first_token && target.ttft_p99_ms > 0 && outcome.ttft_ms() > target.ttft_p99_ms) ++misses_->late_first_tokens;
+  if (outcome.end_us >= 0 && target.tpot_p99_ms > 0 && outcome.tpot_ms() > target.tpot_p99_ms) ++misses_->slow_requests;
 }
 
 }  // namespace millrace::sim

@@ -14,6 +14,10 @@ namespace millrace::sim {
 
 // What became of one request; times are virtual, -1 when it did not happen.
 struct RequestOutcome {
+  double ttft_ms() const { return static_cast<double>(first_token_us - arrival_us) * 1e-3; }
+  // Mean time per token after the first; 0 when there is none.
+  double tpot_ms() const { return num_output_tokens > 1 ? static_cast<double>(end_us - first_token_us) * 1e-3 / (num_output_tokens - 1) : 0; }
+
   int64_t arrival_us = 0;
   int64_t queue_us = -1;
   int64_t first_token_us = -1;
@@ -25,11 +29,22 @@ struct RequestOutcome {
   bool refused = false;  // could not run, or the queue was full
 };
 
+struct LatencyTarget {
+  double ttft_p99_ms = 0;  // 0: any
+  double tpot_p99_ms = 0;
+};
+
+// Counts what misses a target while a fleet runs, of all its instances.
+struct TargetMisses {
+  LatencyTarget target;
+  int64_t late_first_tokens = 0, slow_requests = 0, refused = 0;
+};
+
 // Invariant: next_event_us() is the end of the oldest step in flight; without one a timer of the scheduler, or INT64_MAX.
 class Instance {
  public:
-  // outcomes[request id - 1] is written. All three outlive the instance.
-  Instance(const SchedulerConfig& config, const StepCostModel& cost, std::vector<RequestOutcome>& outcomes);
+  // outcomes[request id - 1] is written. misses may be null. All outlive the instance.
+  Instance(const SchedulerConfig& config, const StepCostModel& cost, std::vector<RequestOutcome>& outcomes, TargetMisses* misses = nullptr);
 
   // False when the scheduler refuses it. now_us never goes back.
   bool Submit(int64_t now_us, std::shared_ptr<const Request> request);
@@ -54,10 +69,12 @@ class Instance {
   };
   void Commit(const Step& step);
   void Take(const std::vector<SequenceEvent>& events, int64_t now_us);
+  void CountMisses(const RequestOutcome& outcome, bool first_token);
 
   Scheduler scheduler_;
   const StepCostModel& cost_;
   std::vector<RequestOutcome>& outcomes_;
+  TargetMisses* misses_;
   std::deque<Step> in_flight_;  // at most 2
   int64_t next_event_us_ = INT64_MAX;
   int64_t runner_free_us_ = 0;

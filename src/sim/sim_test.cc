@@ -162,6 +162,31 @@ TEST(Fleet, SizeIsTheFewestInstancesThatMeetTheTarget) {
   EXPECT_NEAR(CostPerMillionTokens(*found, 3.6), 3.6 * found->num_instances * found->seconds / 3600 / 0.012, 1e-6);
 }
 
+TEST(Fleet, AFleetThatIsTooSmallIsGivenUpEarlyAndNeverWrongly) {
+  Trace trace = Steady(1500, 1000, 200, 20);
+  FleetOptions options = Options();
+  options.routing = Routing::kLeastLoad;
+  int num_given_up = 0;
+  for (const double ttft : {8.0, 15.0, 60.0}) {
+    for (const double tpot : {0.0, 1.5}) {
+      for (const int instances : {1, 7, 10, 14}) {
+        options.num_instances = instances;
+        const LatencyTarget target{.ttft_p99_ms = ttft, .tpot_p99_ms = tpot};
+        const FleetReport whole = RunFleet(trace, LinearCost(), options);
+        const FleetReport watched = RunFleet(trace, LinearCost(), options, nullptr, &target);
+        EXPECT_EQ(Meets(watched, target), Meets(whole, target)) << ttft << " " << tpot << " " << instances;
+        num_given_up += watched.gave_up;
+        if (!watched.gave_up) {
+          EXPECT_EQ(watched.seconds, whole.seconds);
+        } else if (instances == 1) {
+          EXPECT_LT(watched.output_tokens, whole.output_tokens / 4);
+        }
+      }
+    }
+  }
+  EXPECT_GT(num_given_up, 6);
+}
+
 TEST(Fleet, TenThousandInstances) {
   FleetOptions options = Options();
   options.scheduler.num_gpu_blocks = 64;
