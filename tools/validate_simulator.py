@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Compares `millrace simulate` with a real replay of the same trace on this machine.
+"""Compares `millrace simulate` with real replays of the same trace on this machine.
 
-Steps are measured with one trace, then another is replayed through the engine and simulated with what was learnt. Prints both and their
-ratio. The machine should do nothing else meanwhile.
+Steps are measured with one trace, then another is replayed through the engine, alternating; the simulator predicts the replay from all steps
+that were measured. Prints the median of the replays with their range, the prediction, and its difference from the median. A prediction can't be
+nearer than the replays are to each other. The machine should do nothing else meanwhile.
 
-    tools/validate_simulator.py MILLRACE MODEL --learn CODE.csv --replay CONV.csv
+    tools/validate_simulator.py MILLRACE MODEL --learn CODE.csv --replay CONV.csv --rounds 5
 """
 
 import argparse
 import json
 import pathlib
+import statistics
 import subprocess
 import tempfile
 
@@ -31,25 +33,32 @@ def main():
     parser.add_argument("--max-model-len", type=int, default=1024)
     parser.add_argument("--learn-time-scale", type=float)
     parser.add_argument("--learn-requests", type=int)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     length = ("--length-scale", options.length_scale, "--max-model-len", options.max_model_len, "--json")
     replay = ("--trace", options.replay, "--requests", options.requests, "--time-scale", options.time_scale, *length)
+    reals, steps = [], []
     with tempfile.TemporaryDirectory() as folder:
-        steps = pathlib.Path(folder, "steps.json")
-        if options.learn:
-            run(options.millrace, "bench", options.model, "--engine", "--trace", options.learn, "--requests",
-                options.learn_requests or options.requests, "--time-scale", options.learn_time_scale or options.time_scale, "--steps-out",
-                steps, *length)
-        real = run(options.millrace, "bench", options.model, "--engine", *replay, *(() if options.learn else ("--steps-out", steps)))
-        simulated = run(options.millrace, "simulate", "--cost", steps, "--kv-blocks", real["kv_blocks"], *replay)
-    print(f"{'':28}{'real':>10}{'simulated':>12}{'difference':>12}")
+        measured = pathlib.Path(folder, "steps.json")
+        for _ in range(options.rounds):
+            if options.learn:
+                run(options.millrace, "bench", options.model, "--engine", "--trace", options.learn, "--requests",
+                    options.learn_requests or options.requests, "--time-scale", options.learn_time_scale or options.time_scale, "--steps-out",
+                    measured, *length)
+            reals.append(run(options.millrace, "bench", options.model, "--engine", *replay, *(() if options.learn else ("--steps-out", measured))))
+            steps += json.loads(measured.read_text())["steps"]
+        measured.write_text(json.dumps({"steps": steps}))
+        simulated = run(options.millrace, "simulate", "--cost", measured, "--kv-blocks", reals[0]["kv_blocks"], *replay)
+    print(f"{'':24}{'real':>10}{'range':>22}{'simulated':>12}{'difference':>12}")
     for name, path, part in [("output tokens/s", "output_tokens_per_second", None), ("busy", "busy_fraction", None),
                              *((f"{label}, {p}", key, p) for label, key in (("ms to first token", "ttft_ms"), ("ms per token", "tpot_ms"),
                                                                            ("ms to last token", "e2e_ms"))
                                for p in ("p50", "p99"))]:
-        values = [report[path] if part is None else report[path][part] for report in (real, simulated)]
-        print(f"{name:28}{values[0]:10.3f}{values[1]:12.3f}{100 * (values[1] / values[0] - 1):+11.1f}%")
-    print(f"{real['requests']} requests, {real['refused']} and {simulated['refused']} refused; {real['steps']} steps of {real['mean_step_ms']:.2f} ms; "
+        *values, predicted = [report[path] if part is None else report[path][part] for report in (*reals, simulated)]
+        real = statistics.median(values)
+        print(f"{name:24}{real:10.3f}{f'{min(values):.3f} - {max(values):.3f}':>22}{predicted:12.3f}{100 * (predicted / real - 1):+11.1f}%")
+    print(f"{reals[0]['requests']} requests, {sum(r['refused'] for r in reals)} and {simulated['refused']} refused; "
+          f"{statistics.median(r['steps'] for r in reals):.0f} steps of {statistics.median(r['mean_step_ms'] for r in reals):.2f} ms; "
           f"median error of the cost model {100 * simulated['cost_model']['median_error']:.1f} %")
 
 
