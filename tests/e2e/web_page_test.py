@@ -89,7 +89,11 @@ def check_stop(page, server):
     page.route("**/v1/chat/completions", lambda route: route.continue_(
         post_data=json.dumps({**json.loads(route.request.post_data), "ignore_eos": True})))
     ask(page, "Tell me a very long story.")
-    expect(page.locator("article.assistant .text.live .token").nth(5)).to_be_attached(timeout=60000)
+    # Looks at each frame: the whole answer may take less than a second.
+    page.evaluate("""() => new Promise(resolve => {
+        const look = () => document.querySelectorAll("article.assistant .text.live .token").length > 5 ? resolve() : requestAnimationFrame(look);
+        look();
+    })""")
     page.keyboard.press("Escape")
     idle(page)
     expect(page.locator("article.assistant .note").last).to_contain_text("stopped")
