@@ -121,11 +121,13 @@ Result<Fields> Fields::Parse(Endpoint endpoint, std::string_view body, bool stri
     if (fields.warnings_.size() + text.size() > kMaxWarningBytes) return;
     fields.warnings_ += (fields.warnings_.empty() ? "" : "; ") + text;
   };
+  std::vector<std::string> unknown;
   for (const auto& [name, value] : fields.body_.items()) {
     const FieldSpec* spec = FindField(endpoint, name);
     if (spec == nullptr) {
       if (strict) return InvalidArgument("{} is not a field of this endpoint (--strict-fields)", PlainName(name));
       warn("unknown field " + PlainName(name));
+      unknown.push_back(name);
       continue;
     }
     if (value.is_null()) continue;
@@ -137,6 +139,8 @@ Result<Fields> Fields::Parse(Endpoint endpoint, std::string_view body, bool stri
     }
     RETURN_IF_ERROR(CheckValue(*spec, value));
   }
+  // Readers serve several endpoints: a field of another one, which nothing checked here, must not reach them.
+  for (const std::string& name : unknown) fields.body_.erase(name);
   return fields;
 }
 

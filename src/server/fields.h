@@ -62,7 +62,7 @@ const char* FieldTypeName(FieldType type);
 // The table as a page of documentation.
 std::string DescribeFields();
 
-// A parsed body whose fields have the types and bounds of the table. Null counts as absent.
+// A parsed body whose fields have the types and bounds of the table. Null counts as absent, and so do fields of other endpoints.
 class Fields {
  public:
   // The message of an error begins with the field's name and has its value and the limit. strict: ignored and unknown fields are errors.

@@ -85,6 +85,19 @@ TEST(Fields, UnknownAndIgnoredFieldsAreNamed) {
   EXPECT_TRUE(ParseOne(kCompletions, "json_schema", nullptr, true).ok());
 }
 
+// What reads a field serves several endpoints: where it is not of the endpoint, it is not there.
+TEST(Fields, FieldsOfOtherEndpointsAreAbsent) {
+  for (const Endpoint endpoint : kEndpoints) {
+    for (const FieldSpec& spec : FieldTable()) {
+      if (FindField(endpoint, spec.name) != nullptr) continue;
+      const Result<Fields> fields = Fields::Parse(endpoint, DumpJson(Json{{spec.name, 2}}), false);
+      ASSERT_TRUE(fields.ok()) << spec.name;
+      EXPECT_FALSE(fields->Has(spec.name)) << spec.name;
+      EXPECT_EQ(fields->warnings(), fmt::format("unknown field {}", spec.name));
+    }
+  }
+}
+
 TEST(Json, BombsAreRefusedBeforeTheyAreParsed) {
   EXPECT_TRUE(ParseJson(std::string(64, '[') + std::string(64, ']')).ok());
   EXPECT_EQ(ParseJson(std::string(65, '[') + std::string(65, ']')).status().code(), StatusCode::kOutOfRange);

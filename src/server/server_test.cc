@@ -81,6 +81,20 @@ TEST(Server, StopStringsBestOfAndTokenIds) {
   EXPECT_EQ(chosen["usage"]["completion_tokens"], 12);
 }
 
+// `n` is no field of these: one answer is made, whatever it says.
+TEST(Server, FieldsOfOtherEndpointsHaveNoEffect) {
+  Json request = Chat(3);
+  request["input"] = "hello";
+  for (const Json& n : {Json(2), Json(-1), Json("two")}) {
+    request["n"] = n;
+    for (const char* path : {"/v1/responses", "/v1/messages", "/v1/embeddings"}) {
+      const TestReply reply = Shared().Post(path, request);
+      EXPECT_EQ(reply.status, 200) << path << reply.body;
+      EXPECT_NE(reply.head.find("unknown field n"), std::string::npos) << reply.head;
+    }
+  }
+}
+
 TEST(Server, ErrorsNameTheField) {
   struct Case {
     const char* path;
