@@ -32,7 +32,7 @@ Status CheckSizes(const SamplingParams& p) {
     if (stop.size() > 1024) return OutOfRange("stop has a string of {} bytes, the limit is 1024", stop.size());
   }
   if (p.logit_bias.size() > 1024) return OutOfRange("logit_bias has {} entries, the limit is 1024", p.logit_bias.size());
-  if (p.bad_words.size() > 1024) return OutOfRange("bad_words has {} entries, the limit is 1024", p.bad_words.size());
+  if (p.bad_words.size() > 2048) return OutOfRange("bad_words has {} sequences, the limit is 2048", p.bad_words.size());
   if (p.stop_token_ids.size() > 256) {
     return OutOfRange("stop_token_ids has {} entries, the limit is 256", p.stop_token_ids.size());
   }
@@ -76,6 +76,9 @@ Status ValidateSamplingParams(const SamplingParams& p, int vocab_size) {
   RETURN_IF_ERROR(CheckTokens("allowed_token_ids", p.allowed_token_ids, vocab_size));
   RETURN_IF_ERROR(CheckTokens("stop_token_ids", p.stop_token_ids, vocab_size));
   for (const auto& word : p.bad_words) RETURN_IF_ERROR(CheckTokens("bad_words", word, vocab_size));
+  if (p.max_tokens > 0 && p.min_tokens > p.max_tokens) {
+    return InvalidArgument("min_tokens is {}, more than max_tokens, which is {}", p.min_tokens, p.max_tokens);
+  }
   if (p.use_beam_search && p.temperature != 0.0f && p.temperature != 1.0f) {
     return InvalidArgument("temperature is {}, beam search needs 0", p.temperature);
   }

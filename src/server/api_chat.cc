@@ -32,9 +32,9 @@ class ChatWriter : public OpenAiWriter {
     std::string events;
     if (!choice.started) {
       choice.started = true;
-      std::vector<OutputResult> tokens = std::exchange(choice.tokens, {});
-      AppendChunk(choice, {{"role", "assistant"}, {"content", ""}}, false, events);
-      choice.tokens = std::move(tokens);
+      Json out = {{"index", choice.index}, {"delta", {{"role", "assistant"}, {"content", ""}}}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
+      if (options_.return_token_ids) out["token_ids"] = Json::array();
+      events += Chunk(std::move(out), options_.return_token_ids ? Json{{"prompt_token_ids", options_.prompt_token_ids}} : Json::object());
     }
     for (const OutputDelta& delta : deltas) AppendChunk(choice, DeltaJson(delta, choice), false, events);
     if (choice.ended()) {
@@ -163,6 +163,7 @@ Status StartChat(Service& service, const std::shared_ptr<Exchange>& exchange) {
   answer.stream = fields.Bool("stream", false);
   answer.n = spec.sampling.n;
   ChatOptions options;
+  RETURN_IF_ERROR(CheckStream(fields));
   ASSIGN_OR_RETURN(options.include_usage, ReadIncludeUsage(fields));
   options.logprobs = fields.Bool("logprobs", false);
   options.top_logprobs = static_cast<int>(fields.Int("top_logprobs", 0));

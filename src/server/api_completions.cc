@@ -49,6 +49,7 @@ class CompletionWriter : public OpenAiWriter {
     const bool empty = text.empty() && !choice.ended();
     Json out = ChoiceJson(choice, std::move(text));
     if (empty && out["logprobs"].is_null()) return;
+    if (!std::exchange(choice.started, true)) AddPromptIds(choice, out);
     exchange_->Write(Chunk(std::move(out)));
   }
 
@@ -56,7 +57,7 @@ class CompletionWriter : public OpenAiWriter {
     const size_t prompt = static_cast<size_t>(choice.index / answer_.n);
     Json out = ChoiceJson(choice, choice.text.content);
     if (options_.prompt_logprobs) out["prompt_logprobs"] = PromptLogprobs(service_.engine.tokenizer(), prompt_logprobs_[prompt]);
-    if (options_.return_token_ids) out["prompt_token_ids"] = options_.prompts[prompt].token_ids;
+    AddPromptIds(choice, out);
     return out;
   }
 
@@ -66,6 +67,10 @@ class CompletionWriter : public OpenAiWriter {
   }
 
  private:
+  void AddPromptIds(const AnswerChoice& choice, Json& out) const {
+    if (options_.return_token_ids) out["prompt_token_ids"] = options_.prompts[static_cast<size_t>(choice.index / answer_.n)].token_ids;
+  }
+
   void Echo(int prompt, AnswerChoice& choice, RequestOutput& output) {
     echoed_[static_cast<size_t>(choice.index)] = true;
     const Prompt& source = options_.prompts[static_cast<size_t>(prompt)];
@@ -95,6 +100,7 @@ class CompletionWriter : public OpenAiWriter {
 
 // best_of, echo and the logprobs that they need.
 Status ReadCompletionOptions(const Fields& fields, CompletionOptions* options, SamplingParams* sampling) {
+  RETURN_IF_ERROR(CheckStream(fields));
   ASSIGN_OR_RETURN(options->include_usage, ReadIncludeUsage(fields));
   options->echo = fields.Bool("echo", false);
   options->return_token_ids = fields.Bool("return_token_ids", false);

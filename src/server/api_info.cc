@@ -1,18 +1,25 @@
 #include "server/api_info.h"
 
+#include <fmt/chrono.h>
+
 #include "server/api_error.h"
 #include "server/json.h"
 
 namespace millrace {
 namespace {
 
+// OpenAI's and vLLM's members, then Anthropic's.
 Json ModelJson(const Service& service) {
   return {{"id", service.model_name},
           {"object", "model"},
           {"created", service.created_s},
           {"owned_by", "millrace"},
           {"root", service.engine.checkpoint().info().name},
-          {"max_model_len", service.engine.max_model_len()}};
+          {"max_model_len", service.engine.max_model_len()},
+          {"type", "model"},
+          {"display_name", service.model_name},
+          {"created_at", fmt::format("{:%FT%TZ}", fmt::gmtime(static_cast<std::time_t>(service.created_s)))},
+          {"max_input_tokens", service.engine.max_model_len()}};
 }
 
 // The engine publishes after a step; with nothing open, nothing runs.
@@ -25,7 +32,8 @@ EngineStats Stats(const Service& service) {
 }  // namespace
 
 HttpResponse Models(const Service& service) {
-  return {.body = DumpJson({{"object", "list"}, {"data", Json::array({ModelJson(service)})}})};
+  const std::string& name = service.model_name;
+  return {.body = DumpJson({{"object", "list"}, {"data", Json::array({ModelJson(service)})}, {"has_more", false}, {"first_id", name}, {"last_id", name}})};
 }
 
 HttpResponse Model(const Service& service, const std::string& name) {

@@ -1,4 +1,7 @@
 // POST /v1/responses, and what was stored of them: GET and DELETE /v1/responses/{id}, GET /v1/responses/{id}/input_items.
+#include <algorithm>
+#include <charconv>
+
 #include "server/answer.h"
 #include "server/api.h"
 #include "server/logprobs.h"
@@ -6,11 +9,13 @@
 #include "server/response_items.h"
 #include "server/responses_request.h"
 #include "server/sampling_fields.h"
+#include "server/url.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::string_view kPrefix = "/v1/responses/";
+constexpr size_t kMaxPage = 100;  // OpenAI's limit
 
 struct ResponsesOptions {
   bool logprobs = false, store = true;
@@ -100,6 +105,7 @@ class ResponsesWriter : public AnswerWriter {
   Json Response(const char* status, Json usage) const {
     Json response = {{"id", id_},           {"object", "response"}, {"created_at", created_},        {"status", status},
                      {"background", false}, {"error", nullptr},     {"incomplete_details", nullptr}, {"model", service_.model_name}};
+    response["completed_at"] = status == std::string_view("completed") ? Json(std::time(nullptr)) : Json();
     response["output"] = items_.items();
     response["usage"] = std::move(usage);
     response.update(options_.echo);
@@ -155,10 +161,8 @@ Json Echo(const Fields& fields, const SamplingParams& sampling) {
 }
 
 Result<bool> WantsLogprobs(const Fields& fields) {
-  for (const Json& part : fields.Get("include")) {
-    if (!part.is_string()) return InvalidArgument("include has {}, expected strings", DumpJson(part).substr(0, 64));
-    if (part == "message.output_text.logprobs") return true;
-  }
+  const Json& include = fields.Get("include");
+  if (std::find(include.begin(), include.end(), "message.output_text.logprobs") != include.end()) return true;
   if (fields.Has("top_logprobs")) return InvalidArgument("top_logprobs is given without message.output_text.logprobs in include");
   return false;
 }
@@ -191,8 +195,31 @@ Status StartResponse(Service& service, const std::shared_ptr<Exchange>& exchange
   return OkStatus();
 }
 
+// One page of a list, newest first unless the query says otherwise; all of it unless the query has a limit.
+Result<Json> ItemsPage(Json list, const std::string& query) {
+  const std::string order = QueryValue(query, "order"), after = QueryValue(query, "after"), limit = QueryValue(query, "limit");
+  if (!order.empty() && order != "asc" && order != "desc") return InvalidArgument("order is {}, expected asc or desc", ValidUtf8(order));
+  if (order != "asc") std::reverse(list.begin(), list.end());
+  if (!after.empty()) {
+    const auto found = std::find_if(list.begin(), list.end(), [&](const Json& item) { return item["id"] == after; });
+    if (found == list.end()) return InvalidArgument("after is {}, which is none of the items", ValidUtf8(after));
+    list.erase(list.begin(), found + 1);
+  }
+  size_t most = list.size();
+  if (!limit.empty()) {
+    const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), most);
+    if (error != std::errc() || end != limit.data() + limit.size() || most < 1 || most > kMaxPage) {
+      return InvalidArgument("limit is {}, expected 1 to {}", ValidUtf8(limit), kMaxPage);
+    }
+  }
+  const bool has_more = list.size() > most;
+  while (list.size() > most) list.erase(list.size() - 1);
+  const Json first = list.empty() ? Json() : list.front()["id"], last = list.empty() ? Json() : list.back()["id"];
+  return Json{{"object", "list"}, {"data", std::move(list)}, {"first_id", first}, {"last_id", last}, {"has_more", has_more}};
+}
+
 Result<Json> Stored(Service& service, const HttpRequest& request) {
-  std::string id = request.path.substr(kPrefix.size());
+  std::string id = PercentDecoded(request.path.substr(kPrefix.size()));
   const int64_t now_us = service.engine.NowUs();
   if (request.method == "DELETE") {
     if (!service.responses.Erase(request.tenant, id, now_us)) return NotFound("there is no response {}", ValidUtf8(id));
@@ -203,11 +230,9 @@ Result<Json> Stored(Service& service, const HttpRequest& request) {
   if (items) id.resize(id.size() - kItems.size());
   const std::shared_ptr<const StoredResponse> found = service.responses.Find(request.tenant, id, now_us);
   if (found == nullptr) return NotFound("there is no response {}", ValidUtf8(id));
+  if (!items && QueryValue(request.query, "stream") == "true") return Unsupported("stream is true, expected false: a stored response is sent whole");
   if (!items) return found->response;
-  Json list = Json::array();
-  for (auto item = found->input_items.rbegin(); item != found->input_items.rend(); ++item) list.push_back(*item);  // newest first
-  const Json first = list.empty() ? Json() : list.front()["id"], last = list.empty() ? Json() : list.back()["id"];
-  return Json{{"object", "list"}, {"data", std::move(list)}, {"first_id", first}, {"last_id", last}, {"has_more", false}};
+  return ItemsPage(found->input_items, request.query);
 }
 
 }  // namespace

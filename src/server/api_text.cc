@@ -17,7 +17,7 @@ Result<Json> Tokenize(Service& service, const Fields& fields) {
     ids = std::move(prompt.token_ids);
   } else {
     const char* const field = fields.Has("prompt") ? "prompt" : "content";
-    if (!fields.Get(field).is_string()) return InvalidArgument("prompt is missing or not a string");
+    if (!fields.Has(field)) return InvalidArgument("prompt is missing");
     const std::string text = fields.String(field);
     ids = service.engine.tokenizer().Encode(text, {.add_special = fields.Bool("add_special_tokens", true)});
   }

@@ -15,7 +15,7 @@ Result<Json> JoinContent(const Json& content, size_t index) {
   std::string text;
   for (const Json& part : content) {
     if (!part.is_object()) return InvalidArgument("messages[{}].content has a part that is not an object", index);
-    const std::string type = part.value("type", "");
+    const std::string type = part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>() : "none";
     if (type != "text" && type != "input_text" && type != "output_text" && type != "refusal") {
       return Unsupported("messages[{}].content has a part of type {}, expected text: this model reads text only", index, type);
     }

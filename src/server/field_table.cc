@@ -10,7 +10,7 @@ using enum FieldEffect;
 
 constexpr double kMany = 1 << 30;
 constexpr double kBody = 32 << 20;
-constexpr double kSeed = 9.0e15;
+constexpr double kSeed = 0x1p63;  // OpenAI's schema has all integers of 64 bits
 constexpr uint32_t kGenerate = kChat | kCompletions | kResponses;
 constexpr uint32_t kSample = kGenerate | kMessages;
 constexpr uint32_t kOpenAi = kChat | kCompletions;
@@ -27,7 +27,8 @@ constexpr FieldSpec kTable[] = {
      "The conversation: objects with `role` and `content` (a string, or blocks of type text, tool_use, tool_result, thinking). "
      "An answer that the last message begins is continued."},
     {"messages", kArray, 1, 4096, "", kTokenize, kUsed, "A conversation to render and tokenize, instead of `prompt`."},
-    {"prompt", kAny, 0, 0, "", kCompletions | kTokenize, kUsed,
+    {"prompt", kString, 0, kBody, "", kTokenize, kUsed, "The text to tokenize."},
+    {"prompt", kAny, 0, 0, "", kCompletions, kUsed,
      "A string, a list of strings, a list of token ids or a list of such lists (at most 256 prompts)."},
     {"content", kString, 0, kBody, "", kTokenize, kUsed, "llama.cpp's name of `prompt`."},
     {"input", kAny, 0, 0, "", kResponses, kUsed, "A string, or a list of message and function-call items."},
@@ -40,7 +41,7 @@ constexpr FieldSpec kTable[] = {
     {"suffix", kString, 0, kBody, "", kCompletions, kUsed,
      "Text that follows the completion: fill-in-the-middle, for models with the tokens for it."},
     {"echo", kBool, 0, 0, "false", kCompletions, kUsed, "Put the prompt before the completion, with its logprobs when these are wanted."},
-    {"tools", kArray, 0, 512, "", kChat | kAnthropic | kResponses | kApplyTemplate, kUsed, "Functions that the model may call."},
+    {"tools", kArray, 0, 512, "", kChat | kAnthropic | kResponses | kApplyTemplate | kTokenize, kUsed, "Functions that the model may call."},
     {"tool_choice", kAny, 0, 0, "auto", kChat | kAnthropic | kResponses, kUsed,
      "`auto`, `none`, `required`, or a named function: the call is enforced, its arguments meet the function's schema."},
     {"functions", kArray, 1, 128, "", kChat, kUsed, "The older form of `tools`: objects with `name` and `parameters`. A call is answered as `function_call`, one at most."},
@@ -115,9 +116,9 @@ constexpr FieldSpec kTable[] = {
     {"logprobs", kBool, 0, 0, "false", kChat, kUsed, "Report the logprob of each token."},
     {"logprobs", kInt, 0, 20, "none", kCompletions, kUsed, "Report the logprob of each token and of this many most likely ones."},
     {"top_logprobs", kInt, 0, 20, "0", kChat | kResponses, kUsed, "Most likely tokens reported with each."},
-    {"prompt_logprobs", kInt, 0, 20, "none", kOpenAi, kUsed, "The same for the tokens of the prompt."},
-    {"return_token_ids", kBool, 0, 0, "false", kOpenAi, kUsed, "Also return the token ids of prompt and answer."},
-    {"include", kArray, 0, 16, "", kResponses, kUsed, "`message.output_text.logprobs`; other parts do not arise here and have no effect."},
+    {"prompt_logprobs", kInt, 0, 20, "none", kOpenAi, kUsed, "The same for the tokens of the prompt; not with `stream`."},
+    {"return_token_ids", kBool, 0, 0, "false", kOpenAi, kUsed, "Also return the token ids of prompt and answer; the prompt's with the first event of a stream."},
+    {"include", kArray, 0, 16, "", kResponses, kUsed, "`message.output_text.logprobs`; the others do not arise here."},
     {"metadata", kObject, 0, 16, "", kResponses, kUsed, "Returned as it is."},
     // Of embeddings.
     {"encoding_format", kString, 0, 16, "float", kEmbeddings, kUsed, "`float`, or `base64` of little-endian 32-bit floats."},
@@ -155,7 +156,7 @@ constexpr FieldSpec kTable[] = {
     // Refused.
     {"response_format", kAny, 0, 0, "text", kOpenAi, kUsed, "`{\"type\": \"text\"}`, `json_object`, `json_schema` with a schema, which is enforced exactly or refused, or `structural_tag` (structured_output.md)."},
     {"text", kObject, 0, 16, "", kResponses, kUsed,
-     "`format`: `{\"type\": \"text\"}`, `json_object`, or `json_schema` with a `schema`; `verbosity` has no effect."},
+     "`format`: `{\"type\": \"text\"}`, `json_object`, or `json_schema` with a `schema`."},
     {"guided_json", kAny, 0, 0, "", kOpenAi, kUsed, "A JSON Schema."},
     {"guided_regex", kAny, 0, 0, "", kOpenAi, kUsed, "A regular expression that the whole output matches."},
     {"guided_choice", kAny, 0, 0, "", kOpenAi, kUsed, "A list of strings, one of which is the output."},
@@ -180,6 +181,34 @@ constexpr FieldSpec kTable[] = {
     {"prompt_embeds", kAny, 0, 0, "", kCompletions, kRefused, "tensors are not accepted from clients"},
 };
 
+// Members of objects above, of which others are unknown, and the strings that lists above may have.
+constexpr MemberSpec kMembers[] = {
+    {"stream_options", "include_usage", kOpenAi, kUsed},
+    {"stream_options", "include_obfuscation", kOpenAi, kIgnored},
+    {"stream_options", "continuous_usage_stats", kOpenAi, kIgnored},
+    {"reasoning", "effort", kResponses, kUsed},
+    {"reasoning", "summary", kResponses, kIgnored},
+    {"reasoning", "generate_summary", kResponses, kIgnored},
+    {"reasoning", "context", kResponses, kIgnored},
+    {"reasoning", "mode", kResponses, kIgnored},
+    {"text", "format", kResponses, kUsed},
+    {"text", "verbosity", kResponses, kIgnored},
+    {"thinking", "type", kAnthropic, kUsed},
+    {"thinking", "budget_tokens", kAnthropic, kUsed},
+    {"thinking", "display", kAnthropic, kIgnored},
+    {"output_config", "format", kAnthropic, kUsed},
+    {"output_config", "effort", kAnthropic, kUsed},
+    {"output_config", "task_budget", kAnthropic, kIgnored},
+    {"include", "message.output_text.logprobs", kResponses, kUsed},
+    {"include", "message.input_image.image_url", kResponses, kIgnored},
+    {"include", "reasoning.encrypted_content", kResponses, kIgnored},
+    {"include", "file_search_call.results", kResponses, kIgnored},
+    {"include", "web_search_call.results", kResponses, kIgnored},
+    {"include", "web_search_call.action.sources", kResponses, kIgnored},
+    {"include", "computer_call_output.output.image_url", kResponses, kIgnored},
+    {"include", "code_interpreter_call.outputs", kResponses, kIgnored},
+};
+
 struct Section {
   Endpoint endpoint;
   const char* title;
@@ -194,7 +223,7 @@ constexpr Section kSections[] = {
 
 std::string Bounds(const FieldSpec& spec) {
   switch (spec.type) {
-    case kInt:
+    case kInt: return IsAnyInt64(spec) ? "64 bits" : fmt::format("{} to {}", spec.min, spec.max);
     case kNumber: return fmt::format("{} to {}", spec.min, spec.max);
     case kString: return fmt::format("{} bytes at most", spec.max);
     case kStrings:
@@ -206,22 +235,34 @@ std::string Bounds(const FieldSpec& spec) {
   }
 }
 
+// What the table says of a field's members, beyond its doc.
+std::string IgnoredMembers(const FieldSpec& spec) {
+  std::string text;
+  for (const MemberSpec& member : kMembers) {
+    if (member.field != std::string_view(spec.name) || (member.endpoints & spec.endpoints) == 0 || member.effect != kIgnored || spec.effect != kUsed) continue;
+    text += fmt::format("{}`{}`", text.empty() ? " No effect: " : ", ", member.name);
+  }
+  return text.empty() ? text : text + ".";
+}
+
 }  // namespace
 
 std::span<const FieldSpec> FieldTable() { return kTable; }
+std::span<const MemberSpec> MemberTable() { return kMembers; }
 
 std::string DescribeFields() {
   std::string page =
       "# Request fields\n\n"
       "Made by `millrace print-api` from the table in `src/server/field_table.cc`, which also checks every request.\n"
       "A field that is null counts as absent. An unknown field, or one without effect, is named in the `X-Millrace-Warnings`\n"
-      "header, and is an error with `--strict-fields`.\n";
+      "header, and is an error with `--strict-fields`; so is a member of `stream_options` and the like.\n";
   for (const Section& section : kSections) {
     page += fmt::format("\n## {}\n\n| field | type | bounds | default | meaning |\n|---|---|---|---|---|\n", section.title);
     for (const FieldSpec& spec : FieldTable()) {
       if ((spec.endpoints & section.endpoint) == 0) continue;
       const char* prefix = spec.effect == kRefused ? "Refused: " : (spec.effect == kIgnored ? "No effect. " : "");
-      page += fmt::format("| `{}` | {} | {} | {} | {}{} |\n", spec.name, FieldTypeName(spec.type), Bounds(spec), spec.fallback, prefix, spec.doc);
+      page += fmt::format("| `{}` | {} | {} | {} | {}{}{} |\n", spec.name, FieldTypeName(spec.type), Bounds(spec), spec.fallback, prefix, spec.doc,
+                          IgnoredMembers(spec));
     }
   }
   return page;

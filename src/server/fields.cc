@@ -21,6 +21,7 @@ Status WrongType(const FieldSpec& spec, const Json& value, const char* expected)
 }
 
 bool IsInteger(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<uint64_t>() <= INT64_MAX;
   if (value.is_number_integer()) return true;
   if (!value.is_number_float()) return false;
   const double number = value.get<double>();
@@ -29,7 +30,7 @@ bool IsInteger(const Json& value) {
 
 Status CheckNumber(const FieldSpec& spec, const Json& value) {
   if (!value.is_number()) return WrongType(spec, value, FieldTypeName(spec.type));
-  if (spec.type == FieldType::kInt && !IsInteger(value)) return WrongType(spec, value, "an integer");
+  if (spec.type == FieldType::kInt && !IsInteger(value)) return WrongType(spec, value, "an integer of 64 bits");
   const double number = value.get<double>();
   if (number >= spec.min && number <= spec.max) return OkStatus();
   return InvalidArgument("{} is {}, expected {} to {}", spec.name, Shown(value), spec.min, spec.max);
@@ -108,6 +109,8 @@ const FieldSpec* FindField(Endpoint endpoint, std::string_view name) {
   return nullptr;
 }
 
+bool IsAnyInt64(const FieldSpec& spec) { return spec.type == FieldType::kInt && spec.min == -0x1p63 && spec.max == 0x1p63; }
+
 bool IsFieldName(std::string_view name) {
   const std::span<const FieldSpec> table = FieldTable();
   return std::any_of(table.begin(), table.end(), [&](const FieldSpec& spec) { return spec.name == name; });
@@ -117,31 +120,52 @@ Result<Fields> Fields::Parse(Endpoint endpoint, std::string_view body, bool stri
   Fields fields;
   ASSIGN_OR_RETURN(fields.body_, ParseJson(body));
   if (!fields.body_.is_object()) return InvalidArgument("the body is not a JSON object");
-  const auto warn = [&](const std::string& text) {
-    if (fields.warnings_.size() + text.size() > kMaxWarningBytes) return;
-    fields.warnings_ += (fields.warnings_.empty() ? "" : "; ") + text;
-  };
   std::vector<std::string> unknown;
   for (const auto& [name, value] : fields.body_.items()) {
     const FieldSpec* spec = FindField(endpoint, name);
     if (spec == nullptr) {
-      if (strict) return InvalidArgument("{} is not a field of this endpoint (--strict-fields)", PlainName(name));
-      warn("unknown field " + PlainName(name));
+      RETURN_IF_ERROR(fields.Note(PlainName(name), false, strict));
       unknown.push_back(name);
       continue;
     }
     if (value.is_null()) continue;
     if (spec->effect == FieldEffect::kRefused) return Unsupported("{} is not supported: {}", name, spec->doc);
     if (spec->effect == FieldEffect::kIgnored) {
-      if (strict) return InvalidArgument("{} has no effect here (--strict-fields)", name);
-      warn("field " + name + " has no effect");
+      RETURN_IF_ERROR(fields.Note(name, true, strict));
       continue;
     }
     RETURN_IF_ERROR(CheckValue(*spec, value));
+    RETURN_IF_ERROR(fields.NoteMembers(endpoint, name, value, strict));
   }
   // Readers serve several endpoints: a field of another one, which nothing checked here, must not reach them.
   for (const std::string& name : unknown) fields.body_.erase(name);
   return fields;
+}
+
+Status Fields::Note(const std::string& name, bool known, bool strict) {
+  if (strict && known) return InvalidArgument("{} has no effect here (--strict-fields)", name);
+  if (strict) return InvalidArgument("{} is not a field of this endpoint (--strict-fields)", name);
+  const std::string text = known ? fmt::format("field {} has no effect", name) : "unknown field " + name;
+  if (warnings_.size() + text.size() > kMaxWarningBytes) return OkStatus();
+  warnings_ += (warnings_.empty() ? "" : "; ") + text;
+  return OkStatus();
+}
+
+Status Fields::NoteMembers(Endpoint endpoint, const std::string& field, const Json& value, bool strict) {
+  const std::span<const MemberSpec> table = MemberTable();
+  const auto is_of = [&](const MemberSpec& member) { return member.field == field && (member.endpoints & endpoint) != 0; };
+  if (std::none_of(table.begin(), table.end(), is_of)) return OkStatus();
+  for (const auto& [key, member] : value.items()) {
+    if (member.is_null() && value.is_object()) continue;
+    if (value.is_array() && !member.is_string()) return InvalidArgument("{} has {}, expected strings", field, Shown(member));
+    const std::string name = value.is_array() ? member.get<std::string>() : key;
+    const auto found = std::find_if(table.begin(), table.end(), [&](const MemberSpec& spec) { return is_of(spec) && spec.name == name; });
+    const bool known = found != table.end();
+    if (known && found->effect == FieldEffect::kUsed) continue;
+    if (!known && value.is_array()) return InvalidArgument("{} has {}, which is none of its values", field, Shown(member));
+    RETURN_IF_ERROR(Note(field + "." + PlainName(name), known, strict));
+  }
+  return OkStatus();
 }
 
 const Json& Fields::Get(const char* name) const {

@@ -55,7 +55,19 @@ struct FieldSpec {
   const char* doc;
 };
 
+// A member of a field that is an object, or one of the strings that a list may have.
+struct MemberSpec {
+  const char* field;
+  const char* name;
+  uint32_t endpoints;
+  FieldEffect effect;
+};
+
 std::span<const FieldSpec> FieldTable();
+// A field without members here is not looked into.
+std::span<const MemberSpec> MemberTable();
+// An integer whose bounds are those of its type, -2^63 and 2^63 (exclusive), which a double can't tell from their neighbours.
+bool IsAnyInt64(const FieldSpec& spec);
 const FieldSpec* FindField(Endpoint endpoint, std::string_view name);
 bool IsFieldName(std::string_view name);  // of any endpoint
 const char* FieldTypeName(FieldType type);
@@ -83,6 +95,10 @@ class Fields {
   const std::string& warnings() const { return warnings_; }
 
  private:
+  // Names a field or member that is unknown, or known and without effect. strict: an error.
+  Status Note(const std::string& name, bool known, bool strict);
+  Status NoteMembers(Endpoint endpoint, const std::string& field, const Json& value, bool strict);
+
   Json body_;
   std::string warnings_;
 };

@@ -28,6 +28,13 @@ void ExpectAccepted(Endpoint endpoint, const FieldSpec& spec, const Json& value)
   EXPECT_TRUE(status.ok()) << spec.name << " = " << DumpJson(value).substr(0, 80) << ": " << status.message();
 }
 
+Json ItemOf(const FieldSpec& spec) {
+  for (const MemberSpec& member : MemberTable()) {
+    if (member.field == std::string_view(spec.name)) return member.name;
+  }
+  return spec.type == FieldType::kStrings ? Json("a") : (spec.type == FieldType::kInts ? Json(1) : Json::object());
+}
+
 TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
   int num_checked = 0;
   for (const Endpoint endpoint : kEndpoints) {
@@ -39,6 +46,11 @@ TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
       ExpectRefused(endpoint, spec, spec.type == FieldType::kObject ? Json("text") : Json{{"an", "object"}});
       switch (spec.type) {
         case FieldType::kInt:
+          if (IsAnyInt64(spec)) {
+            for (const int64_t value : {INT64_MIN, INT64_MAX}) ExpectAccepted(endpoint, spec, value);
+            for (const Json& value : {Json(uint64_t{1} << 63), Json(UINT64_MAX), Json(1e300), Json(-1e300), Json(0.5)}) ExpectRefused(endpoint, spec, value);
+            break;
+          }
           ExpectAccepted(endpoint, spec, static_cast<int64_t>(spec.min));
           ExpectAccepted(endpoint, spec, static_cast<int64_t>(spec.max));
           ExpectRefused(endpoint, spec, static_cast<int64_t>(spec.min) - 1);
@@ -57,7 +69,7 @@ TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
         case FieldType::kInts:
         case FieldType::kArray:
           if (spec.max <= 4096) {
-            const Json item = spec.type == FieldType::kStrings ? Json("a") : (spec.type == FieldType::kInts ? Json(1) : Json::object());
+            const Json item = ItemOf(spec);
             ExpectAccepted(endpoint, spec, Json(std::vector<Json>(static_cast<size_t>(spec.max), item)));
             ExpectRefused(endpoint, spec, Json(std::vector<Json>(static_cast<size_t>(spec.max) + 1, item)));
           }
@@ -83,6 +95,18 @@ TEST(Fields, UnknownAndIgnoredFieldsAreNamed) {
   EXPECT_FALSE(Fields::Parse(kChat, R"({"user": "me"})", true).ok());
   EXPECT_EQ(ToApiError(ParseOne(kCompletions, "json_schema", Json::object())).param, "json_schema");
   EXPECT_TRUE(ParseOne(kCompletions, "json_schema", nullptr, true).ok());
+}
+
+TEST(Fields, MembersWithoutEffectAreNamed) {
+  const std::string body = R"({"text": {"verbosity": "low", "format": null}, "reasoning": {"effort": "low", "summary": "auto", "mode": null, "x": 1}})";
+  const Result<Fields> fields = Fields::Parse(kResponses, body, false);
+  ASSERT_TRUE(fields.ok());
+  EXPECT_EQ(fields->warnings(), "field text.verbosity has no effect; field reasoning.summary has no effect; unknown field reasoning.x");
+  for (const char* refused : {R"({"stream_options": {"include_obfuscation": false}})", R"({"stream_options": {"bogus": 1}})"}) {
+    EXPECT_EQ(ToApiError(Fields::Parse(kChat, refused, true).status()).param, "stream_options");
+  }
+  EXPECT_TRUE(Fields::Parse(kChat, R"({"stream_options": {"include_usage": true, "include_obfuscation": null}})", true).ok());
+  EXPECT_EQ(Fields::Parse(kMessages, R"({"output_config": {"task_budget": {}}})", false)->warnings(), "field output_config.task_budget has no effect");
 }
 
 // What reads a field serves several endpoints: where it is not of the endpoint, it is not there.

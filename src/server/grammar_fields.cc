@@ -35,11 +35,16 @@ Status AddResponseFormat(const Json& format, std::vector<OutputConstraint>* foun
 }
 
 // vLLM's names of the kinds: json, regex, choice, grammar.
-void AddKinds(const std::string& prefix, const auto& get, std::vector<OutputConstraint>* found) {
-  for (const char* kind : {"json", "regex", "choice", "grammar"}) {
-    const Json& value = get(kind);
-    if (!value.is_null()) found->push_back({prefix + kind, kind, TextOf(value)});
+Status AddKinds(const std::string& prefix, const auto& get, std::vector<OutputConstraint>* found) {
+  for (const std::string_view kind : {"json", "regex", "choice", "grammar"}) {
+    const Json& value = get(kind.data());
+    if (value.is_null()) continue;
+    if ((kind == "regex" || kind == "grammar") && !value.is_string()) {
+      return InvalidArgument("{}{} is {}, expected a string", prefix, kind, DumpJson(value).substr(0, 64));
+    }
+    found->push_back({prefix + std::string(kind), std::string(kind), TextOf(value)});
   }
+  return OkStatus();
 }
 
 // vLLM's object of constraints. What is neither enforced nor without effect is refused.
@@ -47,7 +52,7 @@ Status AddStructuredOutputs(const Json& outputs, std::vector<OutputConstraint>* 
   if (outputs.is_null()) return OkStatus();
   if (!outputs.is_object()) return InvalidArgument("structured_outputs: expected an object");
   static const Json kNone;
-  AddKinds("structured_outputs.", [&](const char* kind) -> const Json& { return outputs.contains(kind) ? outputs[kind] : kNone; }, found);
+  RETURN_IF_ERROR(AddKinds("structured_outputs.", [&](const char* kind) -> const Json& { return outputs.contains(kind) ? outputs[kind] : kNone; }, found));
   for (const auto& [key, value] : outputs.items()) {
     if (value.is_null() || key == "json" || key == "regex" || key == "choice" || key == "grammar") continue;
     if (value.is_boolean() && (!value.get<bool>() || key == "disable_fallback")) continue;
@@ -144,7 +149,7 @@ grammar::Structure OutputConstraint::AsStructure() const {
 Result<std::optional<OutputConstraint>> ReadConstraint(const Fields& fields) {
   std::vector<OutputConstraint> found;
   RETURN_IF_ERROR(AddResponseFormat(fields.Get("response_format"), &found));
-  AddKinds("guided_", [&](const char* kind) -> const Json& { return fields.Get((std::string("guided_") + kind).c_str()); }, &found);
+  RETURN_IF_ERROR(AddKinds("guided_", [&](const char* kind) -> const Json& { return fields.Get((std::string("guided_") + kind).c_str()); }, &found));
   RETURN_IF_ERROR(AddStructuredOutputs(fields.Get("structured_outputs"), &found));
   if (found.empty()) return std::optional<OutputConstraint>();
   if (found.size() > 1) return InvalidArgument("{} is given together with {}, expected one constraint", found[1].field, found[0].field);

@@ -197,6 +197,7 @@ Result<ChatOrder> ReadMessages(const Service& service, const Fields& fields) {
   RETURN_IF_ERROR(ReadToolChoice(fields.Get("tool_choice"), &order));
   RETURN_IF_ERROR(ReadThinking(service, fields.Get("thinking"), &order));
   const Json effort = fields.Get("output_config").is_null() ? Json() : fields.Get("output_config").value("effort", Json());
+  if (!effort.is_null() && !effort.is_string()) return InvalidArgument("output_config.effort is {}, expected a string", DumpJson(effort).substr(0, 64));
   if (effort.is_string()) order.input.variables["reasoning_effort"] = effort;
   return order;
 }

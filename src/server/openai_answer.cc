@@ -11,8 +11,9 @@ Json OpenAiWriter::Event() const {
   return {{"id", id_}, {"object", object}, {"created", created_}, {"model", service_.model_name}};
 }
 
-std::string OpenAiWriter::Chunk(Json choice) const {
+std::string OpenAiWriter::Chunk(Json choice, const Json& more) const {
   Json event = Event();
+  event.update(more);
   event["choices"] = Json::array({std::move(choice)});
   if (envelope_.include_usage) event["usage"] = nullptr;
   return SseData(event);

@@ -29,8 +29,8 @@ class OpenAiWriter : public AnswerWriter {
   // The usage as the client is to see it.
   virtual Usage Shown(Usage usage) const { return usage; }
 
-  // An event with one choice.
-  std::string Chunk(Json choice) const;
+  // An event with one choice, and what stands beside "choices".
+  std::string Chunk(Json choice, const Json& more = Json::object()) const;
   void EndStream(const Usage& usage) final;
   Json Whole(const Usage& usage) final;
 

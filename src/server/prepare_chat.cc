@@ -18,9 +18,9 @@ std::string NameIn(const Json& value) {
 Status ReadAllowedTools(const Json& choice, OutputDemand* demand) {
   const Json& allowed = choice.contains("allowed_tools") && choice["allowed_tools"].is_object() ? choice["allowed_tools"] : choice;
   if (!allowed.contains("tools") || !allowed["tools"].is_array()) return InvalidArgument("tool_choice.allowed_tools has no list of tools");
-  const std::string mode = allowed.contains("mode") && allowed["mode"].is_string() ? allowed["mode"].get<std::string>() : "auto";
+  const Json mode = allowed.contains("mode") && !allowed["mode"].is_null() ? allowed["mode"] : Json("auto");
   if (mode != "auto" && mode != "required") {
-    return InvalidArgument("tool_choice.allowed_tools.mode is {}, expected auto or required", mode);
+    return InvalidArgument("tool_choice.allowed_tools.mode is {}, expected auto or required", DumpJson(mode).substr(0, 64));
   }
   demand->choice = mode == "required" ? ToolChoice::kRequired : ToolChoice::kAuto;
   Json kept = Json::array();
@@ -29,6 +29,18 @@ Status ReadAllowedTools(const Json& choice, OutputDemand* demand) {
     if (std::any_of(allowed["tools"].begin(), allowed["tools"].end(), named)) kept.push_back(tool);
   }
   demand->tools = std::move(kept);
+  return OkStatus();
+}
+
+// That each is a function with a name; what else it must be is checked where its calls are.
+Status CheckTools(const Json& tools) {
+  for (size_t i = 0; i < tools.size(); ++i) {
+    const Json& tool = tools[i];
+    if (!tool.is_object()) return InvalidArgument("tools[{}] is {}, expected an object", i, DumpJson(tool).substr(0, 64));
+    const Json type = tool.value("type", Json("function"));
+    if (type != "function") return Unsupported("tools[{}].type is {}, expected function", i, DumpJson(type).substr(0, 64));
+    if (NameIn(tool.value("function", Json())).empty()) return InvalidArgument("tools[{}].function is not an object with a name", i);
+  }
   return OkStatus();
 }
 
@@ -63,6 +75,7 @@ std::string CacheKey(const OutputDemand& demand, const std::optional<OutputConst
 Result<ChoiceParserOptions> Control(const Service& service, const ChatOrder& order, const ChatPrompt& prompt, GenerationSpec* spec) {
   const OutputFormat& format = service.format;
   OutputDemand demand;
+  RETURN_IF_ERROR(CheckTools(order.tools));
   demand.tools = order.tools;
   RETURN_IF_ERROR(ReadToolChoice(order.tool_choice, &demand));
   demand.parallel_calls = order.parallel_calls;

@@ -34,9 +34,14 @@ void AddWarnings(Exchange& exchange, const Fields& fields) {
   if (!fields.warnings().empty()) exchange.AddHeader("X-Millrace-Warnings", fields.warnings());
 }
 
+Status CheckStream(const Fields& fields) {
+  if (!fields.Bool("stream", false) || !fields.Has("prompt_logprobs")) return OkStatus();
+  return Unsupported("prompt_logprobs is {}, a stream does not report them: expected stream false", fields.Int("prompt_logprobs", 0));
+}
+
 Result<bool> ReadIncludeUsage(const Fields& fields) {
   const Json& options = fields.Get("stream_options");
-  if (options.is_null() || !options.contains("include_usage")) return false;
+  if (options.is_null() || !options.contains("include_usage") || options["include_usage"].is_null()) return false;
   if (!options["include_usage"].is_boolean()) return InvalidArgument("stream_options.include_usage is not true or false");
   return options["include_usage"].get<bool>();
 }

@@ -27,6 +27,8 @@ const char* FinishName(FinishReason reason);
 // A reply with the error's status, or, in a stream under way, an event and the end.
 void SendError(Exchange& exchange, const ApiError& error);
 
+// What a stream can't give: prompt_logprobs.
+Status CheckStream(const Fields& fields);
 void AddWarnings(Exchange& exchange, const Fields& fields);
 
 Result<bool> ReadIncludeUsage(const Fields& fields);

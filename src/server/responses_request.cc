@@ -104,11 +104,13 @@ Status ReadTools(const Fields& fields, ChatOrder* order) {
   return OkStatus();
 }
 
-void ReadReasoning(const Json& reasoning, RenderInput* input) {
-  const std::string effort = reasoning.is_object() ? TextIn(reasoning, "effort") : "";
-  if (effort.empty()) return;
+Status ReadReasoning(const Json& reasoning, RenderInput* input) {
+  const Json effort = reasoning.is_object() ? reasoning.value("effort", Json()) : Json();
+  if (effort.is_null()) return OkStatus();
+  if (!effort.is_string()) return InvalidArgument("reasoning.effort is {}, expected a string", DumpJson(effort).substr(0, 64));
   input->variables = {{"reasoning_effort", effort}};
   if (effort == "none") input->variables["enable_thinking"] = false;
+  return OkStatus();
 }
 
 }  // namespace
@@ -132,7 +134,7 @@ Result<ResponsesInput> ReadResponsesInput(const Service& service, const Fields& 
     input.messages.push_back(*std::move(normal));
   }
   RETURN_IF_ERROR(ReadTools(fields, &out.order));
-  ReadReasoning(fields.Get("reasoning"), &input);
+  RETURN_IF_ERROR(ReadReasoning(fields.Get("reasoning"), &input));
   input.add_generation_prompt = true;
   out.order.parallel_calls = fields.Bool("parallel_tool_calls", true);
   out.order.thinking_budget = static_cast<int>(fields.Int("thinking_token_budget", -1));

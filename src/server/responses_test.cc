@@ -64,6 +64,20 @@ TEST(Responses, AreStoredAndContinued) {
   const Json at_once = Shared().Post("/v1/responses", Ask({{"input", items}})).json();
   EXPECT_EQ(TextOf(second), TextOf(at_once));
   EXPECT_EQ(second["usage"]["input_tokens"], at_once["usage"]["input_tokens"]);
+  EXPECT_EQ(first["completed_at"].is_null(), first["status"] != "completed");
+  EXPECT_EQ(Shared().Call("GET", path + "?stream=true").status, 400);
+  // The items in pages, newest first.
+  const std::string listed = "/v1/responses/" + at_once["id"].get<std::string>() + "/input_items";
+  const Json all = Shared().Call("GET", listed).json();
+  ASSERT_EQ(all["data"].size(), 3u);
+  EXPECT_EQ(all["data"][0]["content"][0]["text"], "more");
+  const Json one = Shared().Call("GET", listed + "?limit=1&order=asc").json();
+  EXPECT_EQ(one["data"], Json::array({all["data"][2]}));
+  EXPECT_EQ(one["has_more"], true);
+  const Json rest = Shared().Call("GET", listed + "?order=asc&after=" + one["last_id"].get<std::string>()).json();
+  EXPECT_EQ(rest["data"], Json::array({all["data"][1], all["data"][0]}));
+  EXPECT_EQ(rest["has_more"], false);
+  for (const char* bad : {"?limit=0", "?limit=x", "?order=up", "?after=none"}) EXPECT_EQ(Shared().Call("GET", listed + bad).status, 400) << bad;
   EXPECT_EQ(Shared().Call("DELETE", path).json()["deleted"], true);
   EXPECT_EQ(Shared().Call("GET", path).status, 404);
   const TestReply gone = Shared().Post("/v1/responses", Ask({{"previous_response_id", first["id"]}}));

@@ -8,6 +8,7 @@
 #include "server/api_error.h"
 #include "server/api_info.h"
 #include "server/reply.h"
+#include "server/url.h"
 #include "server/web_page.h"
 #include "server/worker_pool.h"
 
@@ -185,7 +186,7 @@ class Server::Impl : public HttpHandler {
   HttpResponse Answer(const HttpRequest& request) const {
     constexpr std::string_view kModels = "/v1/models/";
     if (request.path == "/v1/models") return Models(*service_);
-    if (request.path.starts_with(kModels)) return Model(*service_, request.path.substr(kModels.size()));
+    if (request.path.starts_with(kModels)) return Model(*service_, PercentDecoded(request.path.substr(kModels.size())));
     if (request.path == "/health") return Health(*service_);
     if (request.path == "/ready") return Ready(*service_);
     if (request.path == "/version") return Version(options_.version);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "server/test_server.h"
+#include "server/url.h"
 
 namespace millrace {
 namespace {
@@ -125,6 +126,17 @@ TEST(Server, ErrorsNameTheField) {
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"thinking_token_budget":5})", 400, "thinking_token_budget"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"model":"other"})", 404, "model"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":2})", 400, "top_logprobs"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":[{"type":5}]}]})", 400, "messages"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"stream":true,"prompt_logprobs":1})", 400, "prompt_logprobs"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"min_tokens":9,"max_tokens":8})", 400, "min_tokens"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"custom","custom":{"name":"f"}}]})", 400, "tools"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools","mode":5,"tools":[]}})", 400, "tool_choice"},
+      {"/v1/completions", R"({"prompt":"a","stream":true,"prompt_logprobs":0})", 400, "prompt_logprobs"},
+      {"/v1/completions", R"({"prompt":"a","guided_regex":5})", 400, "guided_regex"},
+      {"/v1/completions", R"({"prompt":"a","structured_outputs":{"grammar":[]}})", 400, "structured_outputs"},
+      {"/v1/responses", R"({"input":[{"role":"user","content":[{"type":null,"text":"a"}]}]})", 400, "input"},
+      {"/v1/responses", R"({"input":"a","include":["x"]})", 400, "include"},
+      {"/v1/responses", R"({"input":"a","reasoning":{"effort":5}})", 400, "reasoning"},
       {"/v1/completions", R"({"prompt":[99999999]})", 400, "prompt"},
       {"/v1/completions", R"({"prompt":[-1]})", 400, "prompt"},
       {"/v1/completions", R"({"prompt":[1e30]})", 400, "prompt"},
@@ -154,6 +166,48 @@ TEST(Server, ErrorsNameTheField) {
   std::string tokens = "[1";
   for (int i = 0; i < 4000; ++i) tokens += ",1";
   EXPECT_EQ(Shared().Call("POST", "/v1/completions", "{\"prompt\":" + tokens + "]}").json()["error"]["code"], "context_length_exceeded");
+}
+
+TEST(Server, TokenIdsOfThePromptComeFirstInAStream) {
+  const Json ids = Shared().Post("/tokenize", {{"prompt", "one two"}}).json()["tokens"];
+  const Json request = {{"prompt", "one two"}, {"max_tokens", 4}, {"stream", true}, {"return_token_ids", true}, {"ignore_eos", true}};
+  Json drawn = Json::array();
+  for (const std::string& text : Shared().Post("/v1/completions", request).events()) {
+    if (text == "[DONE]") continue;
+    const Json choice = Json::parse(text)["choices"][0];
+    EXPECT_EQ(choice.contains("prompt_token_ids"), drawn.empty());
+    if (drawn.empty()) {
+      EXPECT_EQ(choice["prompt_token_ids"], ids);
+    }
+    for (const Json& id : choice["token_ids"]) drawn.push_back(id);
+  }
+  EXPECT_EQ(drawn.size(), 4u);
+  Json chat = Chat(3, true);
+  chat["return_token_ids"] = true;
+  const Json first = Json::parse(Shared().Post("/v1/chat/completions", chat).events().front());
+  EXPECT_EQ(first["prompt_token_ids"], Shared().Post("/tokenize", {{"messages", chat["messages"]}}).json()["tokens"]);
+}
+
+TEST(Server, ModelsByNameForBothClients) {
+  ServerOptions options;
+  const TestServer fixture = StartServer(options, 8, "synth:tiny-llama:Q4_0", "org/a model");
+  const Json model = fixture.Call("GET", "/v1/models/org%2Fa%20model").json();
+  EXPECT_EQ(model["id"], "org/a model") << model;
+  EXPECT_EQ(model["object"], "model");
+  EXPECT_EQ(model["type"], "model");
+  EXPECT_EQ(model["created_at"].get<std::string>().back(), 'Z');
+  EXPECT_EQ(fixture.Call("GET", "/v1/models/org/a%20model").json(), model);
+  const Json list = fixture.Call("GET", "/v1/models?limit=20").json();
+  EXPECT_EQ(list["data"], Json::array({model}));
+  EXPECT_EQ(list["has_more"], false);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models/other").status, 404);
+}
+
+TEST(Url, EscapesAndQueries) {
+  EXPECT_EQ(PercentDecoded("a%20b%2Fc%zz%2"), "a b/c%zz%2");
+  EXPECT_EQ(QueryValue("a=1&order=asc&b", "order"), "asc");
+  EXPECT_EQ(QueryValue("after=in_1%5F0&after=x", "after"), "in_1_0");
+  for (const char* query : {"", "orders=1", "b&c", "order"}) EXPECT_EQ(QueryValue(query, "order"), "") << query;
 }
 
 TEST(Server, InfoEndpoints) {

@@ -28,7 +28,7 @@ struct TestServer {
   }
 };
 
-inline TestServer StartServer(ServerOptions options = {}, int max_num_seqs = 8, const std::string& model = "synth:tiny-llama:Q4_0") {
+inline TestServer StartServer(ServerOptions options = {}, int max_num_seqs = 8, const std::string& model = "synth:tiny-llama:Q4_0", const std::string& name = "tiny") {
   TestServer fixture;
   EngineOptions engine;
   engine.model = model;
@@ -39,7 +39,7 @@ inline TestServer StartServer(ServerOptions options = {}, int max_num_seqs = 8, 
   CHECK(opened.ok(), "{}", opened.status().message());
   fixture.engine = *std::move(opened);
   options.http.port = 0;
-  options.service.served_model_name = "tiny";
+  options.service.served_model_name = name;
   Result<std::unique_ptr<Server>> server = Server::Start(*fixture.engine, options);
   CHECK(server.ok(), "{}", server.status().message());
   fixture.server = *std::move(server);
