@@ -21,10 +21,10 @@ EncodedRows PlanRows(const MatrixSegment& segment, int64_t num_tokens, int64_t c
   EncodedRows rows;
   rows.encoding = segment.kernel->encoding;
   CHECK_EQ(cols % (rows.encoding.type == ActivationType::kInt8 ? kBlockValues * rows.encoding.scale_blocks : 1), 0);
-  rows.max_tokens = segment.max_tokens;
+  rows.width = segment.width;
   rows.num_tokens = num_tokens;
   rows.num_blocks = PaddedBlocks(cols);
-  rows.num_tiles = CeilDiv<int64_t>(num_tokens, segment.max_tokens);
+  rows.num_tiles = CeilDiv<int64_t>(num_tokens, segment.width.For(num_tokens));
   rows.group = CeilDiv<int64_t>(num_tokens, rows.num_tiles);
   rows.num_tiles = CeilDiv<int64_t>(num_tokens, rows.group);
   return rows;

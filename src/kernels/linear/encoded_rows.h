@@ -11,7 +11,7 @@ namespace millrace::kernels {
 // blocks. Blocks past the columns of a row are those of zeros.
 struct EncodedRows {
   Encoding encoding;
-  int max_tokens = 0;
+  TileWidth width;
   int64_t num_tokens = 0;
   int64_t num_blocks = 0;
   int64_t group = 0;
@@ -19,7 +19,7 @@ struct EncodedRows {
   std::byte* data = nullptr;  // [bytes()], 16-byte aligned
 
   bool Serves(const MatrixSegment& segment) const {
-    return encoding == segment.kernel->encoding && max_tokens == segment.max_tokens;
+    return encoding == segment.kernel->encoding && width == segment.width;
   }
   int64_t BlockBytes() const { return EncodedBlockBytes(encoding.type); }
   int64_t TileBytes() const { return kSectionBlocks * group * BlockBytes(); }

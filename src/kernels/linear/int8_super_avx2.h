@@ -108,7 +108,7 @@ void SuperTile(const TileArgs& args) {
 template <typename Format>
 constexpr TileKernel MakeSuperKernel() {
   return {{ActivationType::kInt8, Format::kSum, 0, kSuperBlocks},
-          6,
+          {6},
           {SuperTile<Format, 1>, SuperTile<Format, 2>, SuperTile<Format, 3>, SuperTile<Format, 4>, SuperTile<Format, 5>,
            SuperTile<Format, 6>}};
 }

@@ -190,13 +190,16 @@ void ExpandChunks(const std::byte* chunks, int64_t num_chunks, std::byte* out) {
   }
 }
 
+// Tiles of 8 tokens spill a few sums, which costs less than unpacking the weights for more tiles. From 6 tiles on weights are expanded.
+constexpr int64_t kWideUntil = 40;
+
 // 32 rows by 6 tokens: 12 integer and 12 float accumulators of 32 registers.
 template <typename Format>
 constexpr TileKernel MakeSuperKernel() {
   using P = PackedChunk<Format>;
   return {{ActivationType::kInt8, Format::kSum, Format::kOffset, kSuperBlocks},
-          6,
-          {SuperTile<P, 1>, SuperTile<P, 2>, SuperTile<P, 3>, SuperTile<P, 4>, SuperTile<P, 5>, SuperTile<P, 6>},
+          {6, 8, kWideUntil},
+          {SuperTile<P, 1>, SuperTile<P, 2>, SuperTile<P, 3>, SuperTile<P, 4>, SuperTile<P, 5>, SuperTile<P, 6>, SuperTile<P, 7>, SuperTile<P, 8>},
           2};
 }
 

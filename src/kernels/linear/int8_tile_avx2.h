@@ -159,7 +159,7 @@ void Int8Tile(const TileArgs& args) {
 template <typename Format>
 constexpr TileKernel MakeInt8Kernel() {
   return {{ActivationType::kInt8, Format::kSum, Format::kOffset},
-          6,
+          {6},
           {Int8Tile<Format, 1>, Int8Tile<Format, 2>, Int8Tile<Format, 3>, Int8Tile<Format, 4>, Int8Tile<Format, 5>,
            Int8Tile<Format, 6>}};
 }

@@ -101,13 +101,28 @@ template <int kTokens>
   }
 }
 
+// Float accumulators that find room in registers beside the integer ones, weights and activations; the others of a wide tile stay in
+// memory, in L1.
+template <int kTokens>
+constexpr bool InRegister(int group, int t) {
+  return group * kTokens + t < 28 - 2 * kTokens;
+}
+
 template <typename Format, int kTokens>
 void Int8Tile(const TileArgs& args) {
   __m512 acc[2][kTokens];
+#pragma GCC unroll 2
+  for (int group = 0; group < 2; ++group) {
 #pragma GCC unroll 16
-  for (int t = 0; t < kTokens; ++t) {
-    acc[0][t] = args.resume ? _mm512_load_ps(args.acc + t * kPanelRows) : _mm512_setzero_ps();
-    acc[1][t] = args.resume ? _mm512_load_ps(args.acc + t * kPanelRows + 16) : _mm512_setzero_ps();
+    for (int t = 0; t < kTokens; ++t) {
+      float* at = args.acc + t * kPanelRows + group * 16;
+      const __m512 sum = args.resume ? _mm512_load_ps(at) : _mm512_setzero_ps();
+      if (InRegister<kTokens>(group, t)) {
+        acc[group][t] = sum;
+      } else if (!args.resume) {
+        _mm512_store_ps(at, sum);
+      }
+    }
   }
 
   const std::byte* chunk = args.panel;
@@ -139,7 +154,13 @@ void Int8Tile(const TileArgs& args) {
             const __m512 negative_min = Format::NegativeMin(chunk, group);
             product = _mm512_fmadd_ps(negative_min, _mm512_set1_ps(x[t].sum.value), product);
           }
-          acc[group][t] = _mm512_fmadd_ps(product, _mm512_set1_ps(x[t].scale), acc[group][t]);
+          const __m512 x_scale = _mm512_set1_ps(x[t].scale);
+          if (InRegister<kTokens>(group, t)) {
+            acc[group][t] = _mm512_fmadd_ps(product, x_scale, acc[group][t]);
+          } else {
+            float* at = args.acc + t * kPanelRows + group * 16;
+            _mm512_store_ps(at, _mm512_fmadd_ps(product, x_scale, _mm512_load_ps(at)));
+          }
         }
       }
       block += Format::kBlockBytes;
@@ -147,20 +168,23 @@ void Int8Tile(const TileArgs& args) {
     }
     chunk += Format::kHeaderBytes + Format::kChunkBlocks * Format::kBlockBytes;
   }
+#pragma GCC unroll 2
+  for (int group = 0; group < 2; ++group) {
 #pragma GCC unroll 16
-  for (int t = 0; t < kTokens; ++t) {
-    _mm512_store_ps(args.acc + t * kPanelRows, acc[0][t]);
-    _mm512_store_ps(args.acc + t * kPanelRows + 16, acc[1][t]);
+    for (int t = 0; t < kTokens; ++t) {
+      if (InRegister<kTokens>(group, t)) _mm512_store_ps(args.acc + t * kPanelRows + group * 16, acc[group][t]);
+    }
   }
 }
 
-// 32 rows by 6 tokens: 12 integer and 12 float accumulators of 32 registers.
+// 32 rows by 6 tokens: 12 integer and 12 float accumulators of 32 registers. 7 or 8 tokens take one tile all the same: a single pass
+// unpacks weights once and fetches them evenly.
 template <typename Format>
 constexpr TileKernel MakeInt8Kernel() {
   return {{ActivationType::kInt8, Format::kSum, Format::kOffset},
-          6,
+          {6, 8, 8},
           {Int8Tile<Format, 1>, Int8Tile<Format, 2>, Int8Tile<Format, 3>, Int8Tile<Format, 4>, Int8Tile<Format, 5>,
-           Int8Tile<Format, 6>},
+           Int8Tile<Format, 6>, Int8Tile<Format, 7>, Int8Tile<Format, 8>},
           Format::kCodeBits == 8 ? 5 : 2};
 }
 

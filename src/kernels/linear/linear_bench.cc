@@ -3,6 +3,7 @@
 //              [--kib WEIGHTS]: less than the L2 shows what arithmetic alone allows
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -35,6 +36,11 @@ std::vector<std::string> Split(const std::string& text) {
     }
   }
   return out;
+}
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
 }
 
 struct Options {
@@ -107,6 +113,7 @@ void BenchType(DType type, const Options& options, const MachineLimits& limits, 
     args.out = out.data();
     args.out_stride = options.n;
     double best = 1e9;
+    std::vector<double> passes;
     const double end = Seconds(options.threads) + options.seconds;
     do {
       // The best of passes over all layers: one pass reads every weight from memory.
@@ -116,12 +123,13 @@ void BenchType(DType type, const Options& options, const MachineLimits& limits, 
         args.matrix = layers.matrices[done++];
         LinearCpu(&context, &args);
       }
-      best = std::min(best, (Seconds(options.threads) - start) / static_cast<double>(done));
+      passes.push_back((Seconds(options.threads) - start) / static_cast<double>(done));
+      best = std::min(best, passes.back());
     } while (Seconds(options.threads) < end);
     const double gops = 2.0 * static_cast<double>(tokens * options.n * options.k) / best * 1e-9;
     const double gbs = static_cast<double>(PackedBytesCpu(layers.matrices[0])) / best * 1e-9;
-    fmt::print("{:8} M {:5}  {:8.1f} GOP/s {:5.1f} %   {:6.1f} GB/s {:5.1f} %\n", DTypeName(type), tokens, gops,
-               peak > 0 ? 100.0 * gops / peak : 0.0, gbs, 100.0 * gbs / limits.read_gb_per_s);
+    fmt::print("{:8} M {:5}  {:8.1f} GOP/s {:5.1f} %   {:6.1f} GB/s {:5.1f} %  median {:7.1f} GOP/s\n", DTypeName(type), tokens, gops,
+               peak > 0 ? 100.0 * gops / peak : 0.0, gbs, 100.0 * gbs / limits.read_gb_per_s, gops * best / Median(passes));
   }
 }
 

@@ -171,15 +171,15 @@ const LinearIsa kLinearGeneric = {Isa::kGeneric, PrepareRow, EncodeRun, Epilogue
 
 const TileKernel kTilePlainGeneric = {
     {ActivationType::kF32},
-    kTokens,
+    {kTokens},
     {PlainTile<1>, PlainTile<2>, PlainTile<3>, PlainTile<4>, PlainTile<5>, PlainTile<6>, PlainTile<7>, PlainTile<8>}};
 const TileKernel kTileInt8Generic = {
     {ActivationType::kInt8},
-    kTokens,
+    {kTokens},
     {Int8Tile<1>, Int8Tile<2>, Int8Tile<3>, Int8Tile<4>, Int8Tile<5>, Int8Tile<6>, Int8Tile<7>, Int8Tile<8>}};
 const TileKernel kTileSuperGeneric = {
     {ActivationType::kInt8, BlockSum::kNone, 0, kSuperBlocks},
-    kTokens,
+    {kTokens},
     {Int8Tile<1>, Int8Tile<2>, Int8Tile<3>, Int8Tile<4>, Int8Tile<5>, Int8Tile<6>, Int8Tile<7>, Int8Tile<8>}};
 
 }  // namespace millrace::kernels

@@ -100,9 +100,19 @@ inline constexpr int kMaxExpandedChunkBytes = 12 << 10;
 
 inline constexpr int kMaxTileTokens = 16;
 
+// Tokens of a tile: up to max_tokens, or up to `wide` for products of no more than wide_until tokens.
+struct TileWidth {
+  int max_tokens = 0;
+  int wide = 0;
+  int64_t wide_until = 0;
+
+  constexpr int For(int64_t num_tokens) const { return num_tokens <= wide_until ? wide : max_tokens; }
+  friend bool operator==(const TileWidth&, const TileWidth&) = default;
+};
+
 struct TileKernel {
   Encoding encoding;
-  int max_tokens = 0;
+  TileWidth width;
   TileFn tile[kMaxTileTokens] = {};  // [tokens - 1]
   // From this many tokens on a tile is bound by arithmetic when weights come from memory, and fetches them ahead.
   int fetch_tokens = kMaxTileTokens + 1;

@@ -101,7 +101,7 @@ void PlainTile(const TileArgs& args) {
 // 32 rows by 3 tokens: 12 accumulators of 16 registers.
 template <typename Format>
 constexpr TileKernel MakePlainKernel() {
-  return {{ActivationType::kF32}, 3, {PlainTile<Format, 1>, PlainTile<Format, 2>, PlainTile<Format, 3>}};
+  return {{ActivationType::kF32}, {3}, {PlainTile<Format, 1>, PlainTile<Format, 2>, PlainTile<Format, 3>}};
 }
 
 }  // namespace

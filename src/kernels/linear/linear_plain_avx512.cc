@@ -143,7 +143,7 @@ void PlainTile(const TileArgs& args) {
 template <typename Format>
 constexpr TileKernel MakePlainKernel() {
   return {{Format::kType},
-          12,
+          {12},
           {PlainTile<Format, 1>, PlainTile<Format, 2>, PlainTile<Format, 3>, PlainTile<Format, 4>, PlainTile<Format, 5>,
            PlainTile<Format, 6>, PlainTile<Format, 7>, PlainTile<Format, 8>, PlainTile<Format, 9>,
            PlainTile<Format, 10>, PlainTile<Format, 11>, PlainTile<Format, 12>}};

@@ -76,6 +76,11 @@ std::string CheckParts(const WeightRows* parts, int num_parts, bool gated) {
   return {};
 }
 
+TileWidth LesserWidth(const TileWidth& a, const TileWidth& b) {
+  if (a == b) return a;
+  return {std::min(a.max_tokens, b.max_tokens)};
+}
+
 std::vector<SegmentPlan> PlanSegments(Isa isa, const WeightRows* parts, int num_parts, bool gated) {
   std::vector<SegmentPlan> plans;
   int64_t first_row = 0;
@@ -85,7 +90,7 @@ std::vector<SegmentPlan> PlanSegments(Isa isa, const WeightRows* parts, int num_
       plan.first_part = p;
       plan.segment.format = FindPanelFormat(parts[p].dtype);
       plan.segment.kernel = SelectTileKernel(isa, parts[p].dtype);
-      plan.segment.max_tokens = plan.segment.kernel->max_tokens;
+      plan.segment.width = plan.segment.kernel->width;
       plan.segment.first_row = first_row;
     }
     plans.back().end_part = p + 1;
@@ -98,8 +103,8 @@ std::vector<SegmentPlan> PlanSegments(Isa isa, const WeightRows* parts, int num_
     plan.segment.panel_bytes = NumChunks(format, parts[0].cols) * format.ChunkBytes();
   }
   if (gated) {
-    const int least = std::min(plans[0].segment.max_tokens, plans[1].segment.max_tokens);
-    for (SegmentPlan& plan : plans) plan.segment.max_tokens = least;
+    const TileWidth least = LesserWidth(plans[0].segment.width, plans[1].segment.width);
+    for (SegmentPlan& plan : plans) plan.segment.width = least;
   }
   return plans;
 }
@@ -109,7 +114,7 @@ int CountEncodings(const std::vector<SegmentPlan>& plans) {
   for (size_t i = 0; i < plans.size(); ++i) {
     const auto same = [&](const SegmentPlan& other) {
       return other.segment.kernel->encoding == plans[i].segment.kernel->encoding &&
-             other.segment.max_tokens == plans[i].segment.max_tokens;
+             other.segment.width == plans[i].segment.width;
     };
     if (std::none_of(plans.begin(), plans.begin() + static_cast<int64_t>(i), same)) ++count;
   }

@@ -12,7 +12,7 @@ namespace millrace::kernels {
 struct MatrixSegment {
   const PanelFormat* format = nullptr;
   const TileKernel* kernel = nullptr;
-  int max_tokens = 0;     // of a tile: the kernel's, or the lesser of gate's and up's, whose tiles run in step
+  TileWidth width;        // the kernel's, or the lesser of gate's and up's, whose tiles run in step
   int64_t first_row = 0;  // of the matrix; where the segment's outputs start
   int64_t rows = 0;
   int64_t num_panels = 0;
