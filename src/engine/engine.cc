@@ -244,6 +244,8 @@ void Engine::Close(const OpenRequest& request) {
   num_open_.fetch_sub(1, std::memory_order_release);
 }
 
+void Engine::SetPaused(RequestId request, bool paused) { Post(PauseMessage{request, paused}); }
+
 void Engine::Abort(RequestId request) { Post(AbortMessage{request}); }
 
 void Engine::DropCachedPrefixes() { Post(DropCacheMessage{}); }

@@ -101,6 +101,10 @@ class Engine {
   // Ends a request without further output; harmless when it ended already.
   void Abort(RequestId request);
 
+  // A paused request computes nothing, holds no KV memory and gives its place to others until it is resumed; a few of its outputs may
+  // still come. Not for beam searches, which go on. Harmless when it has ended.
+  void SetPaused(RequestId request, bool paused);
+
   // Writes the KV of a prompt's beginning to a file (engine/kv_file.h) and gives it back to the prefix cache, also in another process
   // with the same model and KV type. Return the number of tokens. Wait for the engine thread; not for models with recurrent layers.
   Result<int> SavePrompt(const CacheDomain& domain, std::span<const TokenId> prompt, const std::string& path);
@@ -123,6 +127,10 @@ class Engine {
   struct AbortMessage {
     RequestId request;
   };
+  struct PauseMessage {
+    RequestId request;
+    bool paused;
+  };
   struct StopMessage {
     SequenceId sequence;
   };
@@ -130,7 +138,7 @@ class Engine {
   struct CallMessage {
     std::function<void()> call;  // with no step in flight
   };
-  using Message = std::variant<SubmitMessage, AbortMessage, StopMessage, CallMessage, DropCacheMessage>;
+  using Message = std::variant<SubmitMessage, AbortMessage, PauseMessage, StopMessage, CallMessage, DropCacheMessage>;
 
   Engine() = default;
   Status LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options);

@@ -49,6 +49,9 @@ bool Engine::DrainInbox() {
       std::lock_guard lock(outbox_mutex_);
       outbox_.push_back({.forget = abort->request});
       outbox_ready_.notify_one();
+    } else if (const auto* pause = std::get_if<PauseMessage>(&message)) {
+      scheduler_->SetPaused(pause->request, pause->paused);
+      PublishStats();
     } else if (const auto* call = std::get_if<CallMessage>(&message)) {
       while (!in_flight_.empty()) CommitOldest();
       call->call();
@@ -122,7 +125,10 @@ void Engine::EngineLoop() {
       std::vector<SequenceEvent> events = scheduler_->TakeEvents();
       grammar_masks_->Accept(events);
       Emit(std::move(events));
-      if (!scheduler_->idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // waits for a time, not for a step
+      if (!scheduler_->idle()) {  // what is left waits for a time or to be resumed, not for a step
+        std::unique_lock lock(inbox_mutex_);
+        inbox_ready_.wait_for(lock, std::chrono::milliseconds(1), [this] { return stopping_ || !inbox_.empty(); });
+      }
     }
   }
   while (!in_flight_.empty()) {

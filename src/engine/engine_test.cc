@@ -67,6 +67,7 @@ struct Load {
   double sequences_in_swap = 0.0;
   bool prefix_caching = true;
   ShortSteps short_in_tokens = {0, 0};  // in tokens of a step instead of bytes
+  int pause_every = 0;                  // outputs of a request
 };
 
 int64_t WeightBytes(std::shared_ptr<const Checkpoint> checkpoint, EngineOptions options) {
@@ -124,7 +125,7 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
   const Load loads[] = {{"one at a time", 1, 512, 1, 0.0, 0.0, false}, {"together", 64, 512, 2},
                         {"small chunks", 64, 24, 3}, {"short steps", 8, 24, 3, 0.0, 0.0, true, {3, 7}},
                         {"short of memory", 8, 64, 2, 1.5, 0.0, true, {1000, 1000}},
-                        {"swapping", 8, 64, 2, 1.5, 6.0}};
+                        {"swapping", 8, 64, 2, 1.5, 6.0}, {"paused readers", 8, 64, 2, 0.0, 0.0, true, {0, 0}, 3}};
   for (const Load& load : loads) {
     EngineOptions options;
     options.num_threads = load.threads;
@@ -145,7 +146,7 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
     const Result<std::unique_ptr<Engine>> engine = Engine::Open(*checkpoint, options);
     ASSERT_TRUE(engine.ok()) << engine.status().message();
     EXPECT_EQ((*engine)->stats().num_steps, 0);
-    const std::vector<std::vector<Collected>> results = RunAll(**engine, requests);
+    const std::vector<std::vector<Collected>> results = RunAll(**engine, requests, nullptr, load.pause_every);
     const EngineStats stats = (*engine)->stats();
     EXPECT_EQ(std::accumulate(stats.work.rows.counts.begin(), stats.work.rows.counts.end(), int64_t{0}), stats.num_steps);
     EXPECT_GE(stats.work.rows.sum, stats.num_steps);

@@ -22,14 +22,19 @@ struct Collected {
   double mean_logprob = 0.0;
 };
 
-// Submits all requests at once and waits for all their choices.
+// Submits all requests at once and waits for all their choices. With pause_every, each request is paused and resumed at every so many of
+// its outputs.
 inline std::vector<std::vector<Collected>> RunAll(Engine& engine, const std::vector<Request>& requests,
-                                                  grammar::GrammarPtr grammar = nullptr) {
+                                                  grammar::GrammarPtr grammar = nullptr, int pause_every = 0) {
   std::vector<std::vector<Collected>> results(requests.size());
   std::vector<std::promise<void>> done(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     results[i].resize(static_cast<size_t>(requests[i].sampling.n));
-    const Result<RequestId> id = engine.Submit(requests[i], [&, i](RequestOutput output) {
+    const Result<RequestId> id = engine.Submit(requests[i], [&, i, outputs = 0](RequestOutput output) mutable {
+      if (pause_every > 0 && ++outputs % pause_every == 0) {
+        engine.SetPaused(output.request, true);
+        engine.SetPaused(output.request, false);
+      }
       Collected& choice = results[i][static_cast<size_t>(output.choice_index)];
       for (const OutputResult& token : output.tokens) {
         choice.tokens.push_back(token.token);

@@ -136,6 +136,26 @@ TEST(KvCache, WindowGroupsHoldAndMatchOnlyWhatIsSeen) {
   EXPECT_EQ(cache.DescribeError(), "");
 }
 
+TEST(KvCache, AForkOnAnotherCopyOfThePrefixKeepsNothingIdleFromEviction) {
+  for (const bool window : {false, true}) {
+    KvCache cache(Options(window ? 16 : 8, window ? std::vector{kFullGroup, WindowGroup(40)} : std::vector{kFullGroup}));
+    const std::vector<TokenId> tokens = Tokens(32);
+    const int held = window ? 4 : 2;
+    BlockTable parent = cache.NewTable(), child;
+    std::vector<BlockCopy> copies;
+    ASSERT_TRUE(cache.Extend(parent, 32));
+    ASSERT_TRUE(cache.Fork(parent, 32, child, copies));
+    Compute(cache, {}, Tokens(16));  // somebody else's copy of the first block
+    cache.InsertPrefix({}, tokens, parent, {});
+    parent = cache.NewTable();
+    BlockTable rest = cache.NewTable();
+    EXPECT_TRUE(cache.Extend(rest, (cache.num_blocks() - held) / (window ? 2 : 1) * kKvBlockTokens));
+    cache.InsertPrefix({}, tokens, child, {});
+    EXPECT_EQ(Found(cache, {}, tokens), 32);
+    EXPECT_EQ(cache.DescribeError(), "");
+  }
+}
+
 TEST(KvCache, AStateIsFoundWhereItWasKept) {
   KvCache cache(
       Options(64, {kFullGroup, {.kind = KvGroupKind::kRecurrent, .layers = {1, 2}, .state_piece_bytes = {64}}}));

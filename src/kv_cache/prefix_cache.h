@@ -65,8 +65,9 @@ struct PrefixCacheStats {
 // by this node alone.
 // 2. evictable_ lists exactly the units (node, or one window or recurrent group of it) that nobody else refers to and
 // that no child needs.
-// 3. A sequence that refers to a full-group block of a node refers to those of all its ancestors, so idle blocks can
-// all be evicted. One thread.
+// 3. A sequence that refers to a block of a node refers to the full-group blocks of that node and its ancestors, unless it was forked
+// before they were entered and they stand in the tree as others' copies. Idle blocks can all be evicted, then too.
+// One thread.
 class PrefixCache {
  public:
   PrefixCache(BlockPool& pool, const std::vector<KvGroupSpec>& groups, const PrefixCacheOptions& options);
@@ -96,7 +97,7 @@ class PrefixCache {
   // Ends the pins that are over.
   void AdvanceTime(int64_t now_us);
 
-  // Frees at least num_blocks if that many are idle; returns how many it freed.
+  // Frees at least num_blocks if that many are idle; returns how many.
   int Evict(int num_blocks);
 
   const PrefixCacheStats& stats() const { return stats_; }
@@ -153,6 +154,7 @@ class PrefixCache {
   void DropBlock(Node& node, int index);
   int RemoveNode(int32_t id);
   void RemoveSubtree(int32_t id);
+  int ForgetIdle(int num_blocks);
   void RemoveIfBare(int32_t id);
   void ForgetBareAccounts();
   int EvictUnit(const Unit& unit);

@@ -19,21 +19,30 @@ int Scheduler::GroupLimit() const {
 
 // kStatic and kDynamic: chooses who runs next, once the last group has ended.
 void Scheduler::FormGroup() {
-  if (config_.batching == BatchingMode::kContinuous || !group_.empty() || waiting_.empty()) return;
-  std::vector<Sequence*> order = waiting_;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
-  if (config_.batching == BatchingMode::kDynamic) return FormDynamicGroup(order);
-  order.resize(std::min(order.size(), static_cast<size_t>(GroupLimit())));
-  for (const Sequence* sequence : order) group_.insert(sequence->id);
+  if (config_.batching == BatchingMode::kContinuous || !group_.empty()) return;
+  std::vector<Sequence*> ready = waiting_;
+  std::erase_if(ready, [](const Sequence* sequence) { return sequence->paused; });
+  if (ready.empty()) return;
+  if (config_.batching == BatchingMode::kDynamic) return FormDynamicGroup(ready);
+  SortByService(ready);
+  ready.resize(std::min(ready.size(), static_cast<size_t>(GroupLimit())));
+  for (const Sequence* sequence : ready) group_.insert(sequence->id);
 }
 
-void Scheduler::FormDynamicGroup(const std::vector<Sequence*>& order) {
+void Scheduler::SortByService(std::vector<Sequence*>& sequences) const {
+  std::stable_sort(sequences.begin(), sequences.end(),
+                   [&](const Sequence* a, const Sequence* b) { return ServedBefore(*a, *b); });
+}
+
+// ready: in the order of submission.
+void Scheduler::FormDynamicGroup(const std::vector<Sequence*>& ready) {
   const DynamicBatching& rule = config_.dynamic;
-  const Sequence& oldest = *waiting_.front();
+  const Sequence& oldest = *ready.front();
   const double length = oldest.num_prompt_tokens;
   const size_t limit = GroupLimit();
   std::set<SequenceId> similar = {oldest.id};
+  std::vector<Sequence*> order = ready;
+  SortByService(order);
   for (const Sequence* sequence : order) {
     const double other = sequence->num_prompt_tokens;
     const bool fits = std::max(length, other) <= rule.length_ratio * std::min(length, other);
@@ -43,7 +52,7 @@ void Scheduler::FormDynamicGroup(const std::vector<Sequence*>& order) {
   const bool waited = now_us_ - oldest.request->arrival_us >= rule.max_wait_us;
   if (fill < rule.first_fill && !waited) return;
   if (waited && fill < rule.late_fill) {
-    for (const Sequence* sequence : waiting_) {
+    for (const Sequence* sequence : ready) {
       if (similar.size() < limit) similar.insert(sequence->id);
     }
   }
@@ -59,7 +68,7 @@ int64_t Scheduler::NextWakeUs() const {
 }
 
 bool Scheduler::IsCandidate(const Sequence& sequence) const {
-  if (sequence.rows_in_flight > 0 || sequence.preempted_step == step_) return false;
+  if (sequence.paused || sequence.rows_in_flight > 0 || sequence.preempted_step == step_) return false;
   if (config_.batching != BatchingMode::kContinuous && !group_.contains(sequence.id)) return false;
   const Sequence* parent = Find(sequence.fork_parent);
   if (parent != nullptr && parent->num_generated() == 0 && parent->num_pending == 0) return false;

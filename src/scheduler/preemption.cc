@@ -45,23 +45,46 @@ bool Scheduler::SwapIsCheaper(const Sequence& victim) const {
   return config_.num_cpu_blocks > 0 && swap_us <= cost.us_per_prefill_token * victim.num_computed;
 }
 
-void Scheduler::Preempt(Sequence& victim) {
-  CHECK(victim.can_be_preempted() && victim.phase == SequencePhase::kRunning);
+// From the running to its place among the waiting; true: swapped.
+bool Scheduler::StepAside(Sequence& sequence) {
+  CHECK(sequence.phase == SequencePhase::kRunning);
   BlockTable host = kv_.NewTable();
-  const bool swapped = SwapIsCheaper(victim) && kv_.SwapOut(victim.blocks, host, copies_);
-  Release(victim);
-  victim.phase = swapped ? SequencePhase::kSwapped : SequencePhase::kWaiting;
-  victim.host_blocks = std::move(host);
-  if (!swapped) victim.num_computed = 0;
+  const bool swapped = SwapIsCheaper(sequence) && kv_.SwapOut(sequence.blocks, host, copies_);
+  Release(sequence);
+  sequence.phase = swapped ? SequencePhase::kSwapped : SequencePhase::kWaiting;
+  sequence.host_blocks = std::move(host);
+  if (!swapped) sequence.num_computed = 0;
+  sequence.join_block = -1;
+  const auto place =
+      std::find_if(waiting_.begin(), waiting_.end(), [&](const Sequence* s) { return s->order > sequence.order; });
+  waiting_.insert(place, &sequence);
+  return swapped;
+}
+
+void Scheduler::Preempt(Sequence& victim) {
+  CHECK(victim.can_be_preempted());
+  counters_.num_swaps += StepAside(victim);
   ++victim.num_preemptions;
   num_protected_waiting_ += !victim.can_be_preempted();
   victim.preempted_step = step_;
-  victim.join_block = -1;
-  const auto place =
-      std::find_if(waiting_.begin(), waiting_.end(), [&](const Sequence* s) { return s->order > victim.order; });
-  waiting_.insert(place, &victim);
   ++counters_.num_preemptions;
-  counters_.num_swaps += swapped;
+}
+
+bool Scheduler::SetPaused(RequestId request, bool paused) {
+  const auto it = requests_.find(request);
+  if (it == requests_.end() || beams_.contains(request)) return false;
+  for (const SequenceId id : it->second) {
+    Sequence& sequence = *Find(id);
+    sequence.paused = paused;
+    if (!paused) continue;
+    group_.erase(id);  // a group does not wait for it
+    sequence.fork_parent = 0;
+    sequence.num_forks = 0;  // its choices may come back in different groups
+    if (sequence.phase != SequencePhase::kRunning) continue;
+    StepAside(sequence);
+    num_protected_waiting_ += !sequence.can_be_preempted();
+  }
+  return true;
 }
 
 // Under kPriority the best waiting request takes the place of running ones of lower priority, if they hold enough for

@@ -57,7 +57,8 @@ struct SequenceEvent {
 };
 
 struct SchedulerStats {
-  int num_waiting = 0;  // including swapped
+  int num_waiting = 0;  // without the paused
+  int num_paused = 0;
   int num_swapped = 0;
   int num_running = 0;
   KvCacheStats kv;
@@ -93,6 +94,9 @@ class Scheduler {
   // Ends one sequence, e.g. for a stop string; its computed blocks stay cached. False when it ended already. No event
   // follows.
   bool FinishEarly(SequenceId sequence);
+  // A paused request computes nothing and holds no blocks, but for what the prefix cache has room to keep; its deadline counts on.
+  // Not counted as a preemption: nobody else caused it. False: the request has ended, or is a beam search, which is never paused.
+  bool SetPaused(RequestId request, bool paused);
   // Draft tokens to be verified by the sequence's next row, after a token that a step in flight samples for it; as many are
   // kept as num_speculative_tokens or num_forced_tokens allows. Their outputs are judged at Commit: a draft token is
   // accepted when it is equal to what was sampled in its place. Replaces what was set before.
@@ -211,7 +215,8 @@ class Scheduler {
 
   // admission.cc
   void FormGroup();
-  void FormDynamicGroup(const std::vector<Sequence*>& order);
+  void FormDynamicGroup(const std::vector<Sequence*>& ready);
+  void SortByService(std::vector<Sequence*>& sequences) const;
   int GroupLimit() const;
   bool IsCandidate(const Sequence& sequence) const;
   bool PickedBefore(Sequence& a, Sequence& b);
@@ -240,6 +245,7 @@ class Scheduler {
   // preemption.cc
   Sequence* ChooseVictim(const Sequence& in_need) const;
   void Preempt(Sequence& victim);
+  bool StepAside(Sequence& sequence);
   void PreemptForPriority();
   bool SwapIsCheaper(const Sequence& victim) const;
 

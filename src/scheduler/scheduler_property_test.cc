@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <deque>
 #include <random>
+#include <set>
 
 #include "scheduler/fake_runner.h"
 #include "scheduler/scheduler.h"
@@ -63,6 +64,8 @@ class RandomRun {
       now_us_ += Pick(0, 20'000);
       while (submitted_ < num_requests && Chance(40)) SubmitOne();
       if (Chance(3)) Disturb();
+      if (Chance(4)) Pause();
+      if (!paused_.empty() && (Chance(10) || quiet_steps > 20)) Resume();
       if (depth_ == 2 && Chance(5)) CommitOne();  // an engine may drain its pipeline at any time
       quiet_steps = Step() ? 0 : quiet_steps + 1;
       if (quiet_steps > 60 && submitted_ == num_requests) error_ = "no progress";
@@ -207,12 +210,32 @@ class RandomRun {
     }
   }
 
+  void Pause() {
+    if (live_.empty()) return;
+    auto it = live_.begin();
+    std::advance(it, Pick(0, static_cast<int>(live_.size()) - 1));
+    const Request& request = *it->second.request;
+    if (scheduler_.SetPaused(request.id, true) == request.sampling.use_beam_search) error_ = "pausing was refused, or a beam search paused";
+    if (!request.sampling.use_beam_search) paused_.insert(request.id);
+    Check(scheduler_.DescribeError());
+  }
+
+  void Resume() {
+    scheduler_.SetPaused(*paused_.begin(), false);  // it may have ended
+    paused_.erase(paused_.begin());
+    Check(scheduler_.DescribeError());
+  }
+
   // One turn of the engine loop; false when nothing ran and nothing ended.
   bool Step() {
     if (MaxDraft() > 0) Draft();
     Batch batch = scheduler_.Schedule(now_us_);
     Check(scheduler_.DescribeError());
     bool progress = batch.num_rows() > 0;
+    for (SequenceId id : batch.sequences) {
+      const auto it = live_.find(id);
+      if (it != live_.end() && paused_.contains(it->second.request->id)) error_ = "a paused request has a row";
+    }
     if (batch.num_tokens() > config_.max_num_batched_tokens) error_ = "the token budget was exceeded";
     if (scheduler_.stats().kv_worst_waste >= kKvBlockTokens) error_ = "a sequence wastes a block";
     if (scheduler_.stats().num_running > config_.max_num_seqs) error_ = "max_num_seqs was exceeded";
@@ -350,6 +373,7 @@ class RandomRun {
   FakeRunner runner_;
   std::deque<StepResult> results_;
   std::map<SequenceId, Live> live_;
+  std::set<RequestId> paused_;
   uint64_t submitted_ = 0;
   int64_t now_us_ = 0;
   int depth_ = 1;

@@ -108,6 +108,44 @@ TEST(Scheduler, ChoicesShareTheirPrompt) {
   EXPECT_EQ(engine.scheduler.stats().computed_tokens, 1005 + 7 + 8 * 19);
 }
 
+TEST(Scheduler, APausedRequestGivesUpItsPlaceAndFindsItsPrefixAgain) {
+  SchedulerConfig config = Config();
+  config.max_num_seqs = 1;
+  Engine engine(config);
+  engine.Submit(NewRequest(1, 1000, 40));
+  for (int i = 0; i < 20; ++i) engine.Step();
+  ASSERT_TRUE(engine.scheduler.SetPaused(1, true));
+  EXPECT_EQ(engine.scheduler.stats().kv.num_in_use, 0);
+  EXPECT_FALSE(engine.Step());
+  engine.Submit(NewRequest(2, 100, 5, 7));
+  engine.RunAll();
+  EXPECT_EQ(engine.ended, std::vector<RequestId>{2});
+  EXPECT_EQ(engine.scheduler.stats().num_paused, 1);
+  EXPECT_EQ(engine.scheduler.stats().num_waiting, 0);
+  ASSERT_TRUE(engine.scheduler.SetPaused(1, false));
+  const int64_t before = engine.scheduler.stats().computed_tokens;
+  engine.RunAll();
+  EXPECT_EQ(engine.ended, (std::vector<RequestId>{2, 1}));
+  EXPECT_LT(engine.scheduler.stats().computed_tokens - before, kKvBlockTokens + 40);  // at most a block again
+  EXPECT_EQ(engine.scheduler.stats().num_preemptions, 0);
+  EXPECT_FALSE(engine.scheduler.SetPaused(1, true));  // it has ended
+}
+
+TEST(Scheduler, AGroupDoesNotWaitForAPausedMember) {
+  SchedulerConfig config = Config();
+  config.batching = BatchingMode::kStatic;
+  config.max_num_seqs = 2;
+  Engine engine(config);
+  for (RequestId id = 1; id <= 3; ++id) engine.Submit(NewRequest(id, 50, 10, static_cast<int>(id)));
+  engine.Step();
+  engine.scheduler.SetPaused(1, true);
+  engine.RunAll();
+  EXPECT_EQ(engine.ended, (std::vector<RequestId>{2, 3}));
+  engine.scheduler.SetPaused(1, false);
+  engine.RunAll();
+  EXPECT_EQ(engine.ended, (std::vector<RequestId>{2, 3, 1}));
+}
+
 TEST(Scheduler, TheNextBatchIsBuiltWhileAStepRuns) {
   const SchedulerConfig config = Config();
   Scheduler scheduler(config);

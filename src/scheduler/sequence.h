@@ -47,6 +47,7 @@ struct Sequence {
   bool draft_in_flight = false;  // the pending row has drafts: how many tokens it adds is not known
 
   bool is_beam = false;  // of a beam search: runs in lockstep with its siblings, in memory reserved for all of them
+  bool paused = false;   // waits until it is resumed
   int num_preemptions = 0;
   int64_t queue_us = -1;         // from arrival to the first admission; -1: not admitted yet
   std::optional<float> sampler_state;  // of the last committed token

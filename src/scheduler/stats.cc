@@ -9,9 +9,12 @@ namespace millrace {
 
 SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = counters_;
-  stats.num_waiting = static_cast<int>(waiting_.size());
   stats.num_running = static_cast<int>(running_.size());
-  for (const Sequence* sequence : waiting_) stats.num_swapped += sequence->phase == SequencePhase::kSwapped;
+  for (const Sequence* sequence : waiting_) {
+    stats.num_paused += sequence->paused;
+    stats.num_swapped += sequence->phase == SequencePhase::kSwapped;
+  }
+  stats.num_waiting = static_cast<int>(waiting_.size()) - stats.num_paused;
   stats.kv = kv_.stats();
   stats.kv_usage = static_cast<double>(stats.kv.num_in_use) / stats.kv.num_blocks;
   for (const Sequence* sequence : running_) {
@@ -42,6 +45,7 @@ std::string Scheduler::DescribeError() {
   };
   for (const Sequence* s : running_) {
     if (s->phase != SequencePhase::kRunning) return fmt::format("sequence {} runs in a wrong phase", s->id);
+    if (s->paused) return fmt::format("sequence {} runs though it is paused", s->id);
     if (!s->can_be_preempted() && !s->is_beam) reserved += kv_.MaxBlocks(s->max_tokens);
     announced += s->last_computing - s->first_computing;
     for (size_t g = 0; g < s->blocks.groups.size(); ++g) {

@@ -25,7 +25,7 @@ Json ModelJson(const Service& service) {
 // The engine publishes after a step; with nothing open, nothing runs.
 EngineStats Stats(const Service& service) {
   EngineStats stats = service.engine.stats();
-  if (service.open_sequences() == 0) stats.scheduler.num_running = stats.scheduler.num_waiting = 0;
+  if (service.open_sequences() == 0) stats.scheduler.num_running = stats.scheduler.num_waiting = stats.scheduler.num_paused = 0;
   return stats;
 }
 
@@ -66,6 +66,7 @@ HttpResponse Load(const Service& service) {
                      {"max_load", service.options.max_open_sequences},
                      {"num_running", s.num_running},
                      {"num_waiting", s.num_waiting},
+                     {"num_paused", s.num_paused},
                      {"kv_blocks", {{"total", s.kv.num_blocks > 0 ? s.kv.num_blocks : service.engine.memory_plan().num_blocks},
                                     {"in_use", s.kv.num_in_use},
                                     {"cached", s.kv.num_cached},

@@ -45,6 +45,9 @@ void Generation::Start(Service& service, std::shared_ptr<Exchange> exchange, Gen
   exchange->OnClose([weak = std::weak_ptr<Generation>(generation)] {
     if (const std::shared_ptr<Generation> self = weak.lock()) self->OnClientGone();
   });
+  exchange->OnDrained([weak = std::weak_ptr<Generation>(generation)] {
+    if (const std::shared_ptr<Generation> self = weak.lock()) self->FollowReader();
+  });
   generation->Submit(std::move(spec));
 }
 
@@ -116,7 +119,7 @@ void Generation::OnOutput(int prompt, RequestOutput output) {
     return FailLocked({.status = 504, .message = "timeout passed before the first token", .type = "timeout_error", .param = "timeout"});
   }
   writer_->OnOutput(prompt, output);
-  if (!output.request_finished || --num_open_ > 0) return;
+  if (!output.request_finished || --num_open_ > 0) return FollowReaderLocked();
   const double after_first = Seconds(last_token_ - first_token_);
   const auto rest = static_cast<double>(usage_.completion_tokens - 1);
   service_.metrics.RequestFinished(Seconds(Clock::now() - start_), rest > 0 ? after_first / rest : -1.0, usage_.completion_tokens,
@@ -126,6 +129,23 @@ void Generation::OnOutput(int prompt, RequestOutput output) {
   num_open_ = 0;
   ids_.clear();
   EndLocked();
+}
+
+void Generation::FollowReader() {
+  std::lock_guard lock(mutex_);
+  if (!ended_) FollowReaderLocked();
+}
+
+// Generates only while the client reads what there is.
+void Generation::FollowReaderLocked() {
+  const bool pause = exchange_->backlogged();
+  if (pause != paused_) SetPausedLocked(pause);
+}
+
+void Generation::SetPausedLocked(bool paused) {
+  paused_ = paused;
+  for (const RequestId id : ids_) service_.engine.SetPaused(id, paused);
+  service_.CountPaused(paused ? num_sequences_ : -num_sequences_);
 }
 
 void Generation::OnClientGone() {
@@ -145,6 +165,7 @@ void Generation::FailLocked(const ApiError& error) {
 
 void Generation::EndLocked() {
   ended_ = true;
+  if (paused_) service_.CountPaused(-num_sequences_);
   for (const RequestId id : ids_) service_.engine.Abort(id);
   writer_.reset();
   service_.Release(num_sequences_);

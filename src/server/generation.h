@@ -59,6 +59,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
   void Submit(GenerationSpec spec);
   void OnOutput(int prompt, RequestOutput output);
+  void FollowReader();
+  void FollowReaderLocked();
+  void SetPausedLocked(bool paused);
   void OnClientGone();
   void FailLocked(const ApiError& error);
   void EndLocked();
@@ -74,7 +77,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::unique_ptr<ReplyWriter> writer_;
   std::vector<RequestId> ids_;
   size_t num_open_;  // prompts whose outputs are not complete
-  bool ended_ = false;
+  bool ended_ = false, paused_ = false;
   Usage usage_;
   FinishReason finish_reason_ = FinishReason::kNone;  // of the choice that ended last
   std::vector<int> cached_;  // by prompt

@@ -117,6 +117,45 @@ TEST(ServerLimits, AStreamWithoutTokensYetIsKeptOpen) {
   EXPECT_EQ(busy.ReadReply().status, 200);
 }
 
+// The text of a stream of chat chunks.
+std::string TextOf(const TestReply& reply) {
+  std::string text;
+  for (const std::string& event : reply.events()) {
+    const Json chunk = Json::parse(event, nullptr, false);
+    if (!chunk.is_object() || chunk["choices"].empty()) continue;
+    text += chunk["choices"][0]["delta"].value("content", "");
+  }
+  return text;
+}
+
+TEST(ServerLimits, AStreamThatNobodyReadsIsPausedAndLosesNothing) {
+  ServerOptions options;
+  options.http.reply.backlog_bytes = 8 << 10;
+  const TestServer fixture = StartServer(options, 1);  // one sequence at a time: a stalled one would be in everybody's way
+  Json body = Chat(1000, true);
+  body["logprobs"] = true;
+  body["top_logprobs"] = 20;
+  const std::string expected = TextOf(fixture.Post("/v1/chat/completions", body));
+  TestConnection stalled(fixture.port());
+  stalled.LimitReceiveBuffer(4096);
+  stalled.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(body)));
+  const auto load = [&](const char* name) { return fixture.Call("GET", "/load").json()[name].get<int64_t>(); };
+  for (int i = 0; i < 2000 && load("num_paused") == 0; ++i) std::this_thread::sleep_for(milliseconds(5));
+  ASSERT_EQ(load("num_paused"), 1);
+  EXPECT_EQ(fixture.Post("/v1/chat/completions", Chat(20)).status, 200);
+  EXPECT_EQ(load("num_running"), 0);
+  const int64_t generated = load("generation_tokens");
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(load("generation_tokens"), generated);
+  EXPECT_LT(generated, 1000 + 800 + 20);
+  EXPECT_EQ(fixture.Call("GET", "/health").json()["seconds_since_progress"], 0.0);
+  stalled.LimitReceiveBuffer(4 << 20);
+  const TestReply reply = stalled.ReadReply();
+  EXPECT_EQ(TextOf(reply), expected);
+  EXPECT_EQ(reply.events().back(), "[DONE]");
+  EXPECT_TRUE(fixture.BecomesIdle());
+}
+
 TEST(ServerLimits, DrainFinishesWhatIsUnderWay) {
   TestServer fixture = StartServer();
   TestConnection under_way(fixture.port());

@@ -126,6 +126,7 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
   const CounterRow rows[] = {
       {"vllm:num_requests_running", "Sequences in the running batch.", d(s.num_running)},
       {"vllm:num_requests_waiting", "Sequences waiting to run.", d(s.num_waiting)},
+      {"millrace:num_requests_paused", "Sequences that wait for a client to read what it has.", d(s.num_paused)},
       {"vllm:kv_cache_usage_perc", "Part of the KV blocks in use, 0 to 1.", s.kv_usage},
       {"millrace:open_requests", "Requests accepted and not finished.", d(gauges.open_requests)},
       {"millrace:kv_blocks_free", "KV blocks that hold nothing.", d(s.kv.num_free)},

@@ -69,14 +69,19 @@ bool Service::Reserve(int num_sequences) {
     open_sequences_.fetch_sub(num_sequences);
     return false;
   }
-  if (before == 0) busy_since_us_ = engine.NowUs();
+  if (before <= paused_sequences_) busy_since_us_ = engine.NowUs();
   return true;
 }
 
 void Service::Release(int num_sequences) { open_sequences_.fetch_sub(num_sequences); }
 
+void Service::CountPaused(int num_sequences) {
+  const int before = paused_sequences_.fetch_add(num_sequences);
+  if (num_sequences < 0 && before >= open_sequences()) busy_since_us_ = engine.NowUs();
+}
+
 int64_t Service::StalledUs() const {
-  if (open_sequences() == 0) return 0;
+  if (open_sequences() <= paused_sequences_) return 0;
   return engine.NowUs() - std::max(busy_since_us_.load(), engine.stats().last_progress_us);
 }
 

@@ -47,15 +47,17 @@ class Service {
   // Takes room for sequences; false when max_open_sequences would be passed.
   bool Reserve(int num_sequences);
   void Release(int num_sequences);
+  // So many more, or fewer, of the open sequences are paused.
+  void CountPaused(int num_sequences);
   int open_sequences() const { return open_sequences_.load(std::memory_order_relaxed); }
   bool overloaded() const { return open_sequences() >= options.max_open_sequences; }
-  // Microseconds since the engine made progress while it had something to do; 0 when idle.
+  // Microseconds since the engine made progress while it had something to do; 0 when idle or all is paused.
   int64_t StalledUs() const;
 
  private:
   Service(Engine& engine, const ServiceOptions& options, PromptBuilder builder);
 
-  std::atomic<int> open_sequences_{0};
+  std::atomic<int> open_sequences_{0}, paused_sequences_{0};
   std::atomic<int64_t> busy_since_us_{0};
 };
 

@@ -57,6 +57,8 @@ class TestConnection {
     if (socket_ >= 0) ::close(socket_);
     socket_ = -1;
   }
+  // From now on the kernel takes little more than so many bytes before they are read.
+  void LimitReceiveBuffer(int bytes) { setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); }
   bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

@@ -17,11 +17,12 @@ import hostile_http
 import overload
 import serving
 import slow_senders
+import stalled_readers
 from others import PROBE, Others
 from serving import http_request
 
 STORY = {"messages": [{"role": "user", "content": "Tell me a short story."}], "stream": True, "ignore_eos": True}
-FULL = {"disconnects": 10000, "slow_headers": 5000, "slow_headers_in_step": 5000, "idle": 10000, "streams": 200, "slow_readers": 5, "garbage": 2000, "exhaustion": 128, "sigterm": 64}
+FULL = {"disconnects": 10000, "slow_headers": 5000, "slow_headers_in_step": 5000, "idle": 10000, "streams": 200, "slow_readers": 64, "garbage": 2000, "exhaustion": 128, "sigterm": 64}
 SHORT = {"disconnects": 300, "slow_headers": 200, "slow_headers_in_step": 50, "idle": 300, "streams": 20, "slow_readers": 4, "garbage": 200, "exhaustion": 24, "sigterm": 12}
 
 
@@ -120,46 +121,6 @@ def idle_connections(server, count, full, streams=20):
     return {"idle": count, "streams": streams, "kib_per_connection": round(per_connection, 2), **others.figures()}
 
 
-def slow_readers(server, count, full):
-    """Clients that ask for much and read nothing: others go on as beside clients that read, and the server gives up on them."""
-    body = {**STORY, "max_tokens": 1900 if full else 500, "n": 4 if full else 1, "logprobs": True, "top_logprobs": 20}
-    requests = [http_request("/v1/chat/completions", {**body, "seed": i}, headers="Connection: close\r\n") for i in range(count)]
-
-    async def read_all(request):
-        reader, writer = await asyncio.open_connection(server.host, server.port)
-        writer.write(request)
-        assert (await reader.read()).endswith(b"0\r\n\r\n")
-        writer.close()
-
-    with Others(server) as beside_readers:
-        in_parallel([read_all(request) for request in requests], count)
-    held = []
-    before = server.rss_kib()
-    for request in requests:
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect((server.host, server.port))
-        connection.sendall(request)
-        held.append(connection)
-    with Others(server, beside_readers.answers) as others:
-        time.sleep(2)
-        deadline = time.monotonic() + (120 if full else 30)
-        while server.get("/load")["server_load"] > 1 and time.monotonic() < deadline:
-            time.sleep(0.1)
-    growth = server.rss_kib() - before
-    # Beyond the buffer at once, else after 30 s without a byte taken.
-    deadline = time.monotonic() + (50 if full else 0)
-    while (given_up := int(server.metric("millrace:slow_readers_total"))) < count and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert not full or given_up == count, f"the server gave up on {given_up} of {count} slow readers"
-    for connection in held:
-        connection.close()
-    assert growth < 9 * 1024 * count + 65536, f"{growth} KiB for {count} slow readers"
-    beside = beside_readers.figures()
-    return {"clients": count, "given_up": given_up, "growth_kib": growth, "idle_again_s": round(settle(server), 2),
-            "beside_readers_p50_ms": beside["p50_ms"], "beside_readers_p99_ms": beside["p99_ms"], **others.figures()}
-
-
 def malformed(server, count, full):
     with Others(server) as others:
         result = hostile_http.run(server, count)
@@ -255,7 +216,7 @@ def sigterm(binary, count, full):
         return {"streams": count, "second_signal_s": round(second, 2), "under_way": under_way, "not_ready_after_ms": round((refused_after or 0) * 1e3, 1), "drained_s": round(time.monotonic() - start, 2)}
 
 
-SHARED = {"disconnects": disconnects, "slow_headers": slow_senders.run, "slow_headers_in_step": slow_senders.run_in_step, "idle": idle_connections, "slow_readers": slow_readers, "garbage": malformed,
+SHARED = {"disconnects": disconnects, "slow_headers": slow_senders.run, "slow_headers_in_step": slow_senders.run_in_step, "idle": idle_connections, "slow_readers": stalled_readers.run, "garbage": malformed,
           "json_bombs": json_bombs}
 OWN = {"exhaustion": kv_exhaustion, "kill": kill_and_restart, "sigterm": sigterm, "overload": overload.run}
 

@@ -3,7 +3,8 @@
  * N sequences share M blocks. Each computes one block per step and ends when the step that fills its last one is committed. Served in order:
  * first those preempted LIMIT times (protected), then the rest; a sequence without a free block preempts the last one served after it. A
  * protected sequence is admitted only when the needs of all running protected ones fit the pool together. Preemption loses all progress,
- * which is more than the scheduler loses. A client submits in any order, may abort anything at any moment, then drains.
+ * which is more than the scheduler loses. A client submits in any order, may abort anything at any moment,
+ * may pause the first at any moment and resumes it at any later one, then drains.
  *
  * Checked for every interleaving and every choice of needs: blocks are conserved; nobody is preempted more than LIMIT times; with nothing in
  * flight a step always has a row while a sequence is left (no deadlock, no livelock); every drain ends (ltl drain, weak fairness).
@@ -23,6 +24,7 @@
 #define WAITING 1
 #define RUNNING 2
 #define ENDED 3
+#define PAUSED 4
 
 byte state[N];
 byte need[N];       /* blocks at its end, 1 .. M */
@@ -230,7 +232,7 @@ end:
 }
 
 active proctype client() {
-  byte x = 0, aborts = 0;
+  byte x = 0, aborts = 0, pauses = 0;
   do
   :: x < N ->
      atomic {
@@ -242,7 +244,9 @@ active proctype client() {
      }
   :: atomic { aborts < 1 && x > 0 && LEFT(0) -> d_step { release(0); state[0] = ENDED; stalled = false; aborts++ } }
   :: atomic { aborts < 1 && x > 1 && LEFT(1) -> d_step { release(1); state[1] = ENDED; stalled = false; aborts++ } }
-  :: x == N -> break
+  :: atomic { pauses < 1 && x > 0 && LEFT(0) -> d_step { release(0); state[0] = PAUSED; stalled = false; pauses++ } }
+  :: atomic { state[0] == PAUSED -> d_step { state[0] = WAITING; stalled = false } }
+  :: x == N && state[0] != PAUSED -> break
   od;
   drained = true;
 }

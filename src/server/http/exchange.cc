@@ -35,9 +35,9 @@ std::string_view HttpRequest::Header(std::string_view lower_case_name) const {
   return {};
 }
 
-Exchange::Exchange(HttpRequest request, size_t max_buffered_bytes, std::function<void()> wake)
+Exchange::Exchange(HttpRequest request, Limits limits, std::function<void()> wake)
     : request_(std::move(request)),
-      max_buffered_bytes_(max_buffered_bytes),
+      limits_(limits),
       wake_(std::move(wake)),
       keep_alive_(request_.keep_alive) {}
 
@@ -111,7 +111,7 @@ void Exchange::AppendChunkLocked(std::string_view bytes) {
   } else {
     buffered_ += bytes;
   }
-  overflow_ = buffered_.size() > max_buffered_bytes_;
+  overflow_ = buffered_.size() > limits_.max_buffered_bytes;
 }
 
 void Exchange::Write(std::string_view events) {
@@ -167,12 +167,27 @@ bool Exchange::finished() {
   return finished_;
 }
 
-Exchange::Taken Exchange::Take() {
+bool Exchange::backlogged() {
   std::lock_guard lock(mutex_);
+  return buffered_.size() > limits_.backlog_bytes;
+}
+
+void Exchange::OnDrained(std::function<void()> callback) {
+  std::lock_guard lock(mutex_);
+  on_drained_ = std::move(callback);
+}
+
+Exchange::Taken Exchange::Take() {
   Taken taken;
-  taken.bytes.swap(buffered_);
-  taken.finished = finished_;
-  taken.overflow = overflow_;
+  std::function<void()> drained;
+  {
+    std::lock_guard lock(mutex_);
+    taken.bytes.swap(buffered_);
+    taken.finished = finished_;
+    taken.overflow = overflow_;
+    if (taken.bytes.size() > limits_.backlog_bytes) drained = on_drained_;
+  }
+  if (drained) drained();
   return taken;
 }
 
@@ -185,6 +200,7 @@ void Exchange::Close() {
     closed_ = true;
     buffered_.clear();
     callback = std::exchange(on_close_, nullptr);
+    on_drained_ = nullptr;
     finished = finished_;
   }
   if (callback) callback();  // it may still note something

@@ -56,11 +56,15 @@ struct HttpResponse {
 // 1. The reply starts once, with Send or with the first Write, Heartbeat or Finish of an event stream.
 // 2. After Close nothing is kept, and the close callback has run at most once; it doesn't run when the reply was finished before.
 // 3. What is buffered is at most max_buffered_bytes; beyond, the reader is too slow, nothing more is
-//    kept and the connection closes the exchange.
+//    kept and the connection closes the exchange. Who writes an event stream should pause while backlogged().
 class Exchange {
  public:
+  struct Limits {
+    size_t max_buffered_bytes = size_t{8} << 20;
+    size_t backlog_bytes = size_t{128} << 10;  // of an event stream
+  };
   // `wake` is called, from any thread, when there is something to take.
-  Exchange(HttpRequest request, size_t max_buffered_bytes, std::function<void()> wake);
+  Exchange(HttpRequest request, Limits limits, std::function<void()> wake);
 
   const HttpRequest& request() const { return request_; }
 
@@ -72,6 +76,10 @@ class Exchange {
   void ExpectStream();
   // Appends whole server-sent events; starts the reply if need be.
   void Write(std::string_view events);
+  // Whether more than backlog_bytes have not been taken.
+  bool backlogged();
+  // Runs `callback`, on the connection's thread, whenever a backlog has been taken.
+  void OnDrained(std::function<void()> callback);
   // Ends an event stream.
   void Finish();
   // Replaces the notes; before the reply is finished.
@@ -101,7 +109,7 @@ class Exchange {
   std::string HeadLocked(int status, std::string_view content_type) const;
 
   const HttpRequest request_;
-  const size_t max_buffered_bytes_;
+  const Limits limits_;
   const std::function<void()> wake_;
   std::atomic<bool> keep_alive_;
 
@@ -109,7 +117,7 @@ class Exchange {
   std::vector<std::pair<std::string, std::string>> headers_;
   std::string buffered_;
   bool streams_ = false, started_ = false, finished_ = false, closed_ = false, overflow_ = false;
-  std::function<void()> on_close_;
+  std::function<void()> on_close_, on_drained_;
   std::function<void(const RequestEnd&)> on_end_;
   RequestEnd end_;
 };

@@ -25,11 +25,11 @@ struct HttpServerOptions {
   size_t max_header_fields = 100;
   size_t max_body_bytes = size_t{32} << 20;
   int64_t max_pending_body_bytes = int64_t{512} << 20;  // of all requests being received: beyond, 503
-  size_t max_buffered_bytes = size_t{8} << 20;          // reply that a client has not read yet
+  Exchange::Limits reply;  // what of a reply may wait for its reader; as much again is on its way
   std::chrono::milliseconds header_timeout{10'000};     // from the first byte (of a connection: from its start) to the last
   std::chrono::milliseconds body_timeout{30'000};       // and one second more for every 64 KiB
   std::chrono::milliseconds idle_timeout{75'000};       // between requests
-  std::chrono::milliseconds write_timeout{30'000};      // without a byte taken by the client
+  std::chrono::milliseconds write_timeout{30'000};      // without a byte taken by the client's side
   std::chrono::milliseconds heartbeat{15'000};          // between the comments that keep a quiet event stream open
 };
 

@@ -1,5 +1,7 @@
 #include "server/http/session.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
@@ -27,6 +29,7 @@ constexpr milliseconds kLookInterval{1'000};
 constexpr milliseconds kLookGrid{50};
 constexpr int kUnhurriedLowWater = 16 << 10;
 constexpr size_t kMaxHeaderRead = size_t{64} << 10;
+constexpr int kMaxUnsentBytes = 128 << 10;  // that the kernel takes of a reply while its reader is slow
 constexpr milliseconds kFarewellTimeout{500};  // for the other side's close_notify
 
 bool IsPlainId(std::string_view id) {
@@ -60,6 +63,7 @@ void Session::Start() {
 void Session::BeginConnection() {
   ErrorCode ignored;
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  setsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMaxUnsentBytes, sizeof kMaxUnsentBytes);
   parser_.emplace();
   Enter(Phase::kHeader, context_.options.header_timeout);
   if (!stream_.encrypted()) return ReadHeader();
@@ -97,7 +101,7 @@ void Session::OnTimer(uint64_t timer) {
   if (timer != timer_number_) return;
   if (phase_ == Phase::kExchange) {
     const auto now = steady_clock::now();
-    if (is_writing_ && now - write_start_ > context_.options.write_timeout) {
+    if (is_writing_ && now - last_progress_ > context_.options.write_timeout) {
       context_.stats.slow_readers.fetch_add(1, std::memory_order_relaxed);
       return Shut();
     }
@@ -303,7 +307,7 @@ void Session::Refuse(int status, const std::string& message) {
 }
 
 void Session::OpenExchange(HttpRequest request) {
-  exchange_ = std::make_shared<Exchange>(std::move(request), context_.options.max_buffered_bytes, [weak = weak_from_this()] {
+  exchange_ = std::make_shared<Exchange>(std::move(request), context_.options.reply, [weak = weak_from_this()] {
     if (const std::shared_ptr<Session> self = weak.lock()) {
       asio::post(self->stream_.get_executor(), [self] { self->Flush(); });
     }
@@ -351,12 +355,15 @@ void Session::Flush() {
   }
   writing_ = std::move(taken.bytes);
   is_writing_ = true;
-  write_start_ = steady_clock::now();
-  asio::async_write(stream_, asio::buffer(writing_),
-                    [self = shared_from_this(), finished = taken.finished](ErrorCode error, size_t) {
-                      self->is_writing_ = false;
-                      self->OnWritten(error, finished);
-                    });
+  last_progress_ = steady_clock::now();
+  const auto more = [this, done = size_t{0}](ErrorCode error, size_t bytes) mutable -> size_t {
+    if (bytes > std::exchange(done, bytes)) last_progress_ = steady_clock::now();
+    return error ? 0 : writing_.size() - bytes;
+  };
+  asio::async_write(stream_, asio::buffer(writing_), more, [self = shared_from_this(), finished = taken.finished](ErrorCode error, size_t) {
+    self->is_writing_ = false;
+    self->OnWritten(error, finished);
+  });
 }
 
 void Session::OnWritten(ErrorCode error, bool finished) {

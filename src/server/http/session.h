@@ -92,7 +92,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool unhurried_ = false;
   bool established_ = false;  // encrypted, the handshake is done and the farewell not said
   int64_t reserved_body_bytes_ = 0;
-  std::chrono::steady_clock::time_point header_deadline_, write_start_, last_write_;
+  std::chrono::steady_clock::time_point header_deadline_, last_progress_, last_write_;
 };
 
 }  // namespace millrace
