@@ -6,8 +6,20 @@
 
 #include "commands.h"
 #include "progress_bar.h"
+#include "scheduler/scheduler_config.h"
 
 namespace millrace {
+namespace {
+
+// That `parse` takes the text: a wrong name is seen before anything is opened, by --dry-run too.
+auto Names(auto parse) {
+  return [parse](const std::string& name) {
+    const auto parsed = parse(name);
+    return parsed.ok() ? std::string() : parsed.status().message();
+  };
+}
+
+}  // namespace
 
 int ReportStatus(const Status& status) {
   if (status.ok()) return 0;
@@ -40,10 +52,13 @@ void AddSchedulerOptions(CLI::App& command, EngineOptions* options) {
   command.add_option("--mode", options->mode, "low-latency, balanced or high-throughput");
   command.add_option("--target-inter-token-us", options->target_inter_token_us, "longest step that a prompt may cause while others stream (default: the mode's, or no limit)")
       ->check(CLI::Range(1, 60'000'000));
-  command.add_option("--scheduling-policy", options->scheduling_policy, "fcfs, priority, lpm, round-robin or fair")->capture_default_str();
-  command.add_option("--preemption-policy", options->preemption_policy, "who gives way: latest, lowest-priority, least-generated or waiting-score")
+  command.add_option("--scheduling-policy", options->scheduling_policy, "fcfs, priority, lpm, round-robin or fair")
+      ->check(Names(ParseSchedulingPolicy))
       ->capture_default_str();
-  command.add_option("--batching", options->batching, "continuous, static or dynamic")->capture_default_str();
+  command.add_option("--preemption-policy", options->preemption_policy, "who gives way: latest, lowest-priority, least-generated or waiting-score")
+      ->check(Names(ParseVictimPolicy))
+      ->capture_default_str();
+  command.add_option("--batching", options->batching, "continuous, static or dynamic")->check(Names(ParseBatchingMode))->capture_default_str();
   command.add_option("--swap-space-bytes", options->swap_space_bytes, "host memory for preempted sequences")->transform(CLI::AsSizeValue(false));
   command.add_option("--max-tenant-cache-fraction", options->max_tenant_cache_fraction, "part of the KV blocks that one tenant's cached prefixes may hold")
       ->check(CLI::Range(0.0, 1.0))

@@ -28,8 +28,9 @@ bool IsLocalName(std::string_view host) {
 
 std::string_view BearerToken(const HttpRequest& request) {
   const std::string_view authorization = request.Header("authorization");
-  constexpr std::string_view kPrefix = "Bearer ";
-  if (authorization.starts_with(kPrefix)) return authorization.substr(kPrefix.size());
+  constexpr std::string_view kPrefix = "bearer ";  // the scheme has no case (RFC 9110, 11.1)
+  const auto is_same = [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); };
+  if (authorization.size() >= kPrefix.size() && std::equal(kPrefix.begin(), kPrefix.end(), authorization.begin(), is_same)) return authorization.substr(kPrefix.size());
   return request.Header("x-api-key");
 }
 
@@ -83,11 +84,13 @@ std::optional<ApiError> Access::Check(HttpRequest& request, bool open) const {
 std::vector<std::pair<std::string, std::string>> Access::CorsHeaders(const HttpRequest& request) const {
   const std::string origin(request.Header("origin"));
   if (origin.empty() || !IsAllowedOrigin(origin)) return {};
+  // The official clients send headers of their own, and none has a meaning that a page may not use.
+  const std::string_view asked = request.Header("access-control-request-headers");
   return {{"Access-Control-Allow-Origin", origin},
           {"Vary", "Origin"},
-          {"Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id, X-Api-Key"},
-          {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
-          {"Access-Control-Expose-Headers", "X-Request-Id, X-Millrace-Warnings, Retry-After"}};
+          {"Access-Control-Allow-Headers", asked.empty() ? "Authorization, Content-Type, X-Request-Id, X-Api-Key" : std::string(asked)},
+          {"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"},
+          {"Access-Control-Expose-Headers", "X-Request-Id, Request-Id, X-Millrace-Warnings, Retry-After, Endpoint-Load-Metrics"}};
 }
 
 }  // namespace millrace

@@ -11,7 +11,7 @@
 namespace millrace {
 namespace {
 
-Json Milliseconds(double seconds) { return seconds < 0 ? Json(nullptr) : Json(std::round(seconds * 1e6) * 1e-3); }
+Json Milliseconds(double seconds) { return seconds < 0 ? Json(nullptr) : Json(std::round(seconds * 1e6) / 1e3); }
 
 bool IsTrouble(const RequestEnd& end) { return end.status >= 400 || !end.complete || !end.notes.error.empty(); }
 

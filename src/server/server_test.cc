@@ -203,6 +203,21 @@ TEST(Server, ModelsByNameForBothClients) {
   EXPECT_EQ(fixture.Call("GET", "/v1/models/other").status, 404);
 }
 
+// What the official clients send from a browser, and how a key may be spelt.
+TEST(Server, PagesOfAllowedOriginsMaySendTheirHeaders) {
+  ServerOptions options;
+  options.access.api_keys = {"secret"};
+  options.access.cors_origins = {"https://app.example"};
+  const TestServer fixture = StartServer(options);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "authorization: bearer secret\r\n").status, 200);
+  EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "Authorization: Bearersecret\r\n").status, 401);
+  const std::string asked = "anthropic-version,x-stainless-os";
+  const TestReply preflight = fixture.Call("OPTIONS", "/v1/responses/resp_1", "", "Origin: https://app.example\r\nAccess-Control-Request-Headers: " + asked + "\r\n");
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_NE(preflight.head.find("Access-Control-Allow-Headers: " + asked), std::string::npos) << preflight.head;
+  EXPECT_NE(preflight.head.find("DELETE"), std::string::npos);
+}
+
 TEST(Url, EscapesAndQueries) {
   EXPECT_EQ(PercentDecoded("a%20b%2Fc%zz%2"), "a b/c%zz%2");
   EXPECT_EQ(QueryValue("a=1&order=asc&b", "order"), "asc");

@@ -152,6 +152,12 @@ class Cli(unittest.TestCase):
             self.assertGreater(json.loads(first.stdout)["cost_per_million_output_tokens"], 0)
             self.assertEqual(run("simulate", "--trace", str(ROOT / "LICENSE"), "--cost", steps).returncode, 1)
 
+    def test_serve_dry_run_refuses_names_that_are_none(self):
+        for option in ("--scheduling-policy", "--preemption-policy", "--batching", "--mode"):
+            wrong = run("serve", SYNTH, "--dry-run", option, "bogus")
+            self.assertNotEqual(wrong.returncode, 0, option)
+            self.assertIn("expected", wrong.stderr)
+
     def test_serve_dry_run_prints_the_memory_plan(self):
         plan = run("serve", SYNTH, "--dry-run", "--kv-cache-bytes", "4MiB")
         self.assertEqual(plan.returncode, 0, plan.stderr)

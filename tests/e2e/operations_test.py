@@ -102,6 +102,15 @@ def check_deploy(metrics):
         print("promtool is not installed: the rules were not run")
 
 
+def check_image(binary):
+    """The image gets the package of every library that the program loads."""
+    if not shutil.which("dpkg"):
+        print("there is no dpkg: the packages of the image were not looked up")
+        return
+    packages = set(subprocess.run([DEPLOY + "/runtime_packages.sh", binary], check=True, capture_output=True, text=True, timeout=60).stdout.split())
+    assert {"libc6", "libstdc++6", "libssl3", "libfmt9"} <= packages, packages
+
+
 def main():
     binary = sys.argv[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -114,6 +123,7 @@ def main():
             check_https(binary, folder, certificate, key, url, context)
             assert json.loads(call(admin + "/log-level", context))["level"] == "requests"
             idle = check_farewell(url, context)
+            check_image(binary)
             check_deploy(call(admin + "/metrics", context))
             assert json.loads(call(admin + "/drain", context, "POST"))["draining"]
             process.send_signal(signal.SIGTERM)

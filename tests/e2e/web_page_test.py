@@ -56,6 +56,24 @@ def check_chat(page):
     expect(page.locator(".versions")).to_contain_text("1/2")
 
 
+def check_rate(page):
+    """An answer in one piece has no rate; one that takes a while has."""
+    def event(delta, **more):
+        choices = [{"index": 0, "delta": delta, "finish_reason": None}] if delta is not None else []
+        return "data: " + json.dumps({"object": "chat.completion.chunk", "choices": choices, **more}) + "\n\n"
+    usage = event(None, usage={"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43}) + "data: [DONE]\n\n"
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(
+        content_type="text/event-stream", body=event({"role": "assistant", "content": ""}) + event({"content": "all at once"}) + usage))
+    ask(page, "one piece")
+    idle(page)
+    page.unroute("**/v1/chat/completions")
+    note = page.locator("article.assistant .note").last.inner_text()
+    assert note.startswith("40 tokens · first after ") and "/s" not in note, note
+    notes = page.evaluate("""() => [99, 100].map((ms) => noteOf({prompt_tokens: 3, completion_tokens: 41}, {start: 10, first: 30, last: 30 + ms}, "stop"))""")
+    assert "/s" not in notes[0] and "41 tokens · 400/s · first after 20 ms" in notes[1], notes
+    page.get_by_role("button", name="New chat").click()
+
+
 def check_edit(page):
     page.locator("#prompt").focus()
     page.keyboard.press("ArrowUp")
@@ -162,7 +180,8 @@ def screenshots(context, url, folder):
             idle(page)
         page.check("#tint")
         page.wait_for_timeout(800)
-        page.locator("article.assistant .text").last.locator(".token").nth(22).hover()
+        tokens = page.locator("article.assistant .text").last.locator(".token")
+        tokens.nth(min(22, tokens.count() - 1)).hover()
         page.screenshot(path=str(folder / f"web_page_{scheme}.png"))
         page.close()
 
@@ -182,7 +201,7 @@ def main():
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: None if request.url.startswith((server.url, "data:")) else outside.append(request.url))
         page.goto(server.url)
-        for check in (check_chat, check_edit, check_settings):
+        for check in (check_chat, check_edit, check_rate, check_settings):
             check(page)
         check_stop(page, server)
         check_panel(page, server)

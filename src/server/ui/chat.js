@@ -170,30 +170,33 @@ async function answer(index) {
 
 async function receive(version, index) {
   const live = new LiveBody(index, version);
-  const start = performance.now();
-  let first = 0;
+  const times = {start: performance.now(), first: 0, last: 0};  // of the request, its first and its last text
   let finish = "";
   for await (const event of streamEvents("v1/chat/completions", requestBody(conversationBefore(index)), chat.abort.signal)) {
     const choice = event.choices[0];
     if (choice) {
+      const before = version.text.length + version.reasoning.length;
       version.text += choice.delta.content || "";
       version.reasoning += choice.delta.reasoning_content || "";
       for (const entry of choice.logprobs?.content || []) version.entries.push(entry);
       for (const part of choice.delta.tool_calls || []) version.text += `${part.function.name ? `\n${part.function.name} ` : ""}${part.function.arguments || ""}`;
-      if (!first && (version.text || version.reasoning)) first = performance.now();
+      if (version.text.length + version.reasoning.length > before) times.last = performance.now();
+      times.first = times.first || times.last;
       finish = choice.finish_reason || finish;
       live.update();
     }
-    if (event.usage) version.note = noteOf(event.usage, start, first || performance.now(), finish);
+    if (event.usage) version.note = noteOf(event.usage, times, finish);
   }
 }
 
-function noteOf(usage, start, first, finish) {
+// Text that came in one piece, or faster than this, says nothing about the model's rate.
+const kLeastRateMs = 100;
+
+function noteOf(usage, times, finish) {
   const tokens = usage.completion_tokens;
-  const seconds = (performance.now() - first) / 1000;
   const parts = [`${count(tokens)} tokens`];
-  if (tokens > 1 && seconds > 0) parts.push(`${count((tokens - 1) / seconds)}/s`);
-  parts.push(`first after ${count(first - start)} ms`);
+  if (tokens > 1 && times.last - times.first >= kLeastRateMs) parts.push(`${count(((tokens - 1) * 1000) / (times.last - times.first))}/s`);
+  if (times.first) parts.push(`first after ${count(times.first - times.start)} ms`);
   const cached = usage.prompt_tokens_details?.cached_tokens || 0;
   parts.push(`prompt ${count(usage.prompt_tokens)}${cached ? `, ${count(cached)} from the cache` : ""}`);
   if (finish === "length") parts.push("cut off at the length limit");
