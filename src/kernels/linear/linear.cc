@@ -1,12 +1,13 @@
 #include "kernels/linear/linear.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 #include "base/checked_math.h"
 #include "kernels/linear/panel_product.h"
+#include "kernels/linear/unit_ranges.h"
 
 namespace millrace::kernels {
 namespace {
@@ -14,22 +15,21 @@ namespace {
 // Columns of a unit of work of the soft cap.
 constexpr int64_t kSoftcapColumns = 4096;
 
-// Workers take units in falling portions, so that memory is read in long runs and all finish together.
+// fn(begin, end) over runs of units, of at most max_run where several threads share them.
 template <typename Fn>
-void ForUnits(ThreadPool* pool, int64_t num_units, const Fn& fn) {
+void ForUnits(ThreadPool* pool, int64_t num_units, int64_t max_run, const Fn& fn) {
   const int threads = pool == nullptr ? 1 : pool->num_threads();
   if (threads == 1 || num_units == 1) return fn(0, num_units);
-  std::atomic<int64_t> next{0};
-  pool->Run([&](int) {
-    int64_t begin = next.load(std::memory_order_relaxed);
-    while (begin < num_units) {
-      const int64_t take = std::max<int64_t>(1, (num_units - begin) * 3 / (4 * threads));
-      if (!next.compare_exchange_weak(begin, begin + take, std::memory_order_relaxed)) continue;
-      fn(begin, begin + take);
-      begin = next.load(std::memory_order_relaxed);
-    }
+  UnitRanges ranges(num_units, threads, max_run);
+  pool->Run([&](int thread) {
+    int64_t begin, end;
+    while (ranges.Take(thread, &begin, &end)) fn(begin, end);
   });
 }
+
+// Long runs where each takes its slabs of tokens in turn, whose activations should stay in L2; else so short that nobody waits for a
+// thread that is disturbed.
+int64_t MaxRun(int64_t num_tokens) { return num_tokens > kSlabTokens ? std::numeric_limits<int64_t>::max() : 8; }
 
 struct Product {
   const PackedMatrix* matrix = nullptr;
@@ -161,7 +161,7 @@ void Multiply(OpContext* context, const Product& product) {
   Workspace::Scope scope(*context->workspace);
   Job job;
   Prepare(context, product, 1, 0, &job);
-  ForUnits(context->pool, job.num_panels * job.num_slabs, [&](int64_t begin, int64_t end) { RunUnits(job, begin, end); });
+  ForUnits(context->pool, job.num_panels * job.num_slabs, MaxRun(product.num_tokens), [&](int64_t begin, int64_t end) { RunUnits(job, begin, end); });
 }
 
 // product_at(i) gives product i.
@@ -169,13 +169,14 @@ template <typename ProductAt>
 void MultiplyGroup(OpContext* context, int num_products, const ProductAt& product_at) {
   Workspace::Scope scope(*context->workspace);
   Job* jobs = context->workspace->Take<Job>(num_products);
-  int64_t num_units = 0;
+  int64_t num_units = 0, max_run = 1;
   for (int i = 0; i < num_products; ++i) {
     Prepare(context, product_at(i), num_products, num_units, &jobs[i]);
     num_units += jobs[i].num_panels * jobs[i].num_slabs;
+    max_run = std::max(max_run, MaxRun(jobs[i].product.num_tokens));
   }
   if (num_units == 0) return;
-  ForUnits(context->pool, num_units, [&](int64_t begin, int64_t end) {
+  ForUnits(context->pool, num_units, max_run, [&](int64_t begin, int64_t end) {
     const Job* job = std::upper_bound(jobs, jobs + num_products, begin, [](int64_t unit, const Job& j) { return unit < j.first_unit; }) - 1;
     for (; begin < end; ++job) {
       const int64_t job_end = std::min(end, job->first_unit + job->num_panels * job->num_slabs);
@@ -222,7 +223,7 @@ void FinishWithPostNorm(OpContext* context, const LinearArgs& args, float* raw, 
 // out = softcap * tanh(out / softcap), in place.
 void ApplySoftcap(OpContext* context, const LinearArgs& args) {
   const int64_t cols = args.matrix->rows;
-  ForUnits(context->pool, args.num_tokens * CeilDiv(cols, kSoftcapColumns), [&](int64_t begin, int64_t end) {
+  ForUnits(context->pool, args.num_tokens * CeilDiv(cols, kSoftcapColumns), 1, [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t first = unit / args.num_tokens * kSoftcapColumns;
       float* row = args.out + unit % args.num_tokens * args.out_stride;
