@@ -9,16 +9,17 @@
 namespace millrace::kernels {
 namespace {
 
-// mins += the mins of the blocks or halves that share a pair with block b.
-template <typename Format, int kTokens>
-[[gnu::always_inline]] inline void AddMins(const std::byte* chunk, int b, const Int8Block* x, __m512i mins[2][kTokens]) {
-  const __m512i w0 = Format::MinPair(chunk, b, 0);
-  const __m512i w1 = Format::MinPair(chunk, b, 1);
+// mins += the mins of the blocks or halves that share a pair with block b, of kGroups groups of rows from `first` on.
+template <typename Format, int kTokens, int kGroups>
+[[gnu::always_inline]] inline void AddMins(const std::byte* chunk, int b, const Int8Block* x, int first, __m512i mins[2][kTokens]) {
+  __m512i w[kGroups];
+#pragma GCC unroll 2
+  for (int i = 0; i < kGroups; ++i) w[i] = Format::MinPair(chunk, b, first + i);
 #pragma GCC unroll 16
   for (int t = 0; t < kTokens; ++t) {
     const __m512i v = BroadcastDword(x[t].sum.pair);
-    mins[0][t] = _mm512_dpwssd_epi32(mins[0][t], w0, v);
-    mins[1][t] = _mm512_dpwssd_epi32(mins[1][t], w1, v);
+#pragma GCC unroll 2
+    for (int i = 0; i < kGroups; ++i) mins[first + i][t] = _mm512_dpwssd_epi32(mins[first + i][t], w[i], v);
   }
 }
 
@@ -70,6 +71,7 @@ template <typename Format, int kTokens>
 void SuperTile(const TileArgs& args) {
   constexpr bool kAscending = kTokens <= kAscendingTokens;
   constexpr int kPairBlocks = Format::kParts == 2 ? 1 : 2;
+  constexpr int kMinGroups = kTokens > 4 ? 1 : 2;  // at a time, beside the sums, for want of registers
   if (!args.resume) std::memset(args.acc, 0, kTokens * kPanelRows * sizeof(float));
   const std::byte* chunk = args.panel;
   const std::byte* x_bytes = args.x;
@@ -93,16 +95,18 @@ void SuperTile(const TileArgs& args) {
         PrefetchBlock<kTokens>(args, x_bytes + (b + i) * args.x_stride, &next);
         AddBlock<Format, kTokens>(chunk, blocks + (b + i) * Format::kBlockBytes, b + i, x_of(b + i), sum);
       }
-      if constexpr (Format::kMins && kAscending) AddMins<Format, kTokens>(chunk, b, x_of(b), mins);
-    }
-    if constexpr (Format::kMins && !kAscending) {
-#pragma GCC unroll 1
-      for (int b = 0; b < kSuperBlocks; b += kPairBlocks) AddMins<Format, kTokens>(chunk, b, x_of(b), mins);
+      if constexpr (Format::kMins && kAscending) AddMins<Format, kTokens, 2>(chunk, b, x_of(b), 0, mins);
     }
     const Factors<Format> late(kAscending ? args.panel : chunk);
     const Factors<Format>& factors = kAscending ? early : late;
 #pragma GCC unroll 2
     for (int group = 0; group < 2; ++group) {
+      if constexpr (Format::kMins && !kAscending) {
+        if (group % kMinGroups == 0) {
+#pragma GCC unroll 1
+          for (int b = 0; b < kSuperBlocks; b += kPairBlocks) AddMins<Format, kTokens, kMinGroups>(chunk, b, x_of(b), group, mins);
+        }
+      }
 #pragma GCC unroll 16
       for (int t = 0; t < kTokens; ++t) {
         __m512 product = _mm512_mul_ps(sum[group][t], factors.scale[group]);
