@@ -33,6 +33,7 @@ class BlockRef {
 
   BlockId id() const { return id_; }  // kNullBlock when empty
   explicit operator bool() const { return pool_ != nullptr; }
+  bool shared() const;  // others refer to the block too
 
  private:
   friend class BlockPool;
@@ -91,6 +92,7 @@ class BlockPool {
 inline BlockRef::BlockRef(const BlockRef& other) : pool_(other.pool_), id_(other.id_) {
   if (pool_ != nullptr) pool_->Ref(id_);
 }
+inline bool BlockRef::shared() const { return pool_ != nullptr && pool_->ref_count(id_) > 1; }
 inline BlockRef::~BlockRef() {
   if (pool_ != nullptr) pool_->Unref(id_);
 }

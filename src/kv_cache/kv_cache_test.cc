@@ -176,6 +176,20 @@ TEST(KvCache, AStateIsFoundWhereItWasKept) {
   EXPECT_EQ(cache.DescribeError(), "");
 }
 
+TEST(KvCache, ASwappedStateNeedsNoFurtherBlocks) {
+  KvCacheOptions options = Options(16, {kFullGroup, {.kind = KvGroupKind::kRecurrent, .layers = {1}, .state_piece_bytes = {64}}});
+  options.num_host_blocks = 16;
+  KvCache cache(options);
+  BlockTable shared = cache.NewTable(), table = cache.NewTable(), host;
+  ASSERT_TRUE(cache.Extend(shared, 16));
+  const BlockTable others = shared;  // the same ids as the host blocks below
+  ASSERT_TRUE(cache.Extend(table, 16));
+  std::vector<BlockCopy> copies;
+  ASSERT_TRUE(cache.SwapOut(table, host, copies));
+  EXPECT_EQ(cache.BlocksToExtend(host, 16), 0);
+  EXPECT_EQ(cache.BlocksToExtend(others, 16), 1);
+}
+
 TEST(KvCache, WhatAFailedSequenceEnteredIsForgotten) {
   KvCache cache(Options(20));
   Compute(cache, {}, Tokens(32));
