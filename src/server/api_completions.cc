@@ -46,9 +46,10 @@ class CompletionWriter : public OpenAiWriter {
   void Stream(AnswerChoice& choice, const std::vector<OutputDelta>& deltas) override {
     std::string text;
     for (const OutputDelta& delta : deltas) text += delta.text;
-    const bool empty = text.empty() && !choice.ended();
+    // A token can be half a character: no text yet, but a logprob and an id.
+    const bool reports_tokens = (options_.logprobs >= 0 || options_.return_token_ids) && !choice.tokens.empty();
+    if (text.empty() && !choice.ended() && !reports_tokens) return;
     Json out = ChoiceJson(choice, std::move(text));
-    if (empty && out["logprobs"].is_null()) return;
     if (!std::exchange(choice.started, true)) AddPromptIds(choice, out);
     exchange_->Write(Chunk(std::move(out)));
   }

@@ -46,7 +46,7 @@ HttpResponse Health(const Service& service) {
   const bool stalled = stalled_us > service.options.stall_timeout_us;
   const std::string damage = service.engine.stats().integrity_error;
   Json body = {{"status", stalled ? "stalled" : damage.empty() ? "ok" : "damaged"},
-               {"seconds_since_progress", static_cast<double>(stalled_us) * 1e-6}};
+               {"seconds_since_progress", static_cast<double>(stalled_us) / 1e6}};
   if (!damage.empty()) body["kv_integrity"] = damage;
   return {.status = stalled || !damage.empty() ? 503 : 200, .body = DumpJson(body)};
 }
@@ -77,8 +77,8 @@ HttpResponse Load(const Service& service) {
                      {"prefix_cache_hits", s.prefix_cache_hits},
                      {"num_preemptions", s.num_preemptions},
                      {"num_steps", stats.num_steps},
-                     {"last_step_ms", static_cast<double>(stats.last_step_us) * 1e-3},
-                     {"uptime_s", static_cast<double>(service.engine.NowUs()) * 1e-6}};
+                     {"last_step_ms", static_cast<double>(stats.last_step_us) / 1e3},
+                     {"uptime_s", static_cast<double>(service.engine.NowUs()) / 1e6}};
   return {.body = DumpJson(body)};
 }
 
