@@ -73,7 +73,7 @@ def check_reasoning(binary):
             *_, last = client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **ask)
             assert last.usage.completion_tokens_details == whole.usage.completion_tokens_details, last
             response = client.responses.create(model="tiny", input="Say something.", max_output_tokens=60, extra_body={"thinking_token_budget": 6})
-            assert response.usage.output_tokens_details.reasoning_tokens == 6, response
+            assert 6 <= response.usage.output_tokens_details.reasoning_tokens <= 9, response  # the budget ends with a character
 
 
 def check_completions(client):
