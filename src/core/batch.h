@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/status.h"
 #include "core/ids.h"
 #include "core/sampling_params.h"
 
@@ -98,6 +99,7 @@ struct OutputResult {
   TokenId token = -1;
   bool failed = false;  // NaN or infinity in the logits, or no candidate left: the sequence ends with kError
   std::string error;
+  StatusCode error_code = StatusCode::kInternal;  // kInvalidArgument when what the request demands can't be met
   float logprob = 0.0f;
   int rank = 0;
   float sampler_state = 0.0f;  // what the sampler must be told to go on after this token (mirostat's mu)

@@ -180,6 +180,23 @@ TEST(Engine, TheModeDecidesWhatTheUserDidNot) {
             "--preemption-policy is oldest, expected latest, lowest-priority, least-generated or waiting-score");
 }
 
+TEST(Engine, EveryPolicyWarmsUpAndAnswers) {
+  for (const char* batching : {"continuous", "static", "dynamic"}) {
+    for (const char* victim : {"latest", "lowest-priority", "least-generated", "waiting-score"}) {
+      EngineOptions options;
+      options.model = "synth:tiny-llama:Q4_0";
+      options.num_threads = 1;
+      options.kv_cache_bytes = 1 << 20;
+      options.warm_up = true;
+      options.batching = batching;
+      options.preemption_policy = victim;
+      const std::unique_ptr<Engine> engine = OpenEngine(options);
+      ASSERT_NE(engine, nullptr) << batching << " " << victim;
+      EXPECT_EQ(RunAll(*engine, {GreedyRequest({3, 4}, 4)})[0][0].tokens.size(), 4u);
+    }
+  }
+}
+
 TEST(Engine, TheDryRunNamesEveryPart) {
   EngineOptions options;
   options.model = "synth:tiny-llama:F32";

@@ -26,6 +26,7 @@ void Append(RequestOutput&& more, RequestOutput* to) {
   to->prompt_logprobs.insert(to->prompt_logprobs.end(), more.prompt_logprobs.begin(), more.prompt_logprobs.end());
   to->finish_reason = more.finish_reason;
   to->stop_reason = more.stop_reason;
+  to->stop_token = more.stop_token;
   to->error += more.error;
   to->error_code = more.error_code;
   to->num_prompt_tokens = more.num_prompt_tokens;
@@ -139,6 +140,10 @@ RequestOutput OutputProcessor::ProcessChoice(const SequenceEvent& event, Entry* 
     *stopped = event.finish_reason == FinishReason::kNone;
     out.finish_reason = FinishReason::kStop;
   } else if (event.finish_reason != FinishReason::kNone) {
+    if (event.finish_reason == FinishReason::kStop && !event.tokens.empty()) {
+      const TokenId last = event.tokens.back().token;
+      if (std::find(params.stop_token_ids.begin(), params.stop_token_ids.end(), last) != params.stop_token_ids.end()) out.stop_token = last;
+    }
     choice.held += choice.detokenizer->Finish();
     if (ReleaseText(params, true, &choice, &out.text, &out.stop_reason)) out.finish_reason = FinishReason::kStop;
   }

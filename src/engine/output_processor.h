@@ -25,6 +25,7 @@ struct RequestOutput {
   std::vector<float> embedding;  // of a request with pooling
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string that ended it, if one did
+  TokenId stop_token = -1;  // the one of stop_token_ids that ended it, if one did
   std::string error;
   StatusCode error_code = StatusCode::kInternal;  // of `error`
   int num_prompt_tokens = 0;

@@ -13,7 +13,11 @@ constexpr int64_t kWorkBytes = int64_t{2} << 30;  // tokens times bytes of weigh
 }  // namespace
 
 Status WarmUp(const SchedulerConfig& config, ModelRunner& runner) {
-  Scheduler scheduler(config);
+  // Whatever the policies wait for or demand of requests, this one runs at once.
+  SchedulerConfig plain = config;
+  plain.batching = BatchingMode::kContinuous;
+  plain.victim_policy = VictimPolicy::kLatest;
+  Scheduler scheduler(plain);
   const int64_t longest = std::min(config.max_num_batched_tokens, scheduler.max_sequence_tokens() - 2);
   const int64_t num_tokens = std::min(longest, std::max<int64_t>(1, kWorkBytes / std::max<int64_t>(1, runner.model().weight_bytes())));
   if (num_tokens < 1) return OkStatus();

@@ -248,6 +248,7 @@ OutputResult Sampler::Sample(SequenceId sequence, int position, std::span<float>
   if (token < 0 || logits[static_cast<size_t>(token)] <= kMaskedLogit * 0.5f) {
     result.failed = true;
     result.error = "the constraints leave no token to draw";
+    result.error_code = StatusCode::kInvalidArgument;
     return result;
   }
   if (want_logprobs) result = Score(raw, token, p.logprobs);

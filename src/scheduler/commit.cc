@@ -92,6 +92,7 @@ int Scheduler::AcceptTokens(Sequence& sequence, const Row& row, const StepResult
     if (output.failed) {
       event.finish_reason = FinishReason::kError;
       event.error = output.error;
+      event.error_code = output.error_code;
       return accepted;
     }
     if (sequence.request->pooling != Pooling::kNone) {

@@ -57,10 +57,6 @@ Status Scheduler::CheckFits(const Request& request) const {
     return OutOfRange("the prompt has {} tokens, the {} KV blocks hold {} (num_gpu_blocks)", prompt, kv_.num_blocks(),
                       kv_.MaxTokens());
   }
-  if (config_.victim_policy == VictimPolicy::kWaitingScore && request.priority <= 0) {
-    return InvalidArgument("priority is {}, expected at least 1 under the waiting-score preemption policy",
-                           request.priority);
-  }
   return request.sampling.use_beam_search ? CheckBeams(request, MaxTokens(request)) : OkStatus();
 }
 
@@ -272,7 +268,7 @@ void Scheduler::ExpireDeadlines() {
     if (request.deadline_us > 0 && request.deadline_us <= now_us_) {
       Finish(sequence, NewEvent(sequence), FinishReason::kTimeout, "the request's deadline passed (timeout)");
     } else if (sequence.num_cached_tokens < 0) {
-      Finish(sequence, NewEvent(sequence), FinishReason::kTimeout, "the request waited longer than its queue timeout");
+      Finish(sequence, NewEvent(sequence), FinishReason::kTimeout, "the request waited longer than its queue timeout (queue_timeout)");
     } else if (request.deadline_us > 0) {
       sequence.timer_us = request.deadline_us;
       timers_.insert({sequence.timer_us, sequence.id});

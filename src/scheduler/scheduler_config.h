@@ -26,7 +26,7 @@ enum class VictimPolicy : uint8_t {
   kLatest,          // the last in order of service
   kLowestPriority,  // the highest Request::priority, then the last
   kLeastGenerated,  // the fewest generated tokens, then the last
-  kWaitingScore,    // the highest waiting time / (priority x max(generated, 1)); refuses requests with priority <= 0
+  kWaitingScore,    // the highest waiting time / (max(priority, 1) x max(generated, 1))
 };
 
 enum class BatchingMode : uint8_t {

@@ -422,11 +422,20 @@ TEST(Scheduler, RequestsThatCanNotRunAreRefusedWithAReason) {
   EXPECT_EQ(scheduler.Submit(NewRequest(2, 5, 1)).status().code(), StatusCode::kResourceExhausted);
 }
 
-TEST(Scheduler, TheWaitingScoreRefusesPrioritiesBelowOne) {
+TEST(Scheduler, TheWaitingScoreTakesAnyPriority) {
   SchedulerConfig config = Config();
   config.victim_policy = VictimPolicy::kWaitingScore;
-  Scheduler scheduler(config);
-  EXPECT_EQ(scheduler.Submit(NewRequest(1, 5, 1)).status().code(), StatusCode::kInvalidArgument);
+  config.num_gpu_blocks = 8;
+  config.max_model_len = 100;
+  Engine engine(config);
+  for (RequestId id = 1; id <= 4; ++id) {
+    auto request = NewRequest(id, 20, 70, static_cast<int>(id));
+    request->priority = static_cast<int>(id) - 3;  // -2 .. 1
+    engine.Submit(request);
+  }
+  engine.RunAll();
+  EXPECT_EQ(engine.ended.size(), 4u);
+  EXPECT_GT(engine.scheduler.stats().num_preemptions, 0);
 }
 
 TEST(SchedulerConfig, PresetsAreValidAndErrorsNameTheOption) {

@@ -34,6 +34,7 @@ void AnswerWriter::OnOutput(int prompt, RequestOutput& output) {
   if (last) {
     choice.finish_reason = output.finish_reason;
     choice.stop_reason = output.finish_reason == FinishReason::kTimeout ? "timeout" : output.stop_reason;
+    choice.stop_token = output.stop_token;
   }
   if (answer_.stream) Stream(choice, deltas);
 }

@@ -30,8 +30,11 @@ struct AnswerChoice {
   bool started = false;              // something of it was streamed
   FinishReason finish_reason = FinishReason::kNone;
   std::string stop_reason;  // the stop string that ended it, or "timeout"
+  TokenId stop_token = -1;  // the one of stop_token_ids that ended it
 
   bool ended() const { return finish_reason != FinishReason::kNone; }
+  // As vLLM reports it: the string, the token or null.
+  Json StopReason() const { return !stop_reason.empty() ? Json(stop_reason) : stop_token >= 0 ? Json(stop_token) : Json(nullptr); }
   // It ended to have its calls answered.
   bool calls_tools() const { return finish_reason == FinishReason::kStop && !text.calls.empty(); }
 };

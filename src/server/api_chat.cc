@@ -71,7 +71,7 @@ class ChatWriter : public OpenAiWriter {
   void AddEnd(const AnswerChoice& choice, Json& out) const {
     const char* const calls = options_.functions ? "function_call" : "tool_calls";
     out["finish_reason"] = choice.calls_tools() ? calls : FinishName(choice.finish_reason);
-    if (!choice.stop_reason.empty()) out["stop_reason"] = choice.stop_reason;
+    if (Json reason = choice.StopReason(); !reason.is_null()) out["stop_reason"] = std::move(reason);
   }
 
   void AppendChunk(AnswerChoice& choice, Json delta, bool last, std::string& events) {

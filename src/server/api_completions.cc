@@ -88,7 +88,7 @@ class CompletionWriter : public OpenAiWriter {
     if (options_.logprobs >= 0) logprobs.Add(tokens, options_.logprobs);
     Json out = {{"index", choice.index}, {"text", std::move(text)}, {"logprobs", logprobs.Take()}, {"finish_reason", nullptr}};
     if (choice.ended()) out["finish_reason"] = FinishName(choice.finish_reason);
-    if (!choice.stop_reason.empty()) out["stop_reason"] = choice.stop_reason;
+    if (Json reason = choice.StopReason(); !reason.is_null()) out["stop_reason"] = std::move(reason);
     if (options_.return_token_ids) out["token_ids"] = TokenIds(tokens);
     return out;
   }

@@ -85,11 +85,13 @@ void Generation::ObserveLocked(const RequestOutput& output) {
   if (usage_.completion_tokens == 0) {
     first_token_ = now;
     service_.metrics.FirstToken(Seconds(now - start_));
-    if (output.queue_us >= 0) service_.metrics.LeftQueue(static_cast<double>(output.queue_us) * 1e-6);
+    left_queue_s_ = static_cast<double>(std::max<int64_t>(0, output.queue_us)) * 1e-6;
+    if (output.queue_us >= 0) service_.metrics.LeftQueue(left_queue_s_);
   } else if (num_sequences_ == 1) {  // with several sequences the outputs of others lie between
     service_.metrics.NextTokens(Seconds(now - last_token_), count);
   }
   last_token_ = now;
+  generated_[{output.request, output.choice_index}] += count;
   usage_.completion_tokens += count;
 }
 
@@ -116,14 +118,20 @@ void Generation::OnOutput(int prompt, RequestOutput output) {
   }
   if (output.finish_reason == FinishReason::kError) return FailLocked(ToApiError(Status(output.error_code, output.error)));
   if (output.finish_reason == FinishReason::kTimeout && usage_.completion_tokens == 0) {
-    return FailLocked({.status = 504, .message = "timeout passed before the first token", .type = "timeout_error", .param = "timeout"});
+    const bool queued = output.error.ends_with("(queue_timeout)");
+    return FailLocked({.status = 504, .message = output.error + " before its first token", .type = "timeout_error", .param = queued ? "queue_timeout" : "timeout"});
   }
   writer_->OnOutput(prompt, output);
   if (!output.request_finished || --num_open_ > 0) return FollowReaderLocked();
-  const double after_first = Seconds(last_token_ - first_token_);
-  const auto rest = static_cast<double>(usage_.completion_tokens - 1);
-  service_.metrics.RequestFinished(Seconds(Clock::now() - start_), rest > 0 ? after_first / rest : -1.0, usage_.completion_tokens,
-                                   static_cast<int>(usage_.cached_tokens));
+  int64_t most = 0;
+  for (const auto& [choice, count] : generated_) most = std::max(most, count);
+  service_.metrics.RequestFinished({.seconds = Seconds(Clock::now() - start_),
+                                    .left_queue = left_queue_s_,
+                                    .first_token = Seconds(first_token_ - start_),
+                                    .last_token = Seconds(last_token_ - start_),
+                                    .num_generated = usage_.completion_tokens,
+                                    .most_generated = most,
+                                    .num_cached = static_cast<int>(usage_.cached_tokens)});
   NoteLocked("");
   writer_->OnFinished(usage_);
   num_open_ = 0;

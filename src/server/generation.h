@@ -2,10 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/api_error.h"
@@ -82,6 +84,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   FinishReason finish_reason_ = FinishReason::kNone;  // of the choice that ended last
   std::vector<int> cached_;  // by prompt
   Clock::time_point first_token_, last_token_;
+  double left_queue_s_ = 0.0;  // after start_, of the first sequence
+  std::map<std::pair<RequestId, int>, int64_t> generated_;  // tokens by choice
 };
 
 }  // namespace millrace

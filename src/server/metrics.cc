@@ -72,7 +72,11 @@ Metrics::Metrics(std::string model_name)
       generation_tokens_(kTokenBounds),
       params_n_(kNBounds),
       params_max_tokens_(kTokenBounds),
-      queue_(kFirstTokenBounds) {}
+      queue_(kFirstTokenBounds),
+      prefill_(kRequestBounds),
+      decode_(kRequestBounds),
+      inference_(kRequestBounds),
+      most_generated_(kTokenBounds) {}
 
 void Metrics::RequestStarted(int num_prompt_tokens, int n, int max_tokens) {
   std::lock_guard lock(mutex_);
@@ -101,12 +105,19 @@ void Metrics::ChoiceFinished(FinishReason reason) {
   ++finished_[static_cast<size_t>(reason)];
 }
 
-void Metrics::RequestFinished(double seconds, double seconds_per_token, int64_t num_generated, int num_cached) {
+void Metrics::RequestFinished(const FinishedRequest& request) {
   std::lock_guard lock(mutex_);
-  request_.Observe(seconds);
-  if (seconds_per_token >= 0) per_token_.Observe(seconds_per_token);
-  generation_tokens_.Observe(static_cast<double>(num_generated));
-  cached_tokens_ += num_cached;
+  request_.Observe(request.seconds);
+  if (request.num_generated > 0) {
+    const double decode = request.last_token - request.first_token;
+    prefill_.Observe(request.first_token - request.left_queue);
+    decode_.Observe(decode);
+    inference_.Observe(request.last_token - request.left_queue);
+    if (request.num_generated > 1) per_token_.Observe(decode / static_cast<double>(request.num_generated - 1));
+  }
+  generation_tokens_.Observe(static_cast<double>(request.num_generated));
+  most_generated_.Observe(static_cast<double>(request.most_generated));
+  cached_tokens_ += request.num_cached;
 }
 
 void Metrics::HttpReply(const std::string& path, int status) {
@@ -180,11 +191,15 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
   }
   first_token_.Append("vllm:time_to_first_token_seconds", "From the request to its first token.", labels_, page);
   queue_.Append("vllm:request_queue_time_seconds", "From the request to its first row in a step.", labels_, page);
+  prefill_.Append("vllm:request_prefill_time_seconds", "From a request's first row in a step to its first token.", labels_, page);
+  decode_.Append("vllm:request_decode_time_seconds", "From a request's first token to its last.", labels_, page);
+  inference_.Append("vllm:request_inference_time_seconds", "From a request's first row in a step to its last token.", labels_, page);
   inter_token_.Append("vllm:inter_token_latency_seconds", "Between tokens.", labels_, page);
   per_token_.Append("vllm:request_time_per_output_token_seconds", "Mean time per token after the first, by request.", labels_, page);
   request_.Append("vllm:e2e_request_latency_seconds", "From the request to its end.", labels_, page);
   prompt_tokens_.Append("vllm:request_prompt_tokens", "Prompt tokens by request.", labels_, page);
   generation_tokens_.Append("vllm:request_generation_tokens", "Generated tokens by request.", labels_, page);
+  most_generated_.Append("vllm:request_max_num_generation_tokens", "Generated tokens of a request's longest choice.", labels_, page);
   params_n_.Append("vllm:request_params_n", "The parameter n.", labels_, page);
   params_max_tokens_.Append("vllm:request_params_max_tokens", "The parameter max_tokens.", labels_, page);
   fmt::format_to(out, "# HELP millrace:http_replies_total Replies by path and status.\n# TYPE millrace:http_replies_total counter\n");

@@ -168,5 +168,44 @@ TEST(Failures, WhatTheSchedulerRefusesIsNoServerError) {
   EXPECT_EQ(server.Post("/v1/chat/completions", Chat(3)).status, 200);
 }
 
+TEST(Failures, ConstraintsThatContradictEachOtherAreTheClients) {
+  const Json letter = Shared().Post("/tokenize", {{"prompt", "x"}, {"add_special_tokens", false}}).json()["tokens"][0];
+  const TestReply reply = Shared().Post("/v1/completions", {{"prompt", "a"}, {"max_tokens", 4}, {"guided_regex", "[0-9]+"}, {"allowed_token_ids", {letter}}});
+  EXPECT_EQ(reply.status, 400) << reply.body;
+  EXPECT_EQ(reply.json()["error"]["message"], "the constraints leave no token to draw");
+}
+
+TEST(Failures, AQueueTimeoutIsNamed) {
+  const TestServer server = StartServer({}, 1);
+  TestConnection busy(server.port());
+  busy.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(Chat(1500))));
+  while (server.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));
+  Json body = Chat(3);
+  body["queue_timeout"] = 0.001;
+  const TestReply reply = server.Post("/v1/chat/completions", body);
+  EXPECT_EQ(reply.status, 504) << reply.body;
+  EXPECT_EQ(reply.json()["error"]["param"], "queue_timeout");
+}
+
+TEST(Reports, ATokenThatStopsIsNamed) {
+  Json body = {{"prompt", "hello"}, {"max_tokens", 6}, {"temperature", 0}, {"ignore_eos", true}, {"return_token_ids", true}};
+  const Json third = Shared().Post("/v1/completions", body).json()["choices"][0]["token_ids"][2];
+  body["stop_token_ids"] = {third};
+  const Json choice = Shared().Post("/v1/completions", body).json()["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  EXPECT_EQ(choice["stop_reason"], third) << choice;
+}
+
+TEST(Reports, TimesOfRequestsHaveVllmsNames) {
+  const TestServer server = StartServer();
+  server.Post("/v1/completions", {{"prompt", "hello"}, {"max_tokens", 6}, {"n", 2}, {"ignore_eos", true}});
+  const std::string page = server.Call("GET", "/metrics").body;
+  for (const char* name : {"queue", "prefill", "decode", "inference"}) {
+    EXPECT_NE(page.find(fmt::format("vllm:request_{}_time_seconds_count{{model_name=\"tiny\"}} 1\n", name)), std::string::npos) << name;
+  }
+  EXPECT_NE(page.find("vllm:request_generation_tokens_sum{model_name=\"tiny\"} 12\n"), std::string::npos);
+  EXPECT_NE(page.find("vllm:request_max_num_generation_tokens_sum{model_name=\"tiny\"} 6\n"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace millrace
