@@ -132,6 +132,14 @@ CALL: "min"i "(" /\d+/ ("," /\d+/)~1..2 ")"
   ExpectMaskIsExact(grammar, "(ab + 12) * -x");
 }
 
+TEST(EbnfTest, AnchorsMeanTheEndsOfTheirTerminal) {
+  const GrammarPtr grammar = Compile("start: A \",\" A\nA: /^[0-9]+$|x$y/\n");
+  ASSERT_NE(grammar, nullptr);
+  EXPECT_TRUE(Matches(grammar, "12,3"));
+  EXPECT_FALSE(Matches(grammar, "xy,3"));
+  ExpectMaskIsExact(grammar, "12,3");
+}
+
 TEST(EbnfTest, ErrorsNameTheLine) {
   struct Case {
     const char* text;
@@ -141,6 +149,7 @@ TEST(EbnfTest, ErrorsNameTheLine) {
                         Case{"root ::= \"a\nb", "line 2"}, Case{"root ::= (\"a\"", "expected )"},
                         Case{"root ::= [a", "without its ]"}, Case{"root ::= \"a\"{3,1}", "bounds"},
                         Case{"root ::= root \"a\"", "matches nothing"}, Case{"start: %", "not supported"},
+                        Case{"start: A\nA: /7$7/", "matches nothing"}, Case{"start: A (\",\" A)*\nA: /7%$7/", "matches nothing"},
                         Case{"start: a\n%declare X", "%declare"}, Case{"", "start"}}) {
     auto result = CompileEbnf(c.text, SmallVocabulary());
     ASSERT_FALSE(result.ok()) << c.text;

@@ -1,6 +1,7 @@
 #include <optional>
 #include <utility>
 
+#include "grammar/dfa_builder.h"
 #include "grammar/ebnf.h"
 #include "grammar/ebnf_scanner.h"
 #include "grammar/regex_parser.h"
@@ -260,13 +261,25 @@ class LarkParser {
   }
 
   Result<ExprId> Regex(std::string_view pattern, const RegexOptions& options) {
+    const size_t first = rules_.pool.size();
     ASSIGN_OR_RETURN(std::vector<RegexBranch> branches, ParseRegex(pattern, options, rules_.pool));
     std::vector<ExprId> bodies;
     for (const RegexBranch& branch : branches) {
       if (!branch.look_aheads.empty()) return Unsupported("grammar: look-ahead in a terminal is not supported");
       bodies.push_back(branch.body);
     }
-    return rules_.pool.Choice(std::move(bodies));
+    const ExprId regex = rules_.pool.Choice(std::move(bodies));
+    for (size_t id = first; id < rules_.pool.size(); ++id) {
+      const ExprKind kind = rules_.pool[static_cast<ExprId>(id)].kind;
+      if (kind == ExprKind::kAtStart || kind == ExprKind::kAtEnd) return Anchored(regex);
+    }
+    return regex;
+  }
+
+  // Anchors mean the ends of the terminal, not those of the text around it.
+  Result<ExprId> Anchored(ExprId regex) {
+    ASSIGN_OR_RETURN(DfaPtr dfa, BuildDfa(rules_.pool, regex, nullptr, {}, budget_));
+    return rules_.pool.Automaton(std::move(dfa));
   }
 
   EbnfScanner scan_;
