@@ -20,7 +20,7 @@ int64_t PaddedBlocks(int64_t cols) {
 EncodedRows PlanRows(const MatrixSegment& segment, int64_t num_tokens, int64_t cols) {
   EncodedRows rows;
   rows.encoding = segment.kernel->encoding;
-  CHECK_EQ(cols % (rows.encoding.type == ActivationType::kInt8 ? kBlockValues * rows.encoding.scale_blocks : 1), 0);
+  CHECK_EQ(cols % (rows.encoding.IsInt8() ? kBlockValues * rows.encoding.scale_blocks : 1), 0);
   rows.width = segment.width;
   rows.num_tokens = num_tokens;
   rows.num_blocks = PaddedBlocks(cols);
@@ -56,7 +56,7 @@ void EncodeRows(OpContext* context, const EncodeArgs& encode_args, const Encoded
 bool PlanRowsInPlaceOfFloats(const PackedMatrix& next, int64_t num_tokens, EncodedRows* rows) {
   if (next.gated || next.cols % kBlockValues != 0) return false;
   *rows = PlanRows(next.segments[0], num_tokens, next.cols);
-  if (rows->encoding.type != ActivationType::kInt8 || rows->encoding.scale_blocks > 1) return false;
+  if (!rows->encoding.IsInt8() || rows->encoding.scale_blocks > 1) return false;
   for (const MatrixSegment& segment : next.segments) {
     if (!rows->Serves(segment)) return false;
   }

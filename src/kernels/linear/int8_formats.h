@@ -63,12 +63,9 @@ template <typename V>
 struct ByteCodes {
   static constexpr int kMaxCode = 255;
   static constexpr int kCodeBits = 8;
-  static constexpr bool kSigned = V::kSignedCodes;
-  static constexpr int kOffset = kSigned ? 0 : 128;
-  static typename V::I Quad(const std::byte* planes, int j, int group) {
-    const typename V::I codes = LoadPlane<V>(planes, j, group);
-    return kSigned ? V::Xor(codes, V::SetBytes(0x80)) : codes;
-  }
+  static constexpr bool kSigned = false;
+  static constexpr int kOffset = 128;
+  static typename V::I Quad(const std::byte* planes, int j, int group) { return LoadPlane<V>(planes, j, group); }
 };
 
 template <typename V>

@@ -15,6 +15,9 @@ namespace {
 // Columns of a unit of work of the soft cap.
 constexpr int64_t kSoftcapColumns = 4096;
 
+// 32 activations in each encoding of a matrix: three at most, of which only one can be f32.
+constexpr int64_t kEncodedBytesPerBlock = 128 + 2 * sizeof(Int8SignsBlock);
+
 // fn(begin, end) over runs of units, of at most max_run where several threads share them.
 template <typename Fn>
 void ForUnits(ThreadPool* pool, int64_t num_units, int64_t max_run, const Fn& fn) {
@@ -270,12 +273,10 @@ Product ProductOf(const MlpUpArgs& args) {
 }  // namespace
 
 int64_t LinearWorkspaceBytes(const WorkspaceQuery* query) {
-  // Three encodings at most, of which only one can be f32 and one bf16.
-  constexpr int64_t kBytesPerBlock = 128 + 64 + 48;
   const int64_t k = std::max({query->max_k, query->max_n, query->max_intermediate});
   const int64_t tokens =
       RoundUp<int64_t>(std::max(query->max_tokens, query->max_rows), kMaxTileTokens) + kMaxTileTokens;
-  const int64_t encoded = tokens * PaddedBlocks(k) * kBytesPerBlock;
+  const int64_t encoded = tokens * PaddedBlocks(k) * kEncodedBytesPerBlock;
   const int64_t raw = tokens * RoundUp<int64_t>(query->max_n, kPanelRows) * static_cast<int64_t>(sizeof(float));
   return encoded + raw + 4 * 64;
 }
@@ -303,11 +304,10 @@ void MlpUpCpu(OpContext* context, const MlpUpArgs* args) {
 }
 
 int64_t LinearGroupWorkspaceBytes(int64_t num_rows, int64_t cols, int num_products) {
-  // Three encodings at most, each rounded up to 64 bytes. Equal tiles waste less than a row per tile.
-  constexpr int64_t kBytesPerBlock = 128 + 64 + 48;
+  // Each encoding is rounded up to 64 bytes. Equal tiles waste less than a row per tile.
   constexpr int64_t kBytesPerProduct = static_cast<int64_t>(sizeof(Job)) + kMaxEncodings * 64;
   const int64_t padded_rows = num_rows + std::min<int64_t>(num_rows, num_products * kMaxTileTokens);
-  return padded_rows * PaddedBlocks(cols) * kBytesPerBlock + num_products * kBytesPerProduct + 64;
+  return padded_rows * PaddedBlocks(cols) * kEncodedBytesPerBlock + num_products * kBytesPerProduct + 64;
 }
 
 void LinearGroupCpu(OpContext* context, const LinearArgs* args, const int32_t* const* x_rows, int num_products) {

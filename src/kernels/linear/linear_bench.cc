@@ -98,10 +98,10 @@ void Fill(DType type, const Options& options, OpContext& context, Layers* layers
 void BenchType(DType type, const Options& options, const MachineLimits& limits, OpContext& context) {
   Layers layers;
   Fill(type, options, context, &layers);
-  const ActivationType activations = SelectTileKernel(options.isa, type)->encoding.type;
-  const double peak = activations == ActivationType::kInt8   ? limits.int8_gop_per_s
-                      : activations == ActivationType::kBf16 ? limits.bf16_gflop_per_s
-                                                             : limits.f32_gflop_per_s;
+  const Encoding& activations = SelectTileKernel(options.isa, type)->encoding;
+  const double peak = activations.IsInt8()                        ? limits.int8_gop_per_s
+                      : activations.type == ActivationType::kBf16 ? limits.bf16_gflop_per_s
+                                                                  : limits.f32_gflop_per_s;
   for (const std::string& text : Split(options.tokens)) {
     const int64_t tokens = std::atoll(text.c_str());
     const std::vector<float> x(static_cast<size_t>(tokens * options.k), 0.5f);

@@ -36,6 +36,8 @@ void EncodeBlocks(const float* x, const Encoding& encoding, std::byte* dst, int6
   switch (encoding.type) {
     case ActivationType::kInt8:
       return QuantiseBlocks(x, encoding.scale_blocks, dst, stride);
+    case ActivationType::kInt8Signs:
+      CHECK(false, "only the AVX2 tiles take signs apart");
     case ActivationType::kBf16:
       for (int i = 0; i < 32; ++i) reinterpret_cast<uint16_t*>(dst)[i] = F32ToBf16(x[i]);
       return;

@@ -17,7 +17,7 @@
 
 namespace millrace::kernels {
 
-enum class ActivationType : int { kInt8, kBf16, kF32 };
+enum class ActivationType : int { kInt8, kInt8Signs, kBf16, kF32 };
 
 // What the sums of an Int8Block hold: -offset * sum of the values (whole block, or per half), that sum as f32, or as 16-bit numbers that of
 // both halves or (blocks of even number) of the block and the one after it.
@@ -36,6 +36,16 @@ struct alignas(16) Int8Block {
 };
 static_assert(sizeof(Int8Block) == 48);
 
+// The same values q for 8-bit codes c = value + 128 on AVX2, whose vpmaddubsw takes one signed factor alone: c ^ flip is the value where
+// q >= 0 and -value - 1 where q < 0, hence sum of q * value = sum of |q| * (c ^ flip) + negatives.
+struct alignas(16) Int8SignsBlock {
+  uint8_t magnitude[32];
+  uint8_t flip[32];   // 0x80 where q >= 0, else 0x7f
+  float scale;        // as in Int8Block
+  int32_t negatives;  // sum of |q| where q < 0
+};
+static_assert(sizeof(Int8SignsBlock) == 80);
+
 // Blocks of a group of 256 values.
 inline constexpr int kSuperBlocks = 8;
 
@@ -44,14 +54,17 @@ struct Encoding {
   ActivationType type = ActivationType::kF32;
   BlockSum sum = BlockSum::kNone;
   int offset = 0;
-  int scale_blocks = 1;  // kInt8: blocks that share a scale, 1 or kSuperBlocks
+  int scale_blocks = 1;  // int8: blocks that share a scale, 1 or kSuperBlocks
+
+  bool IsInt8() const { return type == ActivationType::kInt8 || type == ActivationType::kInt8Signs; }
 
   friend bool operator==(const Encoding&, const Encoding&) = default;
 };
 
-// Bytes of 32 encoded activations: Int8Block, bf16[32] or f32[32].
+// Bytes of 32 encoded activations: Int8Block, Int8SignsBlock, bf16[32] or f32[32].
 constexpr int64_t EncodedBlockBytes(ActivationType type) {
-  return type == ActivationType::kInt8 ? 48 : type == ActivationType::kBf16 ? 64 : 128;
+  constexpr int64_t kBytes[] = {sizeof(Int8Block), sizeof(Int8SignsBlock), 64, 128};
+  return kBytes[static_cast<int>(type)];
 }
 
 // Activations are encoded, and panels multiplied, in sections of this many blocks along K: while the tiles of many tokens take

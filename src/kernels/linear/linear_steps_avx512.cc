@@ -179,6 +179,8 @@ void StoreBlock(const __m512 v[2], const Encoding& encoding, std::byte* dst) {
     case ActivationType::kInt8:
       StoreInt8(v, encoding, dst);
       break;
+    case ActivationType::kInt8Signs:  // of AVX2 alone
+      break;
     case ActivationType::kBf16:
       _mm512_store_si512(dst, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(v[1], v[0])));
       break;

@@ -96,7 +96,7 @@ float EncodingError(const WeightRows& weight, const Encoding& encoding, const fl
     float max = 0.0f;
     for (int64_t k = first; k < end; ++k) max = std::max(max, std::fabs(x[k]));
     for (int64_t k = first; k < end; ++k) {
-      if (encoding.type == ActivationType::kInt8) bound += std::fabs(w[k]) * max / 127.0f * 0.5001f;
+      if (encoding.IsInt8()) bound += std::fabs(w[k]) * max / 127.0f * 0.5001f;
       if (encoding.type == ActivationType::kBf16) bound += std::fabs(w[k] * x[k]) * 0x1p-8f;
     }
   }
@@ -350,7 +350,7 @@ TEST_P(LinearStepTest, OutputsEncodedForTheNextProductGiveTheSameBits) {
     return out;
   };
   Context one(1), two(2);
-  for (const DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ4_K, DType::kQ6_K, DType::kQ2_K, DType::kBF16}) {
+  for (const DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kQ2_K, DType::kBF16}) {
     for (const int64_t inner : {256, 512, 1280}) {
       const Weight gate(DType::kQ8_0, inner, kCols, 1), up(DType::kQ8_0, inner, kCols, 2), down(type, kOut, inner, 4);
       const Matrix first = Pack(GetParam(), one, {gate.rows, up.rows}, nullptr, true), second = Pack(GetParam(), one, {down.rows});
@@ -362,6 +362,23 @@ TEST_P(LinearStepTest, OutputsEncodedForTheNextProductGiveTheSameBits) {
               << DTypeName(type) << ", " << inner << " inner values, " << tokens << " tokens";
         }
       }
+    }
+  }
+}
+
+// Sums of two products of the largest bytes: what saturates first.
+TEST_P(LinearStepTest, TheLargestCodesTimesTheLargestActivationsDoNotSaturate) {
+  constexpr int64_t kCols = 64;
+  Context context(1);
+  for (const int code : {-128, -127, 127}) {
+    Weight weight(DType::kQ8_0, 32, kCols, 1);
+    for (size_t i = 0; i < weight.bytes.size(); ++i) weight.bytes[i] = i % 34 == 1 ? std::byte{0x3c} : i % 34 == 0 ? std::byte{0} : static_cast<std::byte>(code);
+    const Matrix matrix = Pack(GetParam(), context, {weight.rows});
+    for (const int64_t tokens : {1, 3, 18}) {
+      std::vector<float> x(static_cast<size_t>(tokens * kCols), 127.0f);
+      for (int64_t k = 0; k < kCols; ++k) x[k] = -127.0f;
+      const std::vector<float> out = RunLinear(context, matrix.get(), x, tokens);
+      for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], static_cast<float>((i < 32 ? -1 : 1) * 127 * code * kCols)) << code << " " << i;
     }
   }
 }
