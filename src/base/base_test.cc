@@ -115,6 +115,28 @@ TEST(ThreadPool, ManyShortRegions) {
   EXPECT_EQ(total.load(), 6000);
 }
 
+TEST(ThreadPool, RegionsOfThoseWhoAreReadyAndOfAllTakeTurns) {
+  ThreadPool pool(4);
+  std::vector<int> seen(4);  // by its own thread alone, so a region that outlives its caller's wait is a race
+  for (int i = 0; i < 3000; ++i) {
+    std::atomic<int> left{16};
+    std::atomic<int> done{0};
+    pool.RunOnReady([&](int thread) {
+      while (left.fetch_sub(1, std::memory_order_relaxed) > 0) {
+        ++seen[static_cast<size_t>(thread)];
+        done.fetch_add(1, std::memory_order_relaxed);
+      }
+    });
+    ASSERT_EQ(done.load(), 16);
+    ASSERT_EQ(std::accumulate(seen.begin(), seen.end(), 0), 16);
+    std::fill(seen.begin(), seen.end(), 0);
+    if (i % 3 != 0) continue;
+    pool.Run([&](int thread) { ++seen[static_cast<size_t>(thread)]; });
+    ASSERT_EQ(seen, std::vector<int>(4, 1));
+    std::fill(seen.begin(), seen.end(), 0);
+  }
+}
+
 TEST(File, ReadsWritesAndRefuses) {
   const std::string path = testing::TempDir() + "/millrace_file_test";
   ASSERT_TRUE(WriteFileAtomic(path, "hello").ok());

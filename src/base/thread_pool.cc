@@ -6,6 +6,14 @@
 #include "base/check.h"
 
 namespace millrace {
+namespace {
+
+// Bits of a region.
+constexpr uint64_t kClosed = uint64_t{1} << 31;  // nobody joins any more
+constexpr uint64_t kForAll = uint64_t{1} << 30;  // every worker belongs to it, whenever it comes
+constexpr uint64_t kCount = kForAll - 1;
+
+}  // namespace
 
 int NumUsableCores() {
   cpu_set_t set;
@@ -27,18 +35,35 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::RunRaw(RawFn fn, const void* context) {
+void ThreadPool::RunRaw(RawFn fn, const void* context, bool on_all) {
   if (num_threads() == 1) return fn(context, 0);
   fn_ = fn;
   context_ = context;
-  num_running_.store(size_ - 1, std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
+  const uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+  const uint64_t expected = on_all ? kForAll | kClosed | static_cast<uint64_t>(size_ - 1) : 0;
+  region_.store(uint64_t{epoch} << 32 | expected, std::memory_order_release);
+  epoch_.store(epoch, std::memory_order_release);
   epoch_.notify_all();
   fn(context, 0);
-  Backoff backoff;
-  while (const int running = num_running_.load(std::memory_order_acquire)) {
-    if (!backoff.Wait()) num_running_.wait(running, std::memory_order_acquire);
+  uint64_t region = region_.fetch_or(kClosed, std::memory_order_acquire) | kClosed;
+  for (Backoff backoff; (region & kCount) != 0; region = region_.load(std::memory_order_acquire)) {
+    if (!backoff.Wait()) region_.wait(region, std::memory_order_acquire);
   }
+}
+
+bool ThreadPool::Enter(uint32_t epoch) {
+  uint64_t region = region_.load(std::memory_order_acquire);
+  while (region >> 32 == epoch) {
+    if ((region & kForAll) != 0) return true;  // counted from the beginning
+    if ((region & kClosed) != 0) return false;
+    if (region_.compare_exchange_weak(region, region + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
+void ThreadPool::Leave() {
+  const uint64_t region = region_.fetch_sub(1, std::memory_order_acq_rel);
+  if ((region & (kClosed | kCount)) == (kClosed | 1)) region_.notify_one();
 }
 
 void ThreadPool::WorkerLoop(int thread) {
@@ -51,8 +76,9 @@ void ThreadPool::WorkerLoop(int thread) {
     }
     seen = epoch;
     if (stopping_.load(std::memory_order_relaxed)) return;
+    if (!Enter(epoch)) continue;
     fn_(context_, thread);
-    if (num_running_.fetch_sub(1, std::memory_order_acq_rel) == 1) num_running_.notify_one();
+    Leave();
   }
 }
 

@@ -30,7 +30,14 @@ class ThreadPool {
   // Calls fn(thread_index) once on every thread, 0 .. num_threads - 1, and returns when all are done. fn must not throw.
   template <typename Fn>
   void Run(const Fn& fn) {
-    RunRaw([](const void* context, int thread) { (*static_cast<const Fn*>(context))(thread); }, &fn);
+    RunRaw(Call<Fn>, &fn, true);
+  }
+
+  // The same without the threads that come when the caller's fn has returned: for work that whoever is there takes until none is left.
+  // Nobody waits for a thread that has no core at the moment, as on a machine that others use too.
+  template <typename Fn>
+  void RunOnReady(const Fn& fn) {
+    RunRaw(Call<Fn>, &fn, false);
   }
 
   // Calls fn(begin, end) over a partition of [0, n) into pieces of at most `grain`, handed out dynamically.
@@ -42,7 +49,7 @@ class ThreadPool {
       return;
     }
     std::atomic<int64_t> next{0};
-    Run([&](int) {
+    RunOnReady([&](int) {
       for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < n;) {
         fn(begin, begin + grain < n ? begin + grain : n);
       }
@@ -51,15 +58,23 @@ class ThreadPool {
 
  private:
   using RawFn = void (*)(const void* context, int thread);
-  void RunRaw(RawFn fn, const void* context);
+  template <typename Fn>
+  static void Call(const void* context, int thread) {
+    (*static_cast<const Fn*>(context))(thread);
+  }
+  void RunRaw(RawFn fn, const void* context, bool on_all);
   void WorkerLoop(int thread);
+  // Joins the region of that epoch; false when it is over, or its caller no longer waits for anybody who is not there.
+  bool Enter(uint32_t epoch);
+  void Leave();
 
   const int size_;
   bool alone_ = false;
   RawFn fn_ = nullptr;
   const void* context_ = nullptr;
   alignas(64) std::atomic<uint32_t> epoch_{0};  // incremented to start a region; workers wait on it
-  alignas(64) std::atomic<int> num_running_{0};
+  // The region: its epoch in the high half, kClosed and kForAll, and how many workers its caller has to wait for.
+  alignas(64) std::atomic<uint64_t> region_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };

@@ -218,7 +218,7 @@ void RunUnits(const AttentionPlan& plan, ThreadPool& pool) {
     }
   };
   if (plan.num_units <= 1) return run(0);
-  pool.Run(run);
+  pool.RunOnReady(run);
 }
 
 // Folds the partial results of the tile that begins with `unit`, a first chunk of a split row.

@@ -24,7 +24,7 @@ void ForUnits(ThreadPool* pool, int64_t num_units, int64_t max_run, const Fn& fn
   const int threads = pool == nullptr ? 1 : pool->num_threads();
   if (threads == 1 || num_units == 1) return fn(0, num_units);
   UnitRanges ranges(num_units, threads, max_run);
-  pool->Run([&](int thread) {
+  pool->RunOnReady([&](int thread) {
     int64_t begin, end;
     while (ranges.Take(thread, &begin, &end)) fn(begin, end);
   });
