@@ -1,9 +1,8 @@
 // The quantised weight formats as policies for the tile loops, written once for every register width. Included by ISA
 // files alone; everything has internal linkage, so that no ISA's code can replace another's.
 //
-// V is a register width: V::I and V::F (integers and floats), kLanes rows to a register, kSignedCodes where the dot
-// product wants signed codes of 8-bit types. Codes are unsigned otherwise and kOffset too large. `block` points at a
-// block's body, `chunk` at its header.
+// V is a register width: V::I and V::F (integers and floats), kLanes rows to a register. Codes are unsigned and kOffset too large. `block`
+// points at a block's body, `chunk` at its header.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +13,6 @@
 namespace millrace::kernels {
 namespace {
 
-alignas(16) constexpr int8_t kIQ4Signed[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                               1,    13,   25,  38,  53,  69,  89,  113};
 alignas(16) constexpr uint8_t kIQ4Plus128[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                  129, 141, 153, 166, 181, 197, 217, 241};
 alignas(16) constexpr uint8_t kMXFP4Plus12[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
@@ -48,7 +45,6 @@ template <typename V, int kBits>
 struct Codes {
   static constexpr int kMaxCode = (1 << kBits) - 1;
   static constexpr int kCodeBits = kBits;
-  static constexpr bool kSigned = false;
   [[gnu::always_inline]] static typename V::I Quad(const std::byte* planes, int j, int group) {
     if (kBits == 6 && j % 4 == 3) return FourthSixBits<V>(planes + j / 4 * 3 * 128, group);
     const QuadFields fields = FieldsOf(kBits, j);
@@ -63,7 +59,6 @@ template <typename V>
 struct ByteCodes {
   static constexpr int kMaxCode = 255;
   static constexpr int kCodeBits = 8;
-  static constexpr bool kSigned = false;
   static constexpr int kOffset = 128;
   static typename V::I Quad(const std::byte* planes, int j, int group) { return LoadPlane<V>(planes, j, group); }
 };
@@ -72,11 +67,9 @@ template <typename V>
 struct IQ4Codes {
   static constexpr int kMaxCode = 241;
   static constexpr int kCodeBits = 4;
-  static constexpr bool kSigned = V::kSignedCodes;
-  static constexpr int kOffset = kSigned ? 0 : 128;
+  static constexpr int kOffset = 128;
   static typename V::I Quad(const std::byte* planes, int j, int group) {
-    const void* table = kSigned ? static_cast<const void*>(kIQ4Signed) : kIQ4Plus128;
-    return V::LookUp(table, Codes<V, 4>::Quad(planes, j, group));
+    return V::LookUp(kIQ4Plus128, Codes<V, 4>::Quad(planes, j, group));
   }
 };
 
@@ -84,7 +77,6 @@ template <typename V>
 struct MXFP4Codes {
   static constexpr int kMaxCode = 24;
   static constexpr int kCodeBits = 4;
-  static constexpr bool kSigned = false;
   static constexpr int kOffset = 12;
   static typename V::I Quad(const std::byte* planes, int j, int group) {
     return V::LookUp(kMXFP4Plus12, Codes<V, 4>::Quad(planes, j, group));

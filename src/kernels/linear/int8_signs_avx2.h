@@ -71,10 +71,46 @@ void SignsTile(const TileArgs& args) {
   }
 }
 
+// What ExpandBlocks makes of any format with a scale to a block: f32 scales [32 rows], then codes [8 quads][32 rows][4].
+struct ExpandedBlock {
+  static constexpr int kHeaderBytes = kPanelRows * 4;
+  static constexpr int kBlockBytes = 8 * kPanelRows * 4;
+  static_assert(kSuperBlocks * (kHeaderBytes + kBlockBytes) <= kMaxExpandedChunkBytes);
+  static __m256 Scale(const std::byte* block, int, int group) { return _mm256_load_ps(reinterpret_cast<const float*>(block) + group * 8); }
+};
+
+template <typename Format>
+void ExpandBlocks(const std::byte* block, int64_t num_blocks, std::byte* out) {
+  for (int64_t n = num_blocks; n > 0; --n) {
+    const std::byte* codes = block + Format::kHeaderBytes;
+    std::byte* to = out + ExpandedBlock::kHeaderBytes;
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) {
+      _mm256_store_ps(reinterpret_cast<float*>(out) + g * 8, Format::Scale(block, 0, g));
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) _mm256_store_si256(reinterpret_cast<__m256i*>(to + (j * kPanelRows + g * 8) * 4), Format::Quad(codes, j, g));
+    }
+    block = codes + Format::kBlockBytes;
+    out = to + ExpandedBlock::kBlockBytes;
+  }
+}
+
 // 12 integer sums of 16 registers.
 template <typename Format>
 constexpr TileKernel MakeSignsKernel() {
   return {{ActivationType::kInt8Signs}, {3}, {SignsTile<Format, 1>, SignsTile<Format, 2>, SignsTile<Format, 3>}};
+}
+
+// Of codes that a table makes, which several tiles share expanded.
+template <typename Format>
+constexpr TileKernel MakeExpandingSignsKernel() {
+  TileKernel kernel = {{ActivationType::kInt8Signs}, {3}, {Int8Tile<Format, 1>, Int8Tile<Format, 2>, Int8Tile<Format, 3>}};
+  kernel.expand = ExpandBlocks<Format>;
+  kernel.expand_tiles = 2;
+  kernel.expanded_tile[0] = SignsTile<ExpandedBlock, 1>;
+  kernel.expanded_tile[1] = SignsTile<ExpandedBlock, 2>;
+  kernel.expanded_tile[2] = SignsTile<ExpandedBlock, 3>;
+  return kernel;
 }
 
 }  // namespace

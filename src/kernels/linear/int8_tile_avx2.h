@@ -3,12 +3,13 @@
 //
 // A register holds 4 values of each of 8 rows. vpmaddubsw gives 16-bit sums of two products; as many of those are added
 // as the largest code allows without saturation before they are widened. Codes of 8 bits would saturate at once, so
-// those types are signed here, and |w| multiplies x with the sign of w.
+// those multiply |x| instead, after an xor that makes them signed and fit for the sign of x (Int8SignsBlock).
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/linear/int8_formats.h"
 
@@ -19,7 +20,6 @@ struct Ymm {
   using I = __m256i;
   using F = __m256;
   static constexpr int kLanes = 8;
-  static constexpr bool kSignedCodes = true;
   static constexpr bool kPairedSums = true;
   static I LoadBytes(const std::byte* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
   static I SetBytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
@@ -55,15 +55,41 @@ inline __m256i BroadcastDword(const void* p) {
   return _mm256_set1_epi32(value);
 }
 
+template <typename Format>
+constexpr bool kTakesSigns = Format::kMaxCode > 127;
+template <typename Format>
+using Activations = std::conditional_t<kTakesSigns<Format>, Int8SignsBlock, Int8Block>;
+
 // dot += scale * the integer products of kQuads quads from `first` on, of kGroups x kTokens registers. The scales are 16-bit numbers.
 template <typename Format, int kGroups, int kTokens, int kQuads>
 [[gnu::always_inline]] inline void AddQuads(const std::byte* codes, const Int8Block* x, int first, int group, const __m256i scale[kGroups],
                                             __m256i dot[kGroups][kTokens]) {
-  // Pair sums are at most 2 * 127 * kMaxCode; signed codes are widened at once.
+  // Pair sums are at most 2 * 127 * kMaxCode.
   constexpr int kRoom = 32767 / (254 * Format::kMaxCode);
-  constexpr int kDepth = Format::kSigned || kRoom < 2 ? 1 : kRoom >= kQuads ? kQuads : kRoom >= 4 ? 4 : 2;
+  constexpr int kDepth = kRoom >= kQuads ? kQuads : kRoom >= 4 ? 4 : 2;
+  static_assert(kRoom >= 2);
 #pragma GCC unroll 8
   for (int start = first; start < first + kQuads; start += kDepth) {
+    if constexpr (kDepth == 2 && kGroups * kTokens > 4) {  // two quads' codes take fewer registers than the sums of all tokens
+      __m256i w[2][kGroups];
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+#pragma GCC unroll 4
+        for (int g = 0; g < kGroups; ++g) w[i][g] = Format::Quad(codes, start + i, group + g);
+      }
+#pragma GCC unroll 8
+      for (int t = 0; t < kTokens; ++t) {
+        const __m256i v0 = BroadcastDword(x[t].q + 4 * start);
+        const __m256i v1 = BroadcastDword(x[t].q + 4 * start + 4);
+#pragma GCC unroll 4
+        for (int g = 0; g < kGroups; ++g) {
+          const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(w[0][g], v0), _mm256_maddubs_epi16(w[1][g], v1));
+          dot[g][t] = _mm256_add_epi32(dot[g][t], _mm256_madd_epi16(pairs, scale[g]));
+          asm("" : "+x"(dot[g][t]));
+        }
+      }
+      continue;
+    }
     __m256i pairs[kGroups][kTokens];
 #pragma GCC unroll 8
     for (int j = start; j < start + kDepth; ++j) {
@@ -75,9 +101,7 @@ template <typename Format, int kGroups, int kTokens, int kQuads>
         const __m256i v = BroadcastDword(x[t].q + 4 * j);
 #pragma GCC unroll 4
         for (int g = 0; g < kGroups; ++g) {
-          const __m256i product = Format::kSigned
-                                      ? _mm256_maddubs_epi16(_mm256_abs_epi8(w[g]), _mm256_sign_epi8(v, w[g]))
-                                      : _mm256_maddubs_epi16(w[g], v);
+          const __m256i product = _mm256_maddubs_epi16(w[g], v);
           pairs[g][t] = j == start ? product : _mm256_add_epi16(pairs[g][t], product);
           // Keeps g++ from regrouping the additions, for which it spilled every product (Q4_0, 6 tokens, Zen 4: 171
           // GOP/s, with this 233).
@@ -90,6 +114,29 @@ template <typename Format, int kGroups, int kTokens, int kQuads>
 #pragma GCC unroll 4
       for (int g = 0; g < kGroups; ++g) {
         dot[g][t] = _mm256_add_epi32(dot[g][t], _mm256_madd_epi16(pairs[g][t], scale[g]));
+      }
+    }
+  }
+}
+
+// The same of codes of 8 bits, value + 128, but for the negatives of x.
+template <typename Format, int kGroups, int kTokens, int kQuads>
+[[gnu::always_inline]] inline void AddQuads(const std::byte* codes, const Int8SignsBlock* x, int first, int group, const __m256i scale[kGroups],
+                                            __m256i dot[kGroups][kTokens]) {
+#pragma GCC unroll 8
+  for (int j = first; j < first + kQuads; ++j) {
+    __m256i w[kGroups];
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) w[g] = Format::Quad(codes, j, group + g);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+      const __m256i magnitude = BroadcastDword(x[t].magnitude + 4 * j);
+      const __m256i flip = BroadcastDword(x[t].flip + 4 * j);
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g) {
+        const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_xor_si256(flip, w[g]));
+        dot[g][t] = _mm256_add_epi32(dot[g][t], _mm256_madd_epi16(pairs, scale[g]));
+        asm("" : "+x"(dot[g][t]));
       }
     }
   }
@@ -112,7 +159,7 @@ inline void RunGroups(const TileArgs& args, int group) {
     const std::byte* block = chunk + Format::kHeaderBytes;
 #pragma GCC unroll 1
     for (int b = 0; b < Format::kChunkBlocks; ++b) {
-      const auto* x = reinterpret_cast<const Int8Block*>(x_bytes);
+      const auto* x = reinterpret_cast<const Activations<Format>*>(x_bytes);
       __m256i dot[kGroups][kTokens], ones[kGroups];
 #pragma GCC unroll 4
       for (int g = 0; g < kGroups; ++g) {
@@ -126,7 +173,9 @@ inline void RunGroups(const TileArgs& args, int group) {
         const __m256 scale = Format::Scale(chunk, b, group + g);
 #pragma GCC unroll 8
         for (int t = 0; t < kTokens; ++t) {
-          if constexpr (Format::kOffset != 0) {
+          if constexpr (kTakesSigns<Format>) {
+            dot[g][t] = _mm256_add_epi32(dot[g][t], _mm256_set1_epi32(x[t].negatives));
+          } else if constexpr (Format::kOffset != 0) {
             dot[g][t] = _mm256_add_epi32(dot[g][t], _mm256_set1_epi32(x[t].sum.offset[0]));
           }
           __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[g][t]), scale);

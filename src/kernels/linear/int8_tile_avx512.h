@@ -19,7 +19,6 @@ struct Zmm {
   using I = __m512i;
   using F = __m512;
   static constexpr int kLanes = 16;
-  static constexpr bool kSignedCodes = false;
   static constexpr bool kPairedSums = false;
   static I LoadBytes(const std::byte* p) { return _mm512_load_si512(p); }
   static I SetBytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }

@@ -8,7 +8,7 @@ const TileKernel kTileQ4_1Avx2 = MakeInt8Kernel<FormatQ4_1<Ymm>>();
 const TileKernel kTileQ5_0Avx2 = MakeInt8Kernel<FormatQ5_0<Ymm>>();
 const TileKernel kTileQ5_1Avx2 = MakeInt8Kernel<FormatQ5_1<Ymm>>();
 const TileKernel kTileQ8_0Avx2 = MakeSignsKernel<FormatQ8_0<Ymm>>();
-const TileKernel kTileIQ4_NLAvx2 = MakeInt8Kernel<FormatIQ4_NL<Ymm>>();
+const TileKernel kTileIQ4_NLAvx2 = MakeExpandingSignsKernel<FormatIQ4_NL<Ymm>>();
 const TileKernel kTileMXFP4Avx2 = MakeInt8Kernel<FormatMXFP4<Ymm>>();
 
 }  // namespace millrace::kernels

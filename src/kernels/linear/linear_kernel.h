@@ -130,6 +130,7 @@ struct TileKernel {
   // From this many tokens on a tile is bound by arithmetic when weights come from memory, and fetches them ahead.
   int fetch_tokens = kMaxTileTokens + 1;
   ExpandFn expand = nullptr;  // null: where it does not pay
+  int64_t expand_tiles = 6;   // a section of a panel is expanded for so many tiles and more
   TileFn expanded_tile[kMaxTileTokens] = {};
 };
 

@@ -86,7 +86,8 @@ void StoreSums(const Encoding& encoding, const int32_t sum[2], Int8Block* block)
   block->negatives = _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_unpackhi_epi64(half, half)));
 }
 
-// A block of values whose scale follows from the largest magnitude `bits`.
+// A block of values whose scale follows from the largest magnitude `bits`, as an Int8SignsBlock or Int8Block.
+template <bool kSigns>
 [[gnu::always_inline]] inline void StoreScaled(const __m256 v[4], uint32_t bits, const Encoding& encoding, std::byte* dst) {
   const bool finite = bits < 0x7f800000u;
   const float max = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(bits))));
@@ -99,7 +100,7 @@ void StoreSums(const Encoding& encoding, const int32_t sum[2], Int8Block* block)
   const __m256i mixed = _mm256_packs_epi16(words[0], words[1]);  // dwords in the order 0 2 4 6 1 3 5 7
   const __m256i bytes = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   const float scale = finite ? max / 127.0f : __builtin_nanf("");
-  if (encoding.type == ActivationType::kInt8Signs) return StoreSigns(bytes, scale, reinterpret_cast<Int8SignsBlock*>(dst));
+  if constexpr (kSigns) return StoreSigns(bytes, scale, reinterpret_cast<Int8SignsBlock*>(dst));
   auto* block = reinterpret_cast<Int8Block*>(dst);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->q), bytes);
   block->scale = scale;
@@ -113,9 +114,10 @@ void StoreSums(const Encoding& encoding, const int32_t sum[2], Int8Block* block)
 }
 
 // Eight blocks with a scale in common.
+template <bool kSigns>
 void StoreSuperInt8(const __m256 v[32], const Encoding& encoding, std::byte* dst, int64_t stride) {
   const uint32_t bits = LargestBits<32>(v);
-  for (int b = 0; b < kSuperBlocks; ++b) StoreScaled(v + 4 * b, bits, encoding, dst + b * stride);
+  for (int b = 0; b < kSuperBlocks; ++b) StoreScaled<kSigns>(v + 4 * b, bits, encoding, dst + b * stride);
   if (encoding.sum != BlockSum::kBlockPair) return;
   for (int b = 0; b < kSuperBlocks; b += 2) {
     auto* even = reinterpret_cast<Int8Block*>(dst + b * stride);
@@ -160,12 +162,13 @@ void PrepareRow(const PrepareArgs& args) {
     if (args.norm.bias != nullptr) v = _mm256_add_ps(v, _mm256_maskload_ps(args.norm.bias + k, mask));
     return _mm256_and_ps(v, _mm256_castsi256_ps(mask));
   };
+  const bool signs = args.encoding.type == ActivationType::kInt8Signs;
   int64_t block = 0;
   static_assert(kSectionBlocks % kSuperBlocks == 0);
   for (; args.encoding.scale_blocks == kSuperBlocks && block < args.num_blocks; block += kSuperBlocks) {
     __m256 v[4 * kSuperBlocks];
     for (int i = 0; i < 4 * kSuperBlocks; ++i) v[i] = load(block * kBlockValues + i * 8);
-    StoreSuperInt8(v, args.encoding, args.Block(block), args.dst_stride);
+    (signs ? StoreSuperInt8<true> : StoreSuperInt8<false>)(v, args.encoding, args.Block(block), args.dst_stride);
   }
   for (; block < args.num_blocks; ++block) {
     __m256 v[4];
@@ -173,8 +176,10 @@ void PrepareRow(const PrepareArgs& args) {
     std::byte* dst = args.Block(block);
     switch (args.encoding.type) {
       case ActivationType::kInt8:
+        StoreScaled<false>(v, LargestBits<4>(v), args.encoding, dst);
+        break;
       case ActivationType::kInt8Signs:
-        StoreScaled(v, LargestBits<4>(v), args.encoding, dst);
+        StoreScaled<true>(v, LargestBits<4>(v), args.encoding, dst);
         break;
       case ActivationType::kBf16:
         StoreBf16(v, dst);
@@ -186,13 +191,19 @@ void PrepareRow(const PrepareArgs& args) {
   }
 }
 
-void EncodeRun(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst) {
-  const int64_t stride = encoding.type == ActivationType::kInt8Signs ? sizeof(Int8SignsBlock) : sizeof(Int8Block);
+template <bool kSigns>
+void EncodeBlocks(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst) {
+  constexpr int64_t kStride = kSigns ? sizeof(Int8SignsBlock) : sizeof(Int8Block);
   for (int block = 0; block < num_blocks; ++block) {
     __m256 v[4];
     for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + block * kBlockValues + 8 * i);
-    StoreScaled(v, LargestBits<4>(v), encoding, dst + block * stride);
+    StoreScaled<kSigns>(v, LargestBits<4>(v), encoding, dst + block * kStride);
   }
+}
+
+void EncodeRun(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst) {
+  const bool signs = encoding.type == ActivationType::kInt8Signs;
+  (signs ? EncodeBlocks<true> : EncodeBlocks<false>)(x, num_blocks, encoding, dst);
 }
 
 // exp(x) to about 1 ulp: 2^n * p(r), r in [-ln2 / 2, ln2 / 2], p the degree-6 minimax polynomial of Cephes' expf. Below

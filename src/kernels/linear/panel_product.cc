@@ -10,8 +10,6 @@ namespace {
 // Weights that meet all tiles of a slab in turn: about L1. Expanded ones come in shorter sections, 8 blocks being 8-12 KiB.
 constexpr int64_t kPanelSectionBytes = 34 << 10;
 constexpr int64_t kExpandedBlocks = kSuperBlocks;
-// From this many tiles on a section of a panel is expanded for them (where the kernel can).
-constexpr int64_t kExpandTiles = 6;
 // How far ahead a tile that is bound by arithmetic fetches its weights: 12 and 24 KiB did equally well, 2 and 6 KiB worse (Zen 4).
 constexpr int64_t kFetchAheadBytes = 12 << 10;
 
@@ -57,7 +55,7 @@ void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const 
   const PanelFormat& format = *segment.format;
   const int64_t tiles = slab.end - slab.first;
   const int64_t num_chunks = segment.panel_bytes / format.ChunkBytes();
-  const bool expand = segment.kernel->expand != nullptr && tiles >= kExpandTiles;
+  const bool expand = segment.kernel->expand != nullptr && tiles >= segment.kernel->expand_tiles;
   // A single tile reads the panel in one run.
   const int64_t section_chunks = rows.num_tiles == 1 ? num_chunks : SectionChunks(format, expand);
 
