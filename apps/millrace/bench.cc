@@ -228,8 +228,7 @@ void AddEngineBenchOptions(CLI::App& command, BenchOptions* options) {
   command.add_flag("--engine", options->engine, "through the whole engine: the first --batch requests of --pp and --tg tokens at once, or a trace");
   command.add_option("--trace", engine.trace, "with --engine: an Azure (CSV) or Mooncake (JSON lines) trace");
   command.add_option("--requests", engine.max_requests, "of the trace, the first so many")->check(CLI::Range(1, 1'000'000));
-  command.add_option("--time-scale", engine.scale.time, "play the trace so many times faster")->check(CLI::Range(1e-6, 1e6));
-  command.add_option("--length-scale", engine.scale.length, "divide its prompts and answers by this")->check(CLI::Range(1.0, 1e6));
+  AddTraceScaleOptions(command, &engine.scale);
   command.add_option("--steps-out", engine.steps_out, "with --engine: write the measured steps, for simulate --cost");
   command.add_option("--max-num-seqs", engine.engine.max_num_seqs, "sequences that run at once (default: 64, or the mode's)")->check(CLI::Range(1, 4096));
   command.add_option("--max-num-batched-tokens", engine.engine.max_num_batched_tokens, "tokens of one step (default: 512, or the mode's)")

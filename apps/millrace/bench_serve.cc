@@ -49,7 +49,7 @@ Status RunServeBench(ServeBenchOptions options, const std::vector<std::string>& 
   }
   if (!options.svg.empty()) {
     const std::string load = options.concurrency > 0 ? fmt::format("{} at once", options.concurrency)
-                             : !options.trace.empty() ? fmt::format("a trace, time x {}", options.time_scale)
+                             : !options.trace.empty() ? fmt::format("a trace, time x {}", options.scale.time)
                              : options.rate > 0       ? fmt::format("{} requests a second", options.rate)
                                                       : "all at once";
     RETURN_IF_ERROR(WriteFileAtomic(options.svg, ServePlots(fmt::format("{}: {} requests, {}", target.model, report.num_requests, load), records)));
@@ -71,8 +71,7 @@ void AddBenchServeCommand(CLI::App& bench, int* exit_code) {
   CLI::Option* const rate = command->add_option("--rate", o.rate, "open loop: requests a second, at random moments")->check(CLI::Range(1e-6, 1e6));
   command->add_option("--concurrency", o.concurrency, "closed loop: this many at once")->check(CLI::Range(1, 100000))->excludes(rate);
   command->add_option("--trace", o.trace, "arrivals and lengths from an Azure .csv or Mooncake .jsonl trace")->check(CLI::ExistingFile)->excludes(rate);
-  command->add_option("--time-scale", o.time_scale, "0.5 replays a trace twice as fast")->check(CLI::Range(1e-9, 1e9))->capture_default_str();
-  command->add_option("--length-scale", o.length_scale, "of a trace's prompts and answers")->check(CLI::Range(1e-6, 1e3))->capture_default_str();
+  AddTraceScaleOptions(*command, &o.scale);
   command->add_option("--prompts", o.prompts, "synthetic (fixed lengths), sharegpt-like (log-normal lengths) or shared-prefix")
       ->check(CLI::IsMember({"synthetic", "sharegpt-like", "shared-prefix"}))
       ->capture_default_str();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "sim/trace.h"
 
 namespace CLI {
 class App;
@@ -37,7 +38,7 @@ struct ServeBenchOptions {
   int num_prompts = 100;
   int input_len = 128, output_len = 64, prefix_len = 512;  // tokens
   double spread = 0.0;                                     // lengths are uniform in [1 - spread, 1 + spread] times the above
-  double time_scale = 1.0, length_scale = 1.0;             // of a trace; lengths of sharegpt-like too
+  sim::TraceScale scale;                                   // of a trace; lengths of sharegpt-like too
   int max_len = 0;                                         // tokens of prompt and answer; longer requests are clipped; 0: the server's
   double temperature = 0.0;
   bool ignore_eos = true;

@@ -57,8 +57,8 @@ PlannedRequest Generated(const ServeBenchOptions& options, uint64_t number, Rand
   PlannedRequest request;
   if (options.prompts == "sharegpt-like") {
     // Means and spread of the first turns of ShareGPT conversations, roughly; long tails cut where its users cut them.
-    request.output_len = Tokens(std::min(1024.0, random.LogNormal(200, 0.9)) * options.length_scale);
-    request.pieces.push_back({Mix(options.seed, 2 * number + 1), Tokens(std::min(1024.0, random.LogNormal(220, 1.1)) * options.length_scale)});
+    request.output_len = Tokens(std::min(1024.0, random.LogNormal(200, 0.9)) * options.scale.length);
+    request.pieces.push_back({Mix(options.seed, 2 * number + 1), Tokens(std::min(1024.0, random.LogNormal(220, 1.1)) * options.scale.length)});
     return request;
   }
   if (options.prompts == "shared-prefix") request.pieces.push_back({Mix(options.seed, 0), options.prefix_len});
@@ -79,8 +79,8 @@ Result<PlannedRequest> AzureLine(const std::string& line, size_t number, const S
   time.tm_mon -= 1;
   PlannedRequest request;
   request.at_s = static_cast<double>(timegm(&time)) + second;
-  request.pieces.push_back({Mix(options.seed, number), Tokens(input * options.length_scale)});
-  request.output_len = Tokens(output * options.length_scale);
+  request.pieces.push_back({Mix(options.seed, number), sim::ScaledLength(input, options.scale.length)});
+  request.output_len = sim::ScaledLength(output, options.scale.length);
   return request;
 }
 
@@ -99,12 +99,12 @@ Result<PlannedRequest> MooncakeLine(const std::string& line, size_t number, cons
       if (!id.is_number_integer()) return InvalidArgument("{}:{}: hash_ids has something else than integers", options.trace, number);
       const double tokens = std::min(rest, static_cast<double>(kTraceBlockTokens));
       if (tokens <= 0) break;
-      request.pieces.push_back({Mix(options.seed, static_cast<uint64_t>(id.get<int64_t>())), Tokens(tokens * options.length_scale)});
+      request.pieces.push_back({Mix(options.seed, static_cast<uint64_t>(id.get<int64_t>())), sim::ScaledLength(tokens, options.scale.length)});
       rest -= tokens;
     }
   }
-  if (rest > 0) request.pieces.push_back({Mix(~options.seed, number), Tokens(rest * options.length_scale)});
-  request.output_len = Tokens(entry["output_length"].get<double>() * options.length_scale);
+  if (rest > 0) request.pieces.push_back({Mix(~options.seed, number), sim::ScaledLength(rest, options.scale.length)});
+  request.output_len = sim::ScaledLength(entry["output_length"].get<double>(), options.scale.length);
   return request;
 }
 
@@ -124,7 +124,7 @@ Result<std::vector<PlannedRequest>> ReadTrace(const ServeBenchOptions& options) 
   if (requests.empty()) return InvalidArgument("{} has no requests", options.trace);
   std::stable_sort(requests.begin(), requests.end(), [](const auto& a, const auto& b) { return a.at_s < b.at_s; });
   const double start = requests.front().at_s;
-  for (PlannedRequest& request : requests) request.at_s = (request.at_s - start) * options.time_scale;
+  for (PlannedRequest& request : requests) request.at_s = (request.at_s - start) * options.scale.time;
   return requests;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "engine/engine.h"
+#include "sim/trace.h"
 
 namespace millrace {
 
@@ -33,6 +34,8 @@ int ReportStatus(const Status& status);
 void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv_cache_dtype);
 // Options of the commands that schedule many requests.
 void AddSchedulerOptions(CLI::App& command, EngineOptions* options);
+// --time-scale and --length-scale of the commands that replay a trace.
+void AddTraceScaleOptions(CLI::App& command, sim::TraceScale* scale);
 // Fills what the option strings say; kInvalidArgument names the option.
 Status FinishEngineOptions(const std::string& kv_cache_dtype, EngineOptions* options);
 

@@ -68,6 +68,13 @@ void AddSchedulerOptions(CLI::App& command, EngineOptions* options) {
       ->capture_default_str();
 }
 
+void AddTraceScaleOptions(CLI::App& command, sim::TraceScale* scale) {
+  command.add_option("--time-scale", scale->time, "multiply the times of the trace by this: 0.5 plays it twice as fast")->check(CLI::Range(1e-6, 1e3))->capture_default_str();
+  command.add_option("--length-scale", scale->length, "multiply the lengths of its prompts and answers by this: 0.1 makes them a tenth")
+      ->check(CLI::Range(1e-6, 1e3))
+      ->capture_default_str();
+}
+
 Status FinishEngineOptions(const std::string& kv_cache_dtype, EngineOptions* options) {
   const std::string name = kv_cache_dtype == "int8" ? "I8" : kv_cache_dtype == "fp8" ? "F8_E4M3" : kv_cache_dtype;
   const std::optional<DType> type = ParseDType(name);

@@ -76,8 +76,7 @@ void AddSimulateCommand(CLI::App& app, int* exit_code) {
   command->add_option("--trace", o.trace, "an Azure (CSV) or Mooncake (JSON lines) trace")->required();
   command->add_option("--cost", o.cost, "measured steps: bench --engine --steps-out FILE, or the output of bench --json")->required();
   command->add_option("--requests", o.max_requests, "the first so many (default: all)")->check(CLI::Range(1, 1'000'000));
-  command->add_option("--time-scale", o.scale.time, "play the trace so many times faster")->check(CLI::Range(1e-6, 1e6));
-  command->add_option("--length-scale", o.scale.length, "divide prompts and answers by this")->check(CLI::Range(1.0, 1e6));
+  AddTraceScaleOptions(*command, &o.scale);
   command->add_option("--instances", o.instances, "size of the fleet")->check(CLI::Range(1, 10'000))->capture_default_str();
   command->add_option("--routing", o.routing, "round-robin, least-load or prefix-aware")->capture_default_str();
   command->add_option("--target-ttft-ms", o.target.ttft_p99_ms, "find the fewest instances whose p99 to the first token is at most this");

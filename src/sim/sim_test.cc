@@ -92,6 +92,23 @@ TEST(Trace, ReadsBothFormatsAndNamesTheWrongLine) {
   }
 }
 
+TEST(Trace, ScalesMultiply) {
+  Result<Trace> trace = ParseTrace(
+      "{\"timestamp\": 0, \"input_length\": 1024, \"output_length\": 30, \"hash_ids\": [7, 8]}\n"
+      "{\"timestamp\": 2000, \"input_length\": 1041, \"output_length\": 1}\n");
+  ASSERT_TRUE(trace.ok());
+  ScaleTrace({.time = 0.25, .length = 0.1}, &*trace);
+  EXPECT_EQ(trace->requests[1].arrival_us, 500'000);
+  EXPECT_EQ(trace->requests[0].num_prompt_tokens, 103);
+  EXPECT_EQ(trace->requests[0].num_output_tokens, 3);
+  EXPECT_EQ(trace->requests[1].num_prompt_tokens, 105);
+  EXPECT_EQ(trace->requests[1].num_output_tokens, 1);
+  EXPECT_EQ(trace->unit_tokens, 52);
+  ScaleTrace({.time = 2.0, .length = 1000.0}, &*trace);
+  EXPECT_EQ(trace->requests[1].arrival_us, 1'000'000);
+  EXPECT_EQ(trace->requests[0].num_output_tokens, 3000);
+}
+
 TEST(Fleet, OneRequestTakesWhatItsStepsTake) {
   std::vector<RequestOutcome> outcomes;
   const FleetReport report = RunFleet(Steady(1, 0, 100, 10), LinearCost(), Options(), &outcomes);

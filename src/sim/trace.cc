@@ -110,14 +110,19 @@ Result<Trace> LoadTrace(const std::string& path, int64_t max_requests) {
   return trace;
 }
 
+int ScaledLength(double tokens, double scale) {
+  // 30 times 0.1 is a little more than 3.
+  constexpr double kRoundingError = 1e-6;
+  return static_cast<int>(std::clamp(std::ceil(tokens * scale - kRoundingError), 1.0, static_cast<double>(kMaxTokens)));
+}
+
 void ScaleTrace(const TraceScale& scale, Trace* trace) {
-  CHECK(scale.time > 0 && scale.length > 0);
-  const auto shrink = [&](int tokens) { return std::max(1, static_cast<int>(std::ceil(tokens / scale.length))); };
-  trace->unit_tokens = shrink(trace->unit_tokens);
+  CHECK(scale.time > 0 && scale.time <= 1e3 && scale.length > 0);
+  trace->unit_tokens = ScaledLength(trace->unit_tokens, scale.length);
   for (TraceRequest& request : trace->requests) {
-    request.arrival_us = std::llround(static_cast<double>(request.arrival_us) / scale.time);
-    request.num_prompt_tokens = shrink(request.num_prompt_tokens);
-    request.num_output_tokens = shrink(request.num_output_tokens);
+    request.arrival_us = std::llround(static_cast<double>(request.arrival_us) * scale.time);
+    request.num_prompt_tokens = ScaledLength(request.num_prompt_tokens, scale.length);
+    request.num_output_tokens = ScaledLength(request.num_output_tokens, scale.length);
   }
 }
 

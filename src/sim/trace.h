@@ -33,12 +33,14 @@ struct Trace {
 Result<Trace> LoadTrace(const std::string& path, int64_t max_requests = 0);
 Result<Trace> ParseTrace(std::string_view text, int64_t max_requests = 0);
 
-// Times and lengths divided by these, lengths rounded up: brings a trace of big models down to a small machine. unit_tokens shrinks with
-// the lengths.
+// Times and lengths multiplied by these: below 1 they bring a trace of big models down to a small machine. unit_tokens is scaled like the
+// lengths.
 struct TraceScale {
-  double time = 1.0;
-  double length = 1.0;
+  double time = 1.0;    // 1e-6 to 1e3
+  double length = 1.0;  // 1e-6 to 1e3
 };
+// tokens * scale rounded up, 1 to 2^20.
+int ScaledLength(double tokens, double scale);
 void ScaleTrace(const TraceScale& scale, Trace* trace);
 
 // The prompt of request number `index`: the same tokens wherever the ids are the same, tokens of its own elsewhere. In [3, vocab).

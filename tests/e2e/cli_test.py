@@ -152,6 +152,27 @@ class Cli(unittest.TestCase):
             self.assertGreater(json.loads(first.stdout)["cost_per_million_output_tokens"], 0)
             self.assertEqual(run("simulate", "--trace", str(ROOT / "LICENSE"), "--cost", steps).returncode, 1)
 
+    def test_the_scales_of_a_trace_multiply_in_every_command(self):
+        for command in (("bench", "serve"), ("bench",), ("simulate",)):
+            text = " ".join(run(*command, "--help").stdout.split())
+            self.assertIn("multiply the times of the trace by this", text)
+            self.assertIn("multiply the lengths of its prompts and answers by this", text)
+        with tempfile.TemporaryDirectory() as folder:
+            steps, trace = f"{folder}/steps.json", pathlib.Path(folder, "t.csv")
+            trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" +
+                             "".join(f"2023-11-16 18:15:{second:02}.5,60,10\n" for second in range(20)))
+            scaled = ("--trace", str(trace), "--length-scale", "0.5", "--json", "--time-scale")
+            bench = run("bench", SYNTH, "--engine", "--steps-out", steps, *scaled, "0.01")
+            self.assertEqual(bench.returncode, 0, bench.stderr)
+            self.assertEqual(json.loads(bench.stdout)["output_tokens"], 20 * 5)
+            seconds = []
+            for time_scale in ("1", "10"):
+                out = json.loads(run("simulate", "--cost", steps, *scaled, time_scale).stdout)
+                self.assertEqual(out["output_tokens"], 20 * 5)
+                seconds.append(out["seconds"])
+            self.assertAlmostEqual(seconds[0], 19, delta=2)
+            self.assertAlmostEqual(seconds[1], 190, delta=2)
+
     def test_serve_dry_run_refuses_names_that_are_none(self):
         for option in ("--scheduling-policy", "--preemption-policy", "--batching", "--mode"):
             wrong = run("serve", SYNTH, "--dry-run", option, "bogus")
