@@ -52,6 +52,21 @@ TEST(ServerLimits, OverloadIsAnsweredAtOnce) {
   EXPECT_EQ(fixture.Call("GET", "/ready").status, 200);
 }
 
+// Not 429: to try again would not help.
+TEST(ServerLimits, WhatAnIdleServerHasNoRoomForIsTheClients) {
+  ServerOptions options;
+  options.service.max_open_sequences = 4;
+  const TestServer fixture = StartServer(options);
+  const Json prompts = {"a", "b", "c", "d", "e"};
+  for (const auto& [request, param] : {std::pair(Json{{"prompt", prompts}}, "prompt"), std::pair(Json{{"prompt", "a"}, {"n", 5}}, "n")}) {
+    const TestReply reply = fixture.Post("/v1/completions", request);
+    EXPECT_EQ(reply.status, 400);
+    EXPECT_EQ(reply.json()["error"]["param"], param) << reply.body;
+  }
+  EXPECT_EQ(fixture.Post("/v1/embeddings", {{"input", prompts}}).json()["error"]["param"], "input");
+  EXPECT_EQ(fixture.Post("/v1/completions", {{"prompt", {"a", "b", "c", "d"}}, {"max_tokens", 1}}).status, 200);
+}
+
 TEST(ServerLimits, SlowSendersAndIdleConnectionsHurtNobody) {
   ServerOptions options;
   options.http.header_timeout = milliseconds(300);
@@ -87,6 +102,61 @@ TEST(ServerLimits, AHeaderThatComesInDripsIsReadAndTheConnectionGoesOn) {
   const auto start = steady_clock::now();
   EXPECT_EQ(slow.Call("GET", "/health").status, 200);
   EXPECT_LT(steady_clock::now() - start, milliseconds(900));
+}
+
+// As such a header; the bytes of the next request are reported at once again.
+TEST(ServerLimits, ABodyThatComesInDripsIsReadAndTheConnectionGoesOn) {
+  const TestServer fixture = StartServer();
+  TestConnection slow(fixture.port(), 10);
+  const std::string text = TestConnection::RequestText("POST", "/tokenize", R"({"prompt": "one two three four five"})");
+  const size_t body = text.find("\r\n\r\n") + 4, piece = (text.size() - body) / 6;
+  ASSERT_TRUE(slow.Send(text.substr(0, body)));
+  for (size_t i = 0; i < 5; ++i) {
+    std::this_thread::sleep_for(milliseconds(700));
+    ASSERT_TRUE(slow.Send(text.substr(body + i * piece, piece)));
+  }
+  ASSERT_TRUE(slow.Send(text.substr(body + 5 * piece)));
+  EXPECT_EQ(slow.ReadReply().status, 200);
+  const auto start = steady_clock::now();
+  EXPECT_EQ(slow.Call("GET", "/health").status, 200);
+  EXPECT_LT(steady_clock::now() - start, milliseconds(900));
+}
+
+// What is announced gives no time, only what comes does.
+TEST(ServerLimits, ALargeBodyThatDoesNotComeIsCutOff) {
+  ServerOptions options;
+  options.http.body_timeout = milliseconds(1500);
+  const TestServer fixture = StartServer(options);
+  const std::string head = "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n";
+  TestConnection silent(fixture.port(), 20), steady(fixture.port(), 20);
+  const auto start = steady_clock::now();
+  ASSERT_TRUE(silent.Send(head + "{"));
+  ASSERT_TRUE(steady.Send(head));
+  const std::string some(100 << 10, ' ');
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_TRUE(steady.Send(some)) << "after " << i;
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  EXPECT_FALSE(silent.ReadSome());
+  EXPECT_LT(steady_clock::now() - start, milliseconds(15'000));
+  ASSERT_TRUE(steady.Send(std::string(30'000'000 - 30 * some.size(), ' ')));
+  EXPECT_EQ(steady.ReadReply().status, 400);  // blanks are no JSON
+}
+
+// No end of the connection is seen, and nothing is written that could go unanswered.
+TEST(ServerLimits, AClientThatVanishesIsFound) {
+  ServerOptions options;
+  options.http.heartbeat = milliseconds(1000);
+  const TestServer fixture = StartServer(options);
+  TestConnection client(fixture.port());
+  Json body = Chat(2000);
+  body["n"] = 128;
+  client.Send(TestConnection::RequestText("POST", "/v1/chat/completions", DumpJson(body)));
+  while (fixture.server->open_sequences() == 0) std::this_thread::sleep_for(milliseconds(1));
+  if (!client.Vanish()) GTEST_SKIP() << "TCP_REPAIR needs CAP_NET_ADMIN";
+  EXPECT_TRUE(fixture.BecomesIdle());
+  EXPECT_LT(fixture.Call("GET", "/load").json()["generation_tokens"], 128 * 2000);
+  EXPECT_NE(fixture.Call("GET", "/metrics").body.find("millrace:disconnects_total{model_name=\"tiny\"} 1"), std::string::npos);
 }
 
 TEST(ServerLimits, ConnectionsBeyondTheLimitAreClosed) {

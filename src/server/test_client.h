@@ -59,6 +59,13 @@ class TestConnection {
   }
   // From now on the kernel takes little more than so many bytes before they are read.
   void LimitReceiveBuffer(int bytes) { setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); }
+  // Ends the connection without telling the other side, as a machine does that loses its power; false without the right to.
+  bool Vanish() {
+    const int on = 1;
+    if (setsockopt(socket_, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) != 0) return false;
+    Close();
+    return true;
+  }
   bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

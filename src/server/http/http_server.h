@@ -27,10 +27,10 @@ struct HttpServerOptions {
   int64_t max_pending_body_bytes = int64_t{512} << 20;  // of all requests being received: beyond, 503
   Exchange::Limits reply;  // what of a reply may wait for its reader; as much again is on its way
   std::chrono::milliseconds header_timeout{10'000};     // from the first byte (of a connection: from its start) to the last
-  std::chrono::milliseconds body_timeout{30'000};       // and one second more for every 64 KiB
+  std::chrono::milliseconds body_timeout{30'000};       // and one second more for every 64 KiB that have come
   std::chrono::milliseconds idle_timeout{75'000};       // between requests
-  std::chrono::milliseconds write_timeout{30'000};      // without a byte taken by the client's side
-  std::chrono::milliseconds heartbeat{15'000};          // between the comments that keep a quiet event stream open
+  std::chrono::milliseconds write_timeout{30'000};      // without a byte taken, or a sign of life, from the client's side
+  std::chrono::milliseconds heartbeat{15'000};          // between the comments that keep a quiet event stream open; a silent peer is probed after as long
 };
 
 class HttpHandler {

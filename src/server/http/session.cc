@@ -28,6 +28,8 @@ constexpr milliseconds kLingerTimeout{2'000};
 constexpr milliseconds kLookInterval{1'000};
 constexpr milliseconds kLookGrid{50};
 constexpr int kUnhurriedLowWater = 16 << 10;
+constexpr size_t kSlowBodyBytes = size_t{64} << 10;  // of a second
+constexpr int kProbeSeconds = 5, kMaxProbes = 3;
 constexpr size_t kMaxHeaderRead = size_t{64} << 10;
 constexpr int kMaxUnsentBytes = 128 << 10;  // that the kernel takes of a reply while its reader is slow
 constexpr milliseconds kFarewellTimeout{500};  // for the other side's close_notify
@@ -64,9 +66,11 @@ void Session::BeginConnection() {
   ErrorCode ignored;
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
   setsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMaxUnsentBytes, sizeof kMaxUnsentBytes);
+  FindVanishedPeers();
   parser_.emplace();
   Enter(Phase::kHeader, context_.options.header_timeout);
   if (!stream_.encrypted()) return ReadHeader();
+  FirstLook();
   stream_.AsyncHandshake([self = shared_from_this()](ErrorCode error) {
     if (self->phase_ == Phase::kClosed) return;
     self->established_ = !error;
@@ -76,15 +80,25 @@ void Session::BeginConnection() {
   });
 }
 
+void Session::FindVanishedPeers() {
+  const int socket = stream_.socket().native_handle();
+  const auto set = [&](int level, int option, int value) { setsockopt(socket, level, option, &value, sizeof value); };
+  const auto idle = std::chrono::ceil<std::chrono::seconds>(context_.options.heartbeat);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, static_cast<int>(idle.count())));
+  set(IPPROTO_TCP, TCP_KEEPINTVL, kProbeSeconds);
+  set(IPPROTO_TCP, TCP_KEEPCNT, kMaxProbes);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(context_.options.write_timeout.count()));
+}
+
 void Session::Close() {
   asio::post(stream_.get_executor(), [self = shared_from_this()] { self->Shut(); });
 }
 
 void Session::Enter(Phase phase, milliseconds timeout) {
   phase_ = phase;
-  const auto deadline = steady_clock::now() + timeout;
-  if (phase == Phase::kHeader) header_deadline_ = deadline;
-  SetTimer(deadline);
+  deadline_ = steady_clock::now() + timeout;
+  SetTimer(deadline_);
 }
 
 void Session::SetTimer(steady_clock::time_point when) {
@@ -108,7 +122,11 @@ void Session::OnTimer(uint64_t timer) {
     if (!is_writing_ && now - last_write_ > context_.options.heartbeat) exchange_->Heartbeat();
     return Enter(Phase::kExchange, std::min(context_.options.heartbeat, context_.options.write_timeout) / 3);
   }
-  if (phase_ == Phase::kHeader && steady_clock::now() < header_deadline_) return LookForHeader();
+  if (phase_ == Phase::kHeader && !stream_.encrypted() && steady_clock::now() < deadline_) return LookForHeader();
+  if (phase_ == Phase::kBody) {
+    deadline_ = body_start_ + context_.options.body_timeout + std::chrono::seconds(parser_->get().body().size() / kSlowBodyBytes);
+  }
+  if ((phase_ == Phase::kHeader || phase_ == Phase::kBody) && steady_clock::now() < deadline_) return SetPace();
   if (phase_ == Phase::kHeader || phase_ == Phase::kBody) context_.stats.timeouts.fetch_add(1, std::memory_order_relaxed);
   Shut();
 }
@@ -144,14 +162,11 @@ bool Session::ParseHeader() {
   buffer_.consume(parser_->put(buffer_.data(), error));
   if (error == http::error::need_more && buffer_.size() == buffer_.max_size()) error = http::error::buffer_overflow;
   if (error == http::error::need_more) {
-    if (!std::exchange(looks_, true)) {
-      // Senders in step are looked at apart.
-      const auto shift = std::hash<Session*>()(this) / sizeof(Session) % (kLookInterval / kLookGrid);
-      SetNextLook(kLookInterval + static_cast<int>(shift) * kLookGrid);
-    }
+    if (!looks_) FirstLook();
     return false;
   }
   if (std::exchange(unhurried_, false)) SetLowWater(1);
+  EndPace();
   OnHeader(error);
   return true;
 }
@@ -168,14 +183,19 @@ void Session::ReadMoreHeader() {
   });
 }
 
-void Session::SetNextLook(milliseconds delay) {
-  const auto since_start = (steady_clock::now() + delay).time_since_epoch();
-  SetTimer(std::min(header_deadline_, steady_clock::time_point((since_start / kLookGrid + 1) * kLookGrid)));
+void Session::FirstLook() {
+  looks_ = true;
+  // Senders in step are looked at apart.
+  const auto shift = std::hash<Session*>()(this) / sizeof(Session) % (kLookInterval / kLookGrid);
+  SetNextLook(kLookInterval + static_cast<int>(shift) * kLookGrid);
 }
 
-// Encrypted connections are read as ever: their bytes do not lie in the socket alone.
+void Session::SetNextLook(milliseconds delay) {
+  const auto since_start = (steady_clock::now() + delay).time_since_epoch();
+  SetTimer(std::min(deadline_, steady_clock::time_point((since_start / kLookGrid + 1) * kLookGrid)));
+}
+
 void Session::LookForHeader() {
-  if (stream_.encrypted()) return SetTimer(header_deadline_);
   const bool first = !std::exchange(unhurried_, true);
   SetNextLook(kLookInterval);
   ErrorCode error;
@@ -191,6 +211,28 @@ void Session::LookForHeader() {
     if (error == asio::error::would_block) return;
     if (error) return Shut();
   } while (!ParseHeader());
+}
+
+void Session::SetPace() {
+  if (pace_ == Pace::kQuiet) {
+    pace_ = Pace::kMoment;
+    SetLowWater(1);
+    return SetTimer(std::min(deadline_, steady_clock::now() + kLookGrid));
+  }
+  const size_t bytes = phase_ == Phase::kBody ? parser_->get().body().size() : 0;
+  const bool slow = bytes < paced_bytes_ + kSlowBodyBytes;
+  paced_bytes_ = bytes;
+  if (!slow) {
+    EndPace();
+  } else {
+    pace_ = Pace::kQuiet;
+    SetLowWater(kUnhurriedLowWater);
+  }
+  SetNextLook(kLookInterval);
+}
+
+void Session::EndPace() {
+  if (std::exchange(pace_, Pace::kEvery) == Pace::kQuiet) SetLowWater(1);
 }
 
 void Session::SetLowWater(int bytes) {
@@ -236,7 +278,10 @@ void Session::OnHeader(ErrorCode error) {
     return Refuse(503, "too many request bodies are being received, try again");
   }
   const bool wants_continue = LowerCase(head_.Header("expect")) == "100-continue";
-  Enter(Phase::kBody, context_.options.body_timeout + std::chrono::seconds(expected >> 16));
+  Enter(Phase::kBody, context_.options.body_timeout);
+  body_start_ = steady_clock::now();
+  paced_bytes_ = 0;
+  FirstLook();
   if (!wants_continue || expected == 0) return ReadBody();
   writing_ = "HTTP/1.1 100 Continue\r\n\r\n";
   asio::async_write(stream_, asio::buffer(writing_), [self = shared_from_this()](ErrorCode write_error, size_t) {
@@ -276,6 +321,7 @@ void Session::ReadBody() {
 
 void Session::OnBody(ErrorCode error) {
   if (phase_ == Phase::kClosed) return;
+  EndPace();
   if (error == http::error::body_limit) {
     return Refuse(413, fmt::format("the body is longer than {} bytes", context_.options.max_body_bytes));
   }
@@ -332,14 +378,22 @@ void Session::OnWatch(ErrorCode error, size_t bytes) {
     if (phase_ == Phase::kExchange && error == asio::error::eof && exchange_->finished()) {
       return exchange_->DisableKeepAlive();  // a client that sent all it had and waits for the reply
     }
-    if (phase_ == Phase::kExchange) context_.stats.disconnects.fetch_add(1, std::memory_order_relaxed);
-    return Shut();
+    return Lose(error);
   }
   buffer_.commit(bytes);
   if (phase_ == Phase::kExchange) return Watch();
   if (phase_ != Phase::kIdle) return;
   Enter(Phase::kHeader, context_.options.header_timeout);
   ReadHeader();
+}
+
+// The connection has failed; timed_out: its peer acknowledged nothing for write_timeout.
+void Session::Lose(ErrorCode error) {
+  if (phase_ == Phase::kExchange) {
+    auto& count = error == asio::error::timed_out ? context_.stats.slow_readers : context_.stats.disconnects;
+    count.fetch_add(1, std::memory_order_relaxed);
+  }
+  Shut();
 }
 
 void Session::Flush() {
@@ -369,7 +423,7 @@ void Session::Flush() {
 void Session::OnWritten(ErrorCode error, bool finished) {
   if (phase_ != Phase::kExchange) return;
   last_write_ = steady_clock::now();
-  if (error) return Shut();
+  if (error) return Lose(error);
   if (!finished) return Flush();
   const bool keep_alive = exchange_->keep_alive() && !head_unread_;
   exchange_.reset();

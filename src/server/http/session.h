@@ -33,7 +33,10 @@ struct SessionContext {
 //    what it reads are the next requests' first bytes, at most kMaxReadAhead of them.
 // 3. One timer runs: the deadline of the phase, or the next look at a header that comes in drips.
 // 4. While unhurried_ no read is under way and the kernel reports no bytes: they are looked for once a second. Thousands of senders that
-//    drip a header would otherwise wake a thread for every byte.
+//    drip a header would otherwise wake a thread for every byte. Where what has come can't be looked at from outside, encrypted or in a
+//    body, the read stays under way and the kernel reports bytes in one moment of each second (pace_).
+// 5. A peer that vanishes without a word is found by the kernel: what it does not acknowledge for write_timeout closes the connection,
+//    and a silent one is asked after heartbeat.
 class Session : public std::enable_shared_from_this<Session> {
  public:
   static constexpr size_t kMaxReadAhead = size_t{32} << 10;
@@ -45,6 +48,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void Close();
 
  private:
+  // What the kernel reports: bytes as they come; none, unless they are many; for a moment, those that have come.
+  enum class Pace : uint8_t { kEvery, kQuiet, kMoment };
   enum class Phase : uint8_t { kIdle, kHeader, kBody, kExchange, kLinger, kClosed };
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
   using ErrorCode = boost::system::error_code;
@@ -58,8 +63,12 @@ class Session : public std::enable_shared_from_this<Session> {
   bool ParseHeader();
   void ReadMoreHeader();
   void SetNextLook(std::chrono::milliseconds delay);
+  void FirstLook();
   void LookForHeader();
+  void SetPace();
+  void EndPace();
   void SetLowWater(int bytes);
+  void FindVanishedPeers();
   void OnHeader(ErrorCode error);
   void ReadBody();
   void OnBody(ErrorCode error);
@@ -70,6 +79,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void OnWatch(ErrorCode error, size_t bytes);
   void Flush();
   void OnWritten(ErrorCode error, bool finished);
+  void Lose(ErrorCode error);
   void Linger();
   void Shut();
   void CloseSocket();
@@ -90,9 +100,12 @@ class Session : public std::enable_shared_from_this<Session> {
   bool reading_ = false, is_writing_ = false, head_unread_ = false;
   bool looks_ = false;      // the timer of this header's next look is set
   bool unhurried_ = false;
+  Pace pace_ = Pace::kEvery;
   bool established_ = false;  // encrypted, the handshake is done and the farewell not said
   int64_t reserved_body_bytes_ = 0;
-  std::chrono::steady_clock::time_point header_deadline_, last_progress_, last_write_;
+  size_t paced_bytes_ = 0;  // of the body, at the last look
+  std::chrono::steady_clock::time_point deadline_;  // of the phase
+  std::chrono::steady_clock::time_point body_start_, last_progress_, last_write_;
 };
 
 }  // namespace millrace
