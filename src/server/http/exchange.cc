@@ -2,9 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 
 namespace millrace {
+namespace {
+
+constexpr size_t kSmallBacklogBytes = size_t{16} << 10;
+constexpr size_t kChunkFrameBytes = 32;
+
+}  // namespace
 
 std::string_view StatusText(int status) {
   switch (status) {
@@ -106,6 +113,9 @@ void Exchange::StartStreamLocked() {
 }
 
 void Exchange::AppendChunkLocked(std::string_view bytes) {
+  // A backlog grows in one allocation: the halves that doubling leaves behind are memory of every slow reader.
+  const size_t needed = buffered_.size() + bytes.size() + kChunkFrameBytes;
+  if (needed > buffered_.capacity() && needed > kSmallBacklogBytes) buffered_.reserve(std::max(needed, limits_.backlog_bytes + limits_.backlog_bytes / 4));
   if (request_.http_1_1) {
     fmt::format_to(std::back_inserter(buffered_), "{:x}\r\n{}\r\n", bytes.size(), bytes);
   } else {
