@@ -142,7 +142,7 @@ Result<std::vector<RenderedSpan>> ChatTemplate::Render(const RenderInput& input,
   variables.emplace_back("documents", std::move(documents));
   variables.emplace_back("add_generation_prompt", Value::Bool(input.add_generation_prompt));
   RETURN_IF_ERROR(AddObject(input.special_tokens, "special_tokens", false, heap, variables));
-  RETURN_IF_ERROR(AddObject(input.variables, "template variables", true, heap, variables));
+  RETURN_IF_ERROR(AddObject(input.variables, "chat_template_kwargs", true, heap, variables));
 
   jinja::Interpreter interpreter(*tree_, limits);
   ASSIGN_OR_RETURN(jinja::Text text, interpreter.Run(variables));

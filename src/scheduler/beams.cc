@@ -12,13 +12,13 @@ namespace millrace {
 Status Scheduler::CheckBeams(const Request& request, int max_tokens) const {
   const int width = std::max(request.sampling.n, request.sampling.best_of);
   if (width > config_.max_num_seqs) {
-    return OutOfRange("beam search of width {} needs as many sequences, the limit is {} (max_num_seqs)", width,
+    return OutOfRange("n is {}, a beam search needs as many sequences at once, the limit is {} (--max-num-seqs)", width,
                       config_.max_num_seqs);
   }
   const int64_t needed = int64_t{width} * kv_.MaxBlocks(max_tokens);
   if (needed > kv_.num_blocks()) {
     return OutOfRange(
-        "beam search of width {} over {} tokens needs {} KV blocks, there are {} (max_tokens, num_gpu_blocks)", width,
+        "n is {}, a beam search over {} tokens needs {} KV blocks for it, there are {} (max_tokens, --kv-cache-bytes)", width,
         max_tokens, needed, kv_.num_blocks());
   }
   return OkStatus();

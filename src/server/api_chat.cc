@@ -156,8 +156,7 @@ Status InFunctionFields(const Status& status) {
 }
 
 Status StartChat(Service& service, const std::shared_ptr<Exchange>& exchange) {
-  ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kChat, exchange->request().body, service.options.strict_fields));
-  AddWarnings(*exchange, fields);
+  ASSIGN_OR_RETURN(const Fields fields, ReadFields(service, *exchange, kChat));
   ASSIGN_OR_RETURN(GenerationSpec spec, ReadSpec(service, fields, exchange->request()));
   AnswerOptions answer;
   answer.stream = fields.Bool("stream", false);

@@ -125,8 +125,7 @@ Status ReadCompletionOptions(const Fields& fields, CompletionOptions* options, S
 }
 
 Status StartCompletion(Service& service, const std::shared_ptr<Exchange>& exchange) {
-  ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kCompletions, exchange->request().body, service.options.strict_fields));
-  AddWarnings(*exchange, fields);
+  ASSIGN_OR_RETURN(const Fields fields, ReadFields(service, *exchange, kCompletions));
   ASSIGN_OR_RETURN(GenerationSpec spec, ReadSpec(service, fields, exchange->request()));
   ASSIGN_OR_RETURN(spec.grammar, CompileConstraint(service.grammars, spec.constraint));
   CompletionOptions options;

@@ -53,8 +53,7 @@ Result<EmbeddingFormat> ReadFormat(const Service& service, const Fields& fields)
 }
 
 Status StartEmbeddings(Service& service, const std::shared_ptr<Exchange>& exchange) {
-  ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kEmbeddings, exchange->request().body, service.options.strict_fields));
-  AddWarnings(*exchange, fields);
+  ASSIGN_OR_RETURN(const Fields fields, ReadFields(service, *exchange, kEmbeddings));
   ASSIGN_OR_RETURN(GenerationSpec spec, ReadSpec(service, fields, exchange->request()));
   ASSIGN_OR_RETURN(const EmbeddingFormat format, ReadFormat(service, fields));
   const std::string pooling = fields.Has("pooling") ? fields.String("pooling") : "mean";

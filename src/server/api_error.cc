@@ -29,6 +29,8 @@ ApiError ToApiError(const Status& status) {
   }
   const std::string word = error.message.substr(0, error.message.find_first_of(" [.:"));
   if (IsFieldName(word)) error.param = word;
+  if (error.status == 404 && error.param == "model") error.code = "model_not_found";
+  if (error.status == 400 && error.message.ends_with("(--max-model-len)")) error.code = kContextLengthExceeded;
   return error;
 }
 

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "server/http/exchange.h"
 #include "server/json.h"
 
 namespace millrace {
+
+inline constexpr std::string_view kContextLengthExceeded = "context_length_exceeded";  // OpenAI's code
 
 struct ApiError {
   int status = 400;
@@ -19,7 +22,8 @@ struct ApiError {
 };
 
 // The HTTP status and type that a status code stands for (base/status.h). The first word of the message is the param when it is
-// the name of a request field: that is how every message about a field begins.
+// the name of a request field: that is how every message about a field begins. A 400 that names --max-model-len is of a text that is
+// too long.
 ApiError ToApiError(const Status& status);
 ApiError Overloaded(std::string message);
 

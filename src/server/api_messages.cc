@@ -136,8 +136,7 @@ class MessagesWriter : public AnswerWriter {
 };
 
 Status StartMessages(Service& service, const std::shared_ptr<Exchange>& exchange) {
-  ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kMessages, exchange->request().body, service.options.strict_fields));
-  AddWarnings(*exchange, fields);
+  ASSIGN_OR_RETURN(const Fields fields, ReadFields(service, *exchange, kMessages));
   if (!fields.Has("max_tokens")) return InvalidArgument("max_tokens is missing");
   ASSIGN_OR_RETURN(GenerationSpec spec, ReadSpec(service, fields, exchange->request(), {"output_config", "format"}));
   ASSIGN_OR_RETURN(const ChatOrder order, ReadMessages(service, fields));
@@ -150,8 +149,7 @@ Status StartMessages(Service& service, const std::shared_ptr<Exchange>& exchange
 }
 
 Result<Json> CountTokens(Service& service, Exchange& exchange) {
-  ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kCountTokens, exchange.request().body, service.options.strict_fields));
-  AddWarnings(exchange, fields);
+  ASSIGN_OR_RETURN(const Fields fields, ReadFields(service, exchange, kCountTokens));
   RETURN_IF_ERROR(CheckModel(service, fields));
   ASSIGN_OR_RETURN(const ChatOrder order, ReadMessages(service, fields));
   GenerationSpec spec;

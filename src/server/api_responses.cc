@@ -169,8 +169,7 @@ Result<bool> WantsLogprobs(const Fields& fields) {
 
 Status StartResponse(Service& service, const std::shared_ptr<Exchange>& exchange) {
   const HttpRequest& request = exchange->request();
-  ASSIGN_OR_RETURN(const Fields fields, Fields::Parse(kResponses, request.body, service.options.strict_fields));
-  AddWarnings(*exchange, fields);
+  ASSIGN_OR_RETURN(const Fields fields, ReadFields(service, *exchange, kResponses));
   ASSIGN_OR_RETURN(GenerationSpec spec, ReadSpec(service, fields, request, {"text", "format"}));
   std::shared_ptr<const StoredResponse> previous;
   if (const std::string id = fields.String("previous_response_id"); !id.empty()) {
@@ -243,7 +242,11 @@ void HandleResponses(Service& service, const std::shared_ptr<Exchange>& exchange
 
 void HandleStoredResponse(Service& service, const std::shared_ptr<Exchange>& exchange) {
   const Result<Json> reply = Stored(service, exchange->request());
-  if (!reply.ok()) return SendError(*exchange, ToApiError(reply.status()));
+  if (!reply.ok()) {
+    ApiError error = ToApiError(reply.status());
+    if (error.status == 400) error.param = error.message.substr(0, error.message.find(' '));  // of the query
+    return SendError(*exchange, error);
+  }
   exchange->Send({.body = DumpJson(*reply)});
 }
 

@@ -13,8 +13,9 @@ Result<Json> Tokenize(Service& service, const Fields& fields) {
   std::vector<TokenId> ids;
   if (fields.Has("messages")) {
     ASSIGN_OR_RETURN(const RenderInput input, ReadConversation(service, fields));
-    ASSIGN_OR_RETURN(ChatPrompt prompt, BuildChatPrompt(service, input));
-    ids = std::move(prompt.token_ids);
+    Result<ChatPrompt> prompt = BuildChatPrompt(service, input);
+    if (!prompt.ok()) return OfChat(prompt.status(), "messages");
+    ids = std::move(prompt->token_ids);
   } else {
     const char* const field = fields.Has("prompt") ? "prompt" : "content";
     if (!fields.Has(field)) return InvalidArgument("prompt is missing");
@@ -42,14 +43,14 @@ Result<Json> Detokenize(Service& service, const Fields& fields) {
 
 Result<Json> ApplyTemplate(Service& service, const Fields& fields) {
   ASSIGN_OR_RETURN(const RenderInput input, ReadConversation(service, fields));
-  ASSIGN_OR_RETURN(std::string prompt, RenderChat(service, input));
-  return Json{{"prompt", std::move(prompt)}};
+  Result<std::string> prompt = RenderChat(service, input);
+  if (!prompt.ok()) return OfChat(prompt.status(), "messages");
+  return Json{{"prompt", *std::move(prompt)}};
 }
 
 void Answer(Service& service, Exchange& exchange, Endpoint endpoint, Result<Json> (*make)(Service&, const Fields&)) {
-  const Result<Fields> fields = Fields::Parse(endpoint, exchange.request().body, service.options.strict_fields);
+  const Result<Fields> fields = ReadFields(service, exchange, endpoint);
   if (!fields.ok()) return SendError(exchange, ToApiError(fields.status()));
-  AddWarnings(exchange, *fields);
   const Status model = CheckModel(service, *fields);
   const Result<Json> reply = model.ok() ? make(service, *fields) : Result<Json>(model);
   if (!reply.ok()) return SendError(exchange, ToApiError(reply.status()));

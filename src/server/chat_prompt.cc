@@ -71,7 +71,31 @@ std::invoke_result_t<Build, const RenderInput&> BuildOrFillContents(const Render
   return build(with_texts);
 }
 
+// A template can leave messages out whose role it does not know: then what they say would go unread.
+Status CheckRoles(const Service& service, const RenderInput& input) {
+  constexpr std::string_view kKnown[] = {"system", "developer", "user", "assistant", "tool", "function"};
+  RenderInput known = input;
+  known.messages = Json::array();
+  std::string unknown;
+  size_t index = 0;
+  for (const Json& message : input.messages) {
+    const std::string& role = message["role"].get_ref<const std::string&>();
+    const bool is_known = std::find(std::begin(kKnown), std::end(kKnown), role) != std::end(kKnown);
+    if (is_known) known.messages.push_back(message);
+    if (!is_known && unknown.empty()) unknown = fmt::format("messages[{}].role is {}", index, DumpJson(role).substr(0, 64));
+    ++index;
+  }
+  if (unknown.empty()) return OkStatus();
+  const Result<std::string> all = RenderChat(service, input), without = RenderChat(service, known);
+  if (!all.ok() || !without.ok() || *all != *without) return OkStatus();
+  return InvalidArgument("{}, expected system, developer, user, assistant or tool: the chat template leaves it out", unknown);
+}
+
 }  // namespace
+
+Status OfChat(const Status& status, const char* field) {
+  return ToApiError(status).param.empty() ? status.WithPrefix(field) : status;
+}
 
 bool EndsWithAnswer(const RenderInput& input) {
   if (input.messages.empty()) return false;
@@ -115,6 +139,7 @@ Result<RenderInput> ReadConversation(const Service& service, const Fields& field
   if (input.continue_final_message && (input.add_generation_prompt || !EndsWithAnswer(input))) {
     return InvalidArgument("continue_final_message needs a last message of the assistant with text, and add_generation_prompt false");
   }
+  RETURN_IF_ERROR(CheckRoles(service, input));
   return input;
 }
 

@@ -33,11 +33,15 @@ struct ChatOrder {
   Json tool_choice;
   bool parallel_calls = true;
   int thinking_budget = -1;  // tokens of reasoning at most; -1: no limit
+  const char* field = "messages";  // of the request, for errors
 };
 // Appends the chat's prompt to `spec`, adapts its sampling and sets the grammar that enforces tool_choice, thinking_budget and the
 // spec's constraint, which binds the content alone, not reasoning and calls; gives how the answer is to be read. Errors name the tool
 // or the field.
 Result<ChoiceParserOptions> PrepareChat(const Service& service, const ChatOrder& order, GenerationSpec* spec);
+
+// An error of a chat's template, with the request's field unless it names one.
+Status OfChat(const Status& status, const char* field);
 
 // The last message is text of the assistant, which can be continued.
 bool EndsWithAnswer(const RenderInput& input);

@@ -118,7 +118,7 @@ constexpr FieldSpec kTable[] = {
     {"top_logprobs", kInt, 0, 20, "0", kChat | kResponses, kUsed, "Most likely tokens reported with each."},
     {"prompt_logprobs", kInt, 0, 20, "none", kOpenAi, kUsed, "The same for the tokens of the prompt; not with `stream`."},
     {"return_token_ids", kBool, 0, 0, "false", kOpenAi, kUsed, "Also return the token ids of prompt and answer; the prompt's with the first event of a stream."},
-    {"include", kArray, 0, 16, "", kResponses, kUsed, "`message.output_text.logprobs`; the others do not arise here."},
+    {"include", kWords, 0, 16, "", kResponses, kUsed, "`message.output_text.logprobs`; the others do not arise here."},
     {"metadata", kObject, 0, 16, "", kResponses, kUsed, "Returned as it is."},
     // Of embeddings.
     {"encoding_format", kString, 0, 16, "float", kEmbeddings, kUsed, "`float`, or `base64` of little-endian 32-bit floats."},
@@ -181,34 +181,6 @@ constexpr FieldSpec kTable[] = {
     {"prompt_embeds", kAny, 0, 0, "", kCompletions, kRefused, "tensors are not accepted from clients"},
 };
 
-// Members of objects above, of which others are unknown, and the strings that lists above may have.
-constexpr MemberSpec kMembers[] = {
-    {"stream_options", "include_usage", kOpenAi, kUsed},
-    {"stream_options", "include_obfuscation", kOpenAi, kIgnored},
-    {"stream_options", "continuous_usage_stats", kOpenAi, kIgnored},
-    {"reasoning", "effort", kResponses, kUsed},
-    {"reasoning", "summary", kResponses, kIgnored},
-    {"reasoning", "generate_summary", kResponses, kIgnored},
-    {"reasoning", "context", kResponses, kIgnored},
-    {"reasoning", "mode", kResponses, kIgnored},
-    {"text", "format", kResponses, kUsed},
-    {"text", "verbosity", kResponses, kIgnored},
-    {"thinking", "type", kAnthropic, kUsed},
-    {"thinking", "budget_tokens", kAnthropic, kUsed},
-    {"thinking", "display", kAnthropic, kIgnored},
-    {"output_config", "format", kAnthropic, kUsed},
-    {"output_config", "effort", kAnthropic, kUsed},
-    {"output_config", "task_budget", kAnthropic, kIgnored},
-    {"include", "message.output_text.logprobs", kResponses, kUsed},
-    {"include", "message.input_image.image_url", kResponses, kIgnored},
-    {"include", "reasoning.encrypted_content", kResponses, kIgnored},
-    {"include", "file_search_call.results", kResponses, kIgnored},
-    {"include", "web_search_call.results", kResponses, kIgnored},
-    {"include", "web_search_call.action.sources", kResponses, kIgnored},
-    {"include", "computer_call_output.output.image_url", kResponses, kIgnored},
-    {"include", "code_interpreter_call.outputs", kResponses, kIgnored},
-};
-
 struct Section {
   Endpoint endpoint;
   const char* title;
@@ -229,40 +201,54 @@ std::string Bounds(const FieldSpec& spec) {
     case kStrings:
     case kInts:
     case kArray:
+    case kWords:
     case kObject: return fmt::format("{} to {} entries", spec.min, spec.max);
     case kOnly: return "nothing else";
     default: return "";
   }
 }
 
-// What the table says of a field's members, beyond its doc.
-std::string IgnoredMembers(const FieldSpec& spec) {
+// "`a.b`, `c`": the paths below a field of the members of this effect.
+std::string MemberNames(const FieldSpec& spec, FieldEffect effect) {
   std::string text;
-  for (const MemberSpec& member : kMembers) {
-    if (member.field != std::string_view(spec.name) || (member.endpoints & spec.endpoints) == 0 || member.effect != kIgnored || spec.effect != kUsed) continue;
-    text += fmt::format("{}`{}`", text.empty() ? " No effect: " : ", ", member.name);
+  for (const MemberSpec& member : MemberTable()) {
+    const std::string_view path = member.field, name = spec.name;
+    const bool below = path == name || (path.starts_with(name) && path[name.size()] == '.');
+    if (!below || (member.endpoints & spec.endpoints) == 0 || member.effect != effect) continue;
+    const std::string_view parents = path.substr(std::min(path.size(), name.size() + 1));
+    text += fmt::format("{}`{}{}{}`", text.empty() ? "" : ", ", parents, parents.empty() ? "" : ".", member.name);
   }
-  return text.empty() ? text : text + ".";
+  return text;
+}
+
+// What the member table says of a field, beyond its doc.
+std::string DescribeMembers(const FieldSpec& spec) {
+  if (spec.effect != kUsed) return "";
+  const std::string ignored = MemberNames(spec, kIgnored), in_template = MemberNames(spec, kInTemplate);
+  std::string text;
+  if (!in_template.empty()) text += fmt::format(" Of effect where the chat template reads them: {}.", in_template);
+  if (!ignored.empty()) text += fmt::format(" No effect: {}.", ignored);
+  return text;
 }
 
 }  // namespace
 
 std::span<const FieldSpec> FieldTable() { return kTable; }
-std::span<const MemberSpec> MemberTable() { return kMembers; }
 
 std::string DescribeFields() {
   std::string page =
       "# Request fields\n\n"
       "Made by `millrace print-api` from the table in `src/server/field_table.cc`, which also checks every request.\n"
       "A field that is null counts as absent. An unknown field, or one without effect, is named in the `X-Millrace-Warnings`\n"
-      "header, and is an error with `--strict-fields`; so is a member of `stream_options` and the like.\n";
+      "header, and is an error with `--strict-fields`; so is a member at any depth of the\n"
+      "objects and lists whose members are known (all but the schemas, metadata and variables that are the client's own).\n";
   for (const Section& section : kSections) {
     page += fmt::format("\n## {}\n\n| field | type | bounds | default | meaning |\n|---|---|---|---|---|\n", section.title);
     for (const FieldSpec& spec : FieldTable()) {
       if ((spec.endpoints & section.endpoint) == 0) continue;
       const char* prefix = spec.effect == kRefused ? "Refused: " : (spec.effect == kIgnored ? "No effect. " : "");
       page += fmt::format("| `{}` | {} | {} | {} | {}{}{} |\n", spec.name, FieldTypeName(spec.type), Bounds(spec), spec.fallback, prefix, spec.doc,
-                          IgnoredMembers(spec));
+                          DescribeMembers(spec));
     }
   }
   return page;

@@ -1,8 +1,10 @@
 #include "server/fields.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <cctype>
 #include <cmath>
-#include <iterator>
 
 namespace millrace {
 namespace {
@@ -63,6 +65,7 @@ Status CheckValue(const FieldSpec& spec, const Json& value) {
         return WrongType(spec, value, "a list of integers of 32 bits");
       }
       return CheckCount(spec, value.size(), "entries");
+    case FieldType::kWords:
     case FieldType::kArray:
       if (!value.is_array()) return WrongType(spec, value, "a list");
       return CheckCount(spec, value.size(), "entries");
@@ -94,12 +97,36 @@ const char* FieldTypeName(FieldType type) {
     case FieldType::kString: return "string";
     case FieldType::kStrings: return "string or list of strings";
     case FieldType::kInts: return "list of integers";
-    case FieldType::kArray: return "list";
+    case FieldType::kArray:
+    case FieldType::kWords: return "list";
     case FieldType::kObject: return "object";
     case FieldType::kOnly: return "constant";
     case FieldType::kAny: return "see below";
   }
   return "";
+}
+
+// Looks for NAME of message.NAME, message["NAME"] and message.get("NAME"), whatever templates call the message.
+bool ReadsOfMessage(std::string_view chat_template, std::string_view member) {
+  const auto is_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+  for (size_t at = chat_template.find(member); at != std::string_view::npos && !member.empty(); at = chat_template.find(member, at + 1)) {
+    const std::string_view rest = chat_template.substr(at + member.size());
+    if (!rest.empty() && is_name(rest.front())) continue;
+    std::string_view before = chat_template.substr(0, at);
+    const auto skip = [&](std::string_view end) {
+      if (!before.ends_with(end)) return false;
+      before.remove_suffix(end.size());
+      return true;
+    };
+    const bool quoted = skip("'") || skip("\"");
+    if (quoted ? !skip("[") && !skip(".get(") : !skip(".")) continue;
+    if (before.ends_with(']')) return true;  // messages[0].NAME
+    size_t begin = before.size();
+    while (begin > 0 && is_name(before[begin - 1])) --begin;
+    const std::string_view object = before.substr(begin);
+    if (object == "m" || object.find("mess") != std::string_view::npos || object.find("msg") != std::string_view::npos) return true;
+  }
+  return false;
 }
 
 const FieldSpec* FindField(Endpoint endpoint, std::string_view name) {
@@ -116,56 +143,111 @@ bool IsFieldName(std::string_view name) {
   return std::any_of(table.begin(), table.end(), [&](const FieldSpec& spec) { return spec.name == name; });
 }
 
-Result<Fields> Fields::Parse(Endpoint endpoint, std::string_view body, bool strict) {
+// Checks a body field by field and collects what has no effect.
+class Fields::Reader {
+ public:
+  Reader(Endpoint endpoint, const FieldPolicy& policy) : endpoint_(endpoint), policy_(policy) {}
+
+  Status Read(const std::string& name, const Json& value) {
+    const FieldSpec* spec = FindField(endpoint_, name);
+    if (spec == nullptr) {
+      unknown_.push_back(name);
+      return Note(PlainName(name), false);
+    }
+    if (value.is_null()) return OkStatus();
+    if (spec->effect == FieldEffect::kRefused) return Unsupported("{} is not supported: {}", name, spec->doc);
+    if (spec->effect == FieldEffect::kIgnored) return Note(name, true);
+    RETURN_IF_ERROR(CheckValue(*spec, value));
+    if (spec->type == FieldType::kWords) return ReadWords(*spec, value);
+    return ReadMembers(name, value);
+  }
+
+  const std::vector<std::string>& unknown() const { return unknown_; }
+  std::string TakeWarnings() { return fmt::format("{}", fmt::join(warnings_, "; ")); }
+
+ private:
+  // Names a field or member that is unknown, or known and without effect. strict: an error.
+  Status Note(const std::string& name, bool known) {
+    if (policy_.strict && known) return InvalidArgument("{} has no effect here (--strict-fields)", name);
+    if (policy_.strict) return InvalidArgument("{} is not a field of this endpoint (--strict-fields)", name);
+    std::string text = known ? fmt::format("field {} has no effect", name) : "unknown field " + name;
+    if (warning_bytes_ + text.size() > kMaxWarningBytes) return OkStatus();
+    if (std::find(warnings_.begin(), warnings_.end(), text) != warnings_.end()) return OkStatus();
+    warning_bytes_ += text.size();
+    warnings_.push_back(std::move(text));
+    return OkStatus();
+  }
+
+  const MemberSpec* Find(std::span<const MemberSpec* const> members, std::string_view name) const {
+    const auto found = std::find_if(members.begin(), members.end(),
+                                    [&](const MemberSpec* member) { return (member->endpoints & endpoint_) != 0 && member->name == name; });
+    return found == members.end() ? nullptr : *found;
+  }
+
+  Status ReadWords(const FieldSpec& spec, const Json& value) {
+    for (const Json& word : value) {
+      if (!word.is_string()) return InvalidArgument("{} has {}, expected strings", spec.name, Shown(word));
+      const MemberSpec* member = Find(MembersOf(spec.name), word.get_ref<const std::string&>());
+      if (member == nullptr) return InvalidArgument("{} has {}, which is none of its values", spec.name, Shown(word));
+      if (member->effect == FieldEffect::kIgnored) RETURN_IF_ERROR(Note(fmt::format("{}.{}", spec.name, member->name), true));
+    }
+    return OkStatus();
+  }
+
+  // Lists are looked through; what is neither a list nor an object is for the endpoint to check.
+  Status ReadMembers(const std::string& path, const Json& value) {
+    if (!value.is_structured()) return OkStatus();
+    const std::span<const MemberSpec* const> members = MembersOf(path);
+    const bool known_path = std::any_of(members.begin(), members.end(), [&](const MemberSpec* member) { return (member->endpoints & endpoint_) != 0; });
+    if (!known_path) return OkStatus();
+    if (value.is_object()) return ReadObject(path, value, members);
+    for (const Json& item : value) {
+      if (item.is_object()) RETURN_IF_ERROR(ReadObject(path, item, members));
+    }
+    return OkStatus();
+  }
+
+  Status ReadObject(const std::string& path, const Json& object, std::span<const MemberSpec* const> members) {
+    for (const auto& [name, value] : object.items()) {
+      if (value.is_null()) continue;
+      const MemberSpec* member = Find(members, name);
+      const std::string full = path + "." + name;
+      if (member != nullptr && member->effect == FieldEffect::kUsed) {
+        RETURN_IF_ERROR(ReadMembers(full, value));
+        continue;
+      }
+      // An empty list or text asks for nothing; replies have them, and clients send replies back.
+      const bool empty = (value.is_array() && value.empty()) || (value.is_string() && value.get_ref<const std::string&>().empty());
+      if (member != nullptr && empty) continue;
+      if (InTemplate(path, name, member)) continue;
+      RETURN_IF_ERROR(Note(path + "." + PlainName(name), member != nullptr));
+    }
+    return OkStatus();
+  }
+
+  // Whether a member that only a chat template can give an effect, known or not, has one.
+  bool InTemplate(const std::string& path, const std::string& name, const MemberSpec* member) const {
+    constexpr uint32_t kRendered = kChat | kApplyTemplate | kTokenize;
+    if (member != nullptr && member->effect != FieldEffect::kInTemplate) return false;
+    return path == "messages" && (endpoint_ & kRendered) != 0 && ReadsOfMessage(policy_.chat_template, name);
+  }
+
+  const Endpoint endpoint_;
+  const FieldPolicy policy_;
+  std::vector<std::string> unknown_, warnings_;
+  size_t warning_bytes_ = 0;
+};
+
+Result<Fields> Fields::Parse(Endpoint endpoint, std::string_view body, const FieldPolicy& policy) {
   Fields fields;
   ASSIGN_OR_RETURN(fields.body_, ParseJson(body));
   if (!fields.body_.is_object()) return InvalidArgument("the body is not a JSON object");
-  std::vector<std::string> unknown;
-  for (const auto& [name, value] : fields.body_.items()) {
-    const FieldSpec* spec = FindField(endpoint, name);
-    if (spec == nullptr) {
-      RETURN_IF_ERROR(fields.Note(PlainName(name), false, strict));
-      unknown.push_back(name);
-      continue;
-    }
-    if (value.is_null()) continue;
-    if (spec->effect == FieldEffect::kRefused) return Unsupported("{} is not supported: {}", name, spec->doc);
-    if (spec->effect == FieldEffect::kIgnored) {
-      RETURN_IF_ERROR(fields.Note(name, true, strict));
-      continue;
-    }
-    RETURN_IF_ERROR(CheckValue(*spec, value));
-    RETURN_IF_ERROR(fields.NoteMembers(endpoint, name, value, strict));
-  }
+  Reader reader(endpoint, policy);
+  for (const auto& [name, value] : fields.body_.items()) RETURN_IF_ERROR(reader.Read(name, value));
   // Readers serve several endpoints: a field of another one, which nothing checked here, must not reach them.
-  for (const std::string& name : unknown) fields.body_.erase(name);
+  for (const std::string& name : reader.unknown()) fields.body_.erase(name);
+  fields.warnings_ = reader.TakeWarnings();
   return fields;
-}
-
-Status Fields::Note(const std::string& name, bool known, bool strict) {
-  if (strict && known) return InvalidArgument("{} has no effect here (--strict-fields)", name);
-  if (strict) return InvalidArgument("{} is not a field of this endpoint (--strict-fields)", name);
-  const std::string text = known ? fmt::format("field {} has no effect", name) : "unknown field " + name;
-  if (warnings_.size() + text.size() > kMaxWarningBytes) return OkStatus();
-  warnings_ += (warnings_.empty() ? "" : "; ") + text;
-  return OkStatus();
-}
-
-Status Fields::NoteMembers(Endpoint endpoint, const std::string& field, const Json& value, bool strict) {
-  const std::span<const MemberSpec> table = MemberTable();
-  const auto is_of = [&](const MemberSpec& member) { return member.field == field && (member.endpoints & endpoint) != 0; };
-  if (std::none_of(table.begin(), table.end(), is_of)) return OkStatus();
-  for (const auto& [key, member] : value.items()) {
-    if (member.is_null() && value.is_object()) continue;
-    if (value.is_array() && !member.is_string()) return InvalidArgument("{} has {}, expected strings", field, Shown(member));
-    const std::string name = value.is_array() ? member.get<std::string>() : key;
-    const auto found = std::find_if(table.begin(), table.end(), [&](const MemberSpec& spec) { return is_of(spec) && spec.name == name; });
-    const bool known = found != table.end();
-    if (known && found->effect == FieldEffect::kUsed) continue;
-    if (!known && value.is_array()) return InvalidArgument("{} has {}, which is none of its values", field, Shown(member));
-    RETURN_IF_ERROR(Note(field + "." + PlainName(name), known, strict));
-  }
-  return OkStatus();
 }
 
 const Json& Fields::Get(const char* name) const {

@@ -35,6 +35,7 @@ enum class FieldType : uint8_t {
   kInts,     // a list of integers of 32 bits; min and max bound their number
   kArray,    // min and max bound the number of elements
   kObject,   // min and max bound the number of members
+  kWords,    // a list of the names that the member table has; min and max bound their number
   kOnly,     // the one supported value is `fallback`, as JSON
   kAny,      // checked by its endpoint
 };
@@ -43,6 +44,7 @@ enum class FieldEffect : uint8_t {
   kUsed,
   kIgnored,  // accepted without effect: named in the warning header, refused by --strict-fields
   kRefused,  // any value but null is a 400
+  kInTemplate,  // of members of messages: used when the chat template reads it, else as kIgnored
 };
 
 struct FieldSpec {
@@ -55,7 +57,8 @@ struct FieldSpec {
   const char* doc;
 };
 
-// A member of a field that is an object, or one of the strings that a list may have.
+// A member of the object, or of the objects in the list, that `field` names: a field, or a path of members below one
+// ("messages.content"). Of a field of kWords, one of the words.
 struct MemberSpec {
   const char* field;
   const char* name;
@@ -64,8 +67,10 @@ struct MemberSpec {
 };
 
 std::span<const FieldSpec> FieldTable();
-// A field without members here is not looked into.
+// What has no members here is not looked into.
 std::span<const MemberSpec> MemberTable();
+// The members of `path`, of all endpoints.
+std::span<const MemberSpec* const> MembersOf(std::string_view path);
 // An integer whose bounds are those of its type, -2^63 and 2^63 (exclusive), which a double can't tell from their neighbours.
 bool IsAnyInt64(const FieldSpec& spec);
 const FieldSpec* FindField(Endpoint endpoint, std::string_view name);
@@ -74,11 +79,18 @@ const char* FieldTypeName(FieldType type);
 // The table as a page of documentation.
 std::string DescribeFields();
 
+struct FieldPolicy {
+  bool strict = false;             // fields and members that are ignored or unknown are errors
+  std::string_view chat_template;  // decides which members of messages have an effect
+};
+// Whether a chat template reads this member of a message.
+bool ReadsOfMessage(std::string_view chat_template, std::string_view member);
+
 // A parsed body whose fields have the types and bounds of the table. Null counts as absent, and so do fields of other endpoints.
 class Fields {
  public:
-  // The message of an error begins with the field's name and has its value and the limit. strict: ignored and unknown fields are errors.
-  static Result<Fields> Parse(Endpoint endpoint, std::string_view body, bool strict);
+  // The message of an error begins with the field's name and has its value and the limit.
+  static Result<Fields> Parse(Endpoint endpoint, std::string_view body, const FieldPolicy& policy);
 
   bool Has(const char* name) const { return !Get(name).is_null(); }
   const Json& Get(const char* name) const;
@@ -91,13 +103,11 @@ class Fields {
   std::vector<std::string> Strings(const char* name) const;
   std::vector<TokenId> Ids(const char* name) const;
 
-  // "unknown field foo; field user has no effect", or "".
+  // "unknown field foo; field user has no effect; field messages.content.cache_control has no effect", or "". Each is named once.
   const std::string& warnings() const { return warnings_; }
 
  private:
-  // Names a field or member that is unknown, or known and without effect. strict: an error.
-  Status Note(const std::string& name, bool known, bool strict);
-  Status NoteMembers(Endpoint endpoint, const std::string& field, const Json& value, bool strict);
+  class Reader;
 
   Json body_;
   std::string warnings_;

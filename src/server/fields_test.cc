@@ -12,7 +12,7 @@ namespace {
 constexpr Endpoint kEndpoints[] = {kChat, kCompletions, kMessages, kResponses, kTokenize, kDetokenize, kApplyTemplate, kEmbeddings, kCountTokens};
 
 Status ParseOne(Endpoint endpoint, const char* name, const Json& value, bool strict = false) {
-  return Fields::Parse(endpoint, DumpJson(Json{{name, value}}), strict).status();
+  return Fields::Parse(endpoint, DumpJson(Json{{name, value}}), {.strict = strict}).status();
 }
 
 void ExpectRefused(Endpoint endpoint, const FieldSpec& spec, const Json& value) {
@@ -29,9 +29,7 @@ void ExpectAccepted(Endpoint endpoint, const FieldSpec& spec, const Json& value)
 }
 
 Json ItemOf(const FieldSpec& spec) {
-  for (const MemberSpec& member : MemberTable()) {
-    if (member.field == std::string_view(spec.name)) return member.name;
-  }
+  if (spec.type == FieldType::kWords) return MembersOf(spec.name).front()->name;
   return spec.type == FieldType::kStrings ? Json("a") : (spec.type == FieldType::kInts ? Json(1) : Json::object());
 }
 
@@ -68,6 +66,7 @@ TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
         case FieldType::kStrings:
         case FieldType::kInts:
         case FieldType::kArray:
+        case FieldType::kWords:
           if (spec.max <= 4096) {
             const Json item = ItemOf(spec);
             ExpectAccepted(endpoint, spec, Json(std::vector<Json>(static_cast<size_t>(spec.max), item)));
@@ -88,25 +87,79 @@ TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
 }
 
 TEST(Fields, UnknownAndIgnoredFieldsAreNamed) {
-  const Result<Fields> fields = Fields::Parse(kChat, R"({"foo": 1, "user": "me", "temperature": 0})", false);
+  const Result<Fields> fields = Fields::Parse(kChat, R"({"foo": 1, "user": "me", "temperature": 0})", {});
   ASSERT_TRUE(fields.ok());
   EXPECT_EQ(fields->warnings(), "unknown field foo; field user has no effect");
-  EXPECT_FALSE(Fields::Parse(kChat, R"({"foo": 1})", true).ok());
-  EXPECT_FALSE(Fields::Parse(kChat, R"({"user": "me"})", true).ok());
+  EXPECT_FALSE(Fields::Parse(kChat, R"({"foo": 1})", {.strict = true}).ok());
+  EXPECT_FALSE(Fields::Parse(kChat, R"({"user": "me"})", {.strict = true}).ok());
   EXPECT_EQ(ToApiError(ParseOne(kCompletions, "json_schema", Json::object())).param, "json_schema");
   EXPECT_TRUE(ParseOne(kCompletions, "json_schema", nullptr, true).ok());
 }
 
 TEST(Fields, MembersWithoutEffectAreNamed) {
   const std::string body = R"({"text": {"verbosity": "low", "format": null}, "reasoning": {"effort": "low", "summary": "auto", "mode": null, "x": 1}})";
-  const Result<Fields> fields = Fields::Parse(kResponses, body, false);
+  const Result<Fields> fields = Fields::Parse(kResponses, body, {});
   ASSERT_TRUE(fields.ok());
   EXPECT_EQ(fields->warnings(), "field text.verbosity has no effect; field reasoning.summary has no effect; unknown field reasoning.x");
   for (const char* refused : {R"({"stream_options": {"include_obfuscation": false}})", R"({"stream_options": {"bogus": 1}})"}) {
-    EXPECT_EQ(ToApiError(Fields::Parse(kChat, refused, true).status()).param, "stream_options");
+    EXPECT_EQ(ToApiError(Fields::Parse(kChat, refused, {.strict = true}).status()).param, "stream_options");
   }
-  EXPECT_TRUE(Fields::Parse(kChat, R"({"stream_options": {"include_usage": true, "include_obfuscation": null}})", true).ok());
-  EXPECT_EQ(Fields::Parse(kMessages, R"({"output_config": {"task_budget": {}}})", false)->warnings(), "field output_config.task_budget has no effect");
+  EXPECT_TRUE(Fields::Parse(kChat, R"({"stream_options": {"include_usage": true, "include_obfuscation": null}})", {.strict = true}).ok());
+  EXPECT_EQ(Fields::Parse(kMessages, R"({"output_config": {"task_budget": {}}})", {})->warnings(), "field output_config.task_budget has no effect");
+}
+
+// Published fields that nothing here looks at, wherever they stand, each named once.
+TEST(Fields, NestedMembersWithoutEffectAreNamed) {
+  struct Case {
+    Endpoint endpoint;
+    const char* body;
+    const char* warnings;
+  };
+  const Case cases[] = {
+      {kMessages, R"({"system": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}],
+                      "tools": [{"name": "f", "input_schema": {"cache_control": 1}, "cache_control": {}, "input_examples": [{}]}],
+                      "messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}, "citations": [{}]}]},
+                                   {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {"any": 1}}]},
+                                   {"role": "user", "content": [{"type": "text", "text": "b", "cache_control": {}},
+                                     {"type": "tool_result", "tool_use_id": "1", "is_error": true, "content": [{"type": "text", "text": "c", "cache_control": {}}]},
+                                     {"type": "document", "title": "t", "colour": 1, "source": {"type": "text", "media_type": "text/plain", "data": "d"}}]}]})",
+       "field system.cache_control has no effect; field tools.cache_control has no effect; field tools.input_examples has no effect; "
+       "field messages.content.cache_control has no effect; field messages.content.citations has no effect; field messages.content.is_error has no effect; "
+       "field messages.content.content.cache_control has no effect; field messages.content.title has no effect; unknown field messages.content.colour"},
+      {kChat, R"({"messages": [{"role": "user", "name": "Ann", "mood": 1, "content": [{"type": "text", "text": "a", "cache_control": {}}]},
+                               {"role": "assistant", "content": null, "annotations": [], "tool_calls": [{"id": "1", "index": 0, "type": "function", "function": {"name": "f", "arguments": ""}}]}],
+                  "tools": [{"type": "function", "cache_control": {}, "function": {"name": "f", "strict": true, "parameters": {"x": 1}, "colour": 1}}],
+                  "response_format": {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": {"x": 1}, "strict": true}}})",
+       "field messages.name has no effect; unknown field messages.mood; field messages.content.cache_control has no effect; "
+       "field messages.tool_calls.index has no effect; field tools.cache_control has no effect; unknown field tools.function.colour; "
+       "field response_format.json_schema.description has no effect"},
+      {kResponses, R"({"input": [{"role": "user", "content": [{"type": "input_text", "text": "a", "detail": "low"}]},
+                                 {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "x", "content": []},
+                                 {"type": "message", "id": "m", "status": "completed", "role": "assistant", "content": [{"type": "output_text", "text": "b", "annotations": [], "logprobs": []}]}],
+                       "tools": [{"type": "function", "name": "f", "defer_loading": true}], "text": {"format": {"type": "text", "description": "x"}}})",
+       "field input.content.detail has no effect; field input.encrypted_content has no effect; field tools.defer_loading has no effect; "
+       "field text.format.description has no effect"},
+      {kCompletions, R"({"structured_outputs": {"regex": "a", "disable_fallback": true}, "logit_bias": {"5": 1}})", "field structured_outputs.disable_fallback has no effect"},
+  };
+  for (const Case& c : cases) {
+    const Result<Fields> fields = Fields::Parse(c.endpoint, c.body, {});
+    ASSERT_TRUE(fields.ok()) << fields.status().message();
+    EXPECT_EQ(fields->warnings(), c.warnings);
+    const Status strict = Fields::Parse(c.endpoint, c.body, {.strict = true}).status();
+    EXPECT_NE(strict.message().find(c.endpoint == kCompletions ? "structured_outputs.disable_fallback has no effect here (--strict-fields)" : " has no effect here (--strict-fields)"),
+              std::string::npos) << strict.message();
+    EXPECT_FALSE(ToApiError(strict).param.empty());
+  }
+}
+
+TEST(Fields, AMemberThatTheChatTemplateReadsHasAnEffect) {
+  const std::string body = R"({"messages": [{"role": "user", "content": "a", "name": "Ann", "mood": "merry"}]})";
+  for (const char* reads : {"{{ message.name ~ message['mood'] }}", "{{ m[\"mood\"] }}{{ messages[0].name }}", "{{ msg.get('name') }}{{ loop_messages[i]['mood'] }}"}) {
+    EXPECT_EQ(Fields::Parse(kChat, body, {.strict = true, .chat_template = reads})->warnings(), "") << reads;
+  }
+  for (const char* does_not : {"", "{{ message.names ~ tool.name ~ mood }}", "{{ tool['mood'] ~ function.get('name') }}{# name, mood #}"}) {
+    EXPECT_EQ(Fields::Parse(kChat, body, {.chat_template = does_not})->warnings(), "field messages.name has no effect; unknown field messages.mood") << does_not;
+  }
 }
 
 // What reads a field serves several endpoints: where it is not of the endpoint, it is not there.
@@ -114,7 +167,7 @@ TEST(Fields, FieldsOfOtherEndpointsAreAbsent) {
   for (const Endpoint endpoint : kEndpoints) {
     for (const FieldSpec& spec : FieldTable()) {
       if (FindField(endpoint, spec.name) != nullptr) continue;
-      const Result<Fields> fields = Fields::Parse(endpoint, DumpJson(Json{{spec.name, 2}}), false);
+      const Result<Fields> fields = Fields::Parse(endpoint, DumpJson(Json{{spec.name, 2}}), {});
       ASSERT_TRUE(fields.ok()) << spec.name;
       EXPECT_FALSE(fields->Has(spec.name)) << spec.name;
       EXPECT_EQ(fields->warnings(), fmt::format("unknown field {}", spec.name));

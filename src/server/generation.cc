@@ -9,38 +9,57 @@ double Seconds(std::chrono::steady_clock::duration duration) { return std::chron
 
 Status CheckPrompts(const Service& service, const GenerationSpec& spec) {
   for (const std::vector<TokenId>& prompt : spec.prompts) {
-    if (prompt.empty()) return InvalidArgument("prompt has no tokens");
+    if (prompt.empty()) return InvalidArgument("{} has no tokens", spec.prompt_field);
   }
   return ValidateSamplingParams(spec.sampling, service.engine.checkpoint().config().vocab_size);
 }
 
-// The error of a prompt that does not fit, as OpenAI names it; status 200 when all fit.
+// The error of a prompt that does not fit, with OpenAI's code and the words that clients know of Anthropic; status 200 when all fit.
 ApiError CheckLengths(const Service& service, const GenerationSpec& spec) {
   const auto limit = static_cast<size_t>(service.engine.max_model_len());
   for (const std::vector<TokenId>& prompt : spec.prompts) {
     if (prompt.size() < limit) continue;
-    return {.message = fmt::format("the prompt has {} tokens, the model's context is {} and one token must be generated (--max-model-len)",
-                                   prompt.size(), limit),
-            .code = "context_length_exceeded"};
+    return {.message = fmt::format("prompt is too long: {} tokens > {} maximum; the model's maximum context length is {} tokens, one of which must be generated "
+                                   "(--max-model-len)", prompt.size(), limit - 1, limit),
+            .param = spec.prompt_field,
+            .code = std::string(kContextLengthExceeded)};
   }
   return {.status = 200};
 }
 
+// Of a request that could not run on an idle server: it is no matter of waiting. Status 200 when it could.
+ApiError CheckRoom(const Service& service, const GenerationSpec& spec, int num_sequences) {
+  const int limit = service.options.max_open_sequences;
+  if (num_sequences <= limit) return {.status = 200};
+  const bool many = spec.prompts.size() > 1;
+  return {.message = fmt::format("{} asks for {} sequences, {} may be open at once (--max-num-seqs and --max-queued)", many ? spec.prompt_field : "n or best_of",
+                                 num_sequences, limit),
+          .param = many ? spec.prompt_field : "n"};
+}
+
 }  // namespace
 
-Generation::Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, size_t num_prompts,
+Generation::Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, const GenerationSpec& spec,
                        std::unique_ptr<ReplyWriter> writer)
-    : service_(service), exchange_(std::move(exchange)), num_sequences_(num_sequences), writer_(std::move(writer)), num_open_(num_prompts), cached_(num_prompts) {}
+    : service_(service),
+      exchange_(std::move(exchange)),
+      num_sequences_(num_sequences),
+      prompt_field_(spec.prompt_field),
+      constraint_field_(spec.constraint ? spec.constraint->field : ""),
+      writer_(std::move(writer)),
+      num_open_(spec.prompts.size()),
+      cached_(spec.prompts.size()) {}
 
 void Generation::Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec, std::unique_ptr<ReplyWriter> writer) {
   if (const Status status = CheckPrompts(service, spec); !status.ok()) return writer->OnError(ToApiError(status));
   if (const ApiError error = CheckLengths(service, spec); error.status != 200) return writer->OnError(error);
   const int num_sequences = static_cast<int>(spec.prompts.size()) * std::max(spec.sampling.n, spec.sampling.best_of);
+  if (const ApiError error = CheckRoom(service, spec, num_sequences); error.status != 200) return writer->OnError(error);
   if (!service.Reserve(num_sequences)) {
     return writer->OnError(Overloaded(fmt::format("{} sequences are open and {} more were asked for, the limit is {} (--max-queued)",
                                                   service.open_sequences(), num_sequences, service.options.max_open_sequences)));
   }
-  const auto generation = std::make_shared<Generation>(service, exchange, num_sequences, spec.prompts.size(), std::move(writer));
+  const auto generation = std::make_shared<Generation>(service, exchange, num_sequences, spec, std::move(writer));
   // Weak: the exchange must not keep what keeps the exchange.
   exchange->OnClose([weak = std::weak_ptr<Generation>(generation)] {
     if (const std::shared_ptr<Generation> self = weak.lock()) self->OnClientGone();
@@ -71,7 +90,7 @@ void Generation::Submit(GenerationSpec spec) {
         service_.engine.Submit(std::move(request), [self = shared_from_this(), prompt = static_cast<int>(i)](RequestOutput output) {
           self->OnOutput(prompt, std::move(output));
         }, spec.grammar);
-    if (!id.ok()) return FailLocked(ToApiError(id.status()));
+    if (!id.ok()) return FailLocked(ErrorOf(id.status()));
     ids_.push_back(*id);
     usage_.prompt_tokens += num_prompt_tokens;
     service_.metrics.RequestStarted(num_prompt_tokens, spec.sampling.n, spec.sampling.max_tokens);
@@ -116,7 +135,7 @@ void Generation::OnOutput(int prompt, RequestOutput output) {
     finish_reason_ = output.finish_reason;
     service_.metrics.ChoiceFinished(output.finish_reason);
   }
-  if (output.finish_reason == FinishReason::kError) return FailLocked(ToApiError(Status(output.error_code, output.error)));
+  if (output.finish_reason == FinishReason::kError) return FailLocked(ErrorOf(Status(output.error_code, output.error)));
   if (output.finish_reason == FinishReason::kTimeout && usage_.completion_tokens == 0) {
     const bool queued = output.error.ends_with("(queue_timeout)");
     return FailLocked({.status = 504, .message = output.error + " before its first token", .type = "timeout_error", .param = queued ? "queue_timeout" : "timeout"});
@@ -163,6 +182,15 @@ void Generation::OnClientGone() {
   finish_reason_ = FinishReason::kAbort;
   NoteLocked("the client left");
   EndLocked();
+}
+
+// What the engine says of the prompt and of the grammar, with the field that they came in.
+ApiError Generation::ErrorOf(const Status& status) const {
+  const bool of_grammar = status.message().starts_with("the grammar") && !constraint_field_.empty();
+  ApiError error = ToApiError(of_grammar ? status.WithPrefix(constraint_field_) : status);
+  if (error.status == 400 && status.message().starts_with("the prompt")) error.param = prompt_field_;
+  if (error.param == prompt_field_ && status.code() == StatusCode::kOutOfRange) error.code = kContextLengthExceeded;
+  return error;
 }
 
 void Generation::FailLocked(const ApiError& error) {

@@ -37,6 +37,7 @@ class ReplyWriter {
 
 struct GenerationSpec {
   std::vector<std::vector<TokenId>> prompts;
+  std::string prompt_field;  // of the request, for errors: "messages", "prompt" or "input"
   SamplingParams sampling;
   Pooling pooling = Pooling::kNone;
   int priority = 0;
@@ -54,7 +55,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   // writer, but for a client that left.
   static void Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec, std::unique_ptr<ReplyWriter> writer);
 
-  Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, size_t num_prompts, std::unique_ptr<ReplyWriter> writer);
+  Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, const GenerationSpec& spec, std::unique_ptr<ReplyWriter> writer);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -65,6 +66,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void FollowReaderLocked();
   void SetPausedLocked(bool paused);
   void OnClientGone();
+  ApiError ErrorOf(const Status& status) const;
   void FailLocked(const ApiError& error);
   void EndLocked();
   void ObserveLocked(const RequestOutput& output);
@@ -73,6 +75,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   Service& service_;
   const std::shared_ptr<Exchange> exchange_;
   const int num_sequences_;
+  const std::string prompt_field_, constraint_field_;
   const Clock::time_point start_ = Clock::now();
 
   std::mutex mutex_;

@@ -106,7 +106,9 @@ Result<ChoiceParserOptions> Control(const Service& service, const ChatOrder& ord
 }  // namespace
 
 Result<ChoiceParserOptions> PrepareChat(const Service& service, const ChatOrder& order, GenerationSpec* spec) {
-  ASSIGN_OR_RETURN(ChatPrompt prompt, BuildChatPrompt(service, order.input));
+  Result<ChatPrompt> built = BuildChatPrompt(service, order.input);
+  if (!built.ok()) return OfChat(built.status(), order.field);
+  ChatPrompt prompt = *std::move(built);
   ASSIGN_OR_RETURN(ChoiceParserOptions parser, Control(service, order, prompt, spec));
   spec->sampling.skip_special_tokens = !service.format_needs_special_tokens;
   spec->prompts.push_back(std::move(prompt.token_ids));

@@ -30,8 +30,11 @@ void SendError(Exchange& exchange, const ApiError& error) {
   exchange.Finish();
 }
 
-void AddWarnings(Exchange& exchange, const Fields& fields) {
+Result<Fields> ReadFields(const Service& service, Exchange& exchange, Endpoint endpoint) {
+  const FieldPolicy policy = {.strict = service.options.strict_fields, .chat_template = service.chat_template};
+  ASSIGN_OR_RETURN(Fields fields, Fields::Parse(endpoint, exchange.request().body, policy));
   if (!fields.warnings().empty()) exchange.AddHeader("X-Millrace-Warnings", fields.warnings());
+  return fields;
 }
 
 Status CheckStream(const Fields& fields) {

@@ -29,7 +29,8 @@ void SendError(Exchange& exchange, const ApiError& error);
 
 // What a stream can't give: prompt_logprobs.
 Status CheckStream(const Fields& fields);
-void AddWarnings(Exchange& exchange, const Fields& fields);
+// The fields of the request; what of them has no effect is named in a header of the reply.
+Result<Fields> ReadFields(const Service& service, Exchange& exchange, Endpoint endpoint);
 
 Result<bool> ReadIncludeUsage(const Fields& fields);
 

@@ -136,6 +136,7 @@ Result<ResponsesInput> ReadResponsesInput(const Service& service, const Fields& 
   RETURN_IF_ERROR(ReadTools(fields, &out.order));
   RETURN_IF_ERROR(ReadReasoning(fields.Get("reasoning"), &input));
   input.add_generation_prompt = true;
+  out.order.field = "input";
   out.order.parallel_calls = fields.Bool("parallel_tool_calls", true);
   out.order.thinking_budget = static_cast<int>(fields.Int("thinking_token_budget", -1));
   return out;

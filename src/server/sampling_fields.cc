@@ -123,6 +123,9 @@ Result<GenerationSpec> ReadSpec(const Service& service, const Fields& fields, co
   spec.cache_ttl_us = static_cast<int64_t>(fields.Number("cache_ttl", 0.0) * 1e6);
   spec.queue_timeout_us = static_cast<int64_t>(fields.Number("queue_timeout", 0.0) * 1e6);
   spec.tenant = request.tenant;
+  for (const char* field : {"messages", "prompt", "input"}) {
+    if (fields.Has(field)) spec.prompt_field = field;
+  }
   ASSIGN_OR_RETURN(spec.constraint, ReadConstraint(fields));
   spec.cache_salt = CacheSalt(request.tenant, fields.String("cache_salt"));
   return spec;

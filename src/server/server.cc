@@ -66,6 +66,17 @@ bool IsKnownPath(const std::string& path) {
   return std::any_of(std::begin(kRoutes), std::end(kRoutes), [&](const Route& route) { return Matches(route, path); });
 }
 
+// "GET, HEAD": what a known path takes, for the Allow header.
+std::string MethodsOf(const std::string& path) {
+  std::string methods;
+  for (const Route& route : kRoutes) {
+    if (!Matches(route, path)) continue;
+    methods += (methods.empty() ? "" : ", ") + std::string(route.method);
+    if (route.method == std::string_view("GET")) methods += ", HEAD";
+  }
+  return methods;
+}
+
 constexpr size_t kMaxQueuedTasks = 2048;
 constexpr int kMaxAdminConnections = 256;
 constexpr int kClientLeft = 499;  // as nginx calls it
@@ -100,6 +111,7 @@ class Server::Impl : public HttpHandler {
     std::optional<HttpResponse> refusal;
     if (const std::optional<ApiError> error = Refusal(head, route)) {
       refusal = ErrorResponse(*error, head);
+      if (error->status == 405) refusal->headers.emplace_back("Allow", MethodsOf(head.path));
     } else if (head.method == "OPTIONS") {
       refusal = HttpResponse{.status = 204, .content_type = ""};
     }
@@ -172,6 +184,9 @@ class Server::Impl : public HttpHandler {
       return ApiError{.status = 405, .message = "this path does not take " + head.method, .code = "method_not_allowed"};
     }
     if (route == nullptr) return ApiError{.status = 404, .message = "there is no such path; see docs/api.md", .code = "not_found"};
+    if (const std::string_view encoding = head.Header("content-encoding"); !encoding.empty() && encoding != "identity") {
+      return ApiError{.status = 415, .message = fmt::format("the body's Content-Encoding is {}, expected a body as it is", encoding.substr(0, 64)), .code = "unsupported_content_encoding"};
+    }
     if (!route->generates) return std::nullopt;
     if (service_->draining) {
       head.keep_alive = false;

@@ -137,6 +137,8 @@ TEST(Server, ErrorsNameTheField) {
       {"/v1/responses", R"({"input":[{"role":"user","content":[{"type":null,"text":"a"}]}]})", 400, "input"},
       {"/v1/responses", R"({"input":"a","include":["x"]})", 400, "include"},
       {"/v1/responses", R"({"input":"a","reasoning":{"effort":5}})", 400, "reasoning"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"chat_template_kwargs":{"messages":1}})", 400, "chat_template_kwargs"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":100})", 400, "n"},
       {"/v1/completions", R"({"prompt":[99999999]})", 400, "prompt"},
       {"/v1/completions", R"({"prompt":[-1]})", 400, "prompt"},
       {"/v1/completions", R"({"prompt":[1e30]})", 400, "prompt"},
@@ -157,15 +159,77 @@ TEST(Server, ErrorsNameTheField) {
     EXPECT_EQ(reply.status, c.status) << c.path << " " << c.body << "\n" << reply.body;
     const Json error = reply.json()["error"];
     EXPECT_FALSE(error["message"].get<std::string>().empty());
+    EXPECT_EQ(error["code"] == "model_not_found", c.param == std::string("model")) << reply.body;
     EXPECT_EQ(error["param"].is_null() ? "" : error["param"].get<std::string>(), c.param) << c.body << "\n" << reply.body;
   }
   EXPECT_EQ(Shared().Call("POST", "/v1/completions", "{").json()["error"]["message"].get<std::string>().find("json.exception"), std::string::npos);
   const TestReply warned = Shared().Call("POST", "/v1/completions", R"({"prompt":"a","max_tokens":1,"colour":1})");
   EXPECT_EQ(warned.status, 200);
   EXPECT_NE(warned.head.find("X-Millrace-Warnings: unknown field colour"), std::string::npos);
-  std::string tokens = "[1";
-  for (int i = 0; i < 4000; ++i) tokens += ",1";
-  EXPECT_EQ(Shared().Call("POST", "/v1/completions", "{\"prompt\":" + tokens + "]}").json()["error"]["code"], "context_length_exceeded");
+}
+
+TEST(Server, APromptThatIsTooLongNamesItsField) {
+  std::string words;
+  for (int i = 0; i < 4000; ++i) words += " one";
+  const Json messages = Json::array({{{"role", "user"}, {"content", words}}});
+  const std::tuple<const char*, Json, const char*> cases[] = {
+      {"/v1/chat/completions", {{"messages", messages}}, "messages"},
+      {"/v1/completions", {{"prompt", words}}, "prompt"},
+      {"/v1/completions", {{"prompt", std::vector<int>(4000, 1)}}, "prompt"},
+      {"/v1/completions", {{"prompt", std::string(3 << 20, 'a')}}, "prompt"},
+      {"/v1/responses", {{"input", words}}, "input"},
+      {"/v1/embeddings", {{"input", {"a", words}}}, "input"},
+  };
+  for (const auto& [path, request, param] : cases) {
+    const TestReply reply = Shared().Post(path, request);
+    EXPECT_EQ(reply.status, 400);
+    const Json error = reply.json()["error"];
+    EXPECT_EQ(error["code"], "context_length_exceeded") << path;
+    EXPECT_EQ(error["param"], param) << reply.body;
+  }
+  const Json error = Shared().Post("/v1/messages", {{"messages", messages}, {"max_tokens", 1}}).json()["error"];
+  EXPECT_EQ(error["type"], "invalid_request_error");
+  EXPECT_TRUE(error["message"].get<std::string>().starts_with("prompt is too long: ")) << error;
+}
+
+TEST(Server, AMessageThatTheTemplateLeavesOutIsRefused) {
+  ServerOptions options;
+  options.service.chat_template = "{% for m in messages %}{% if m.role in ['user', 'narrator'] %}{{ m.content }}{% endif %}{% endfor %}";
+  const TestServer fixture = StartServer(options);
+  const auto post = [&](const char* role) {
+    Json request = Chat(1);
+    request["messages"].push_back({{"role", role}, {"content", "b"}});
+    return fixture.Post("/v1/chat/completions", request);
+  };
+  EXPECT_EQ(post("narrator").status, 200);
+  const TestReply refused = post("alien");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_TRUE(refused.json()["error"]["message"].get<std::string>().starts_with("messages[1].role is \"alien\", expected system")) << refused.body;
+}
+
+TEST(Server, EncodedBodiesAndOtherMethodsAreRefusedByName) {
+  const TestReply encoded = Shared().Call("POST", "/tokenize", "\x1f\x8b", "Content-Encoding: gzip\r\n");
+  EXPECT_EQ(encoded.status, 415);
+  EXPECT_NE(encoded.json()["error"]["message"].get<std::string>().find("gzip"), std::string::npos);
+  EXPECT_EQ(Shared().Call("POST", "/tokenize", R"({"prompt":"a"})", "Content-Encoding: identity\r\n").status, 200);
+  const TestReply stored = Shared().Call("POST", "/v1/responses/resp_1");
+  EXPECT_EQ(stored.status, 405);
+  EXPECT_NE(stored.head.find("Allow: GET, HEAD, DELETE\r\n"), std::string::npos) << stored.head;
+}
+
+TEST(Server, WhatATemplateRefusesNamesTheConversation) {
+  ServerOptions options;
+  options.service.chat_template = "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('roles must alternate') }}{% endif %}{{ m.content }}{% endfor %}";
+  const TestServer fixture = StartServer(options);
+  const Json messages = Json::array({{{"role", "user"}, {"content", "a"}}, {{"role", "tool"}, {"tool_call_id", "1"}, {"content", "b"}}});
+  for (const char* path : {"/v1/chat/completions", "/tokenize", "/apply-template"}) {
+    const Json error = fixture.Post(path, {{"messages", messages}}).json()["error"];
+    EXPECT_EQ(error["param"], "messages") << error;
+    EXPECT_NE(error["message"].get<std::string>().find("roles must alternate"), std::string::npos);
+  }
+  const Json output = {{"type", "function_call_output"}, {"call_id", "1"}, {"output", "b"}};
+  const Json error = fixture.Post("/v1/responses", {{"input", Json::array({{{"role", "user"}, {"content", "a"}}, output})}}).json()["error"];
+  EXPECT_EQ(error["param"], "input") << error;
 }
 
 TEST(Server, TokenIdsOfThePromptComeFirstInAStream) {

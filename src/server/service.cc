@@ -35,6 +35,7 @@ Service::Service(Engine& engine, const ServiceOptions& options, PromptBuilder bu
     : engine(engine),
       options(options),
       model_name(ModelName(engine, options)),
+      chat_template(this->options.chat_template.empty() ? engine.checkpoint().chat_template() : this->options.chat_template),
       created_s(std::time(nullptr)),
       builder(std::move(builder)),
       metrics(model_name),
@@ -65,7 +66,7 @@ Result<std::unique_ptr<Service>> Service::Create(Engine& engine, const ServiceOp
 
 bool Service::Reserve(int num_sequences) {
   const int before = open_sequences_.fetch_add(num_sequences);
-  if (before > 0 && before + num_sequences > options.max_open_sequences) {
+  if (before + num_sequences > options.max_open_sequences) {
     open_sequences_.fetch_sub(num_sequences);
     return false;
   }

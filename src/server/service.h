@@ -34,6 +34,7 @@ class Service {
   Engine& engine;
   const ServiceOptions options;
   const std::string model_name;
+  const std::string& chat_template;  // source; "" when there is none
   const int64_t created_s;  // Unix time of the start
   PromptBuilder builder;
   OutputFormat format;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Drives `millrace serve` with the official anthropic client: anthropic_client_test.py MILLRACE. Exit status 77: it is not installed."""
 import sys
+import urllib.error
 
 try:
     import anthropic
@@ -64,6 +65,30 @@ def check_fields(url):
         assert warnings is None, (path, warnings)
 
 
+def check_members(url):
+    """So is every member of the blocks and tools that the server takes. Those without effect are named."""
+    def members(params, **more):
+        return dict.fromkeys(getattr(anthropic.types, params).__annotations__, 1) | more
+
+    text = members("TextBlockParam", type="text", text="a")
+    document = members("DocumentBlockParam", type="document", source=members("PlainTextSourceParam", type="text", data="a"))
+    result = members("ToolResultBlockParam", type="tool_result", tool_use_id="c", content=[text])
+    messages = [{"role": "user", "content": [text, document]},
+                {"role": "assistant", "content": [members("ThinkingBlockParam", type="thinking", thinking="a"), members("RedactedThinkingBlockParam", type="redacted_thinking"),
+                                                  members("ToolUseBlockParam", type="tool_use", id="c", name="f", input={"any": 1})]},
+                {"role": "user", "content": [result]}]
+    tool = members("ToolParam", type="custom", name="f", input_schema={"type": "object", "any": 1})
+    body = {"max_tokens": 1, "system": [text], "messages": messages, "tools": [tool], "tool_choice": members("ToolChoiceToolParam", type="tool", name="f")}
+    try:
+        headers = post(f"{url}/v1/messages", body).headers
+    except urllib.error.HTTPError as error:  # a value that is nonsense
+        headers = error.headers
+    warnings = headers["X-Millrace-Warnings"]
+    assert "unknown" not in warnings, warnings
+    for name in ("system.cache_control", "messages.content.cache_control", "messages.content.content.citations", "messages.content.is_error", "tools.cache_control"):
+        assert f"field {name} has no effect" in warnings, (name, warnings)
+
+
 def check_errors(client, url):
     cases = (
         (anthropic.BadRequestError, lambda: client.messages.create(model="tiny", max_tokens=0, messages=MESSAGES)),
@@ -87,6 +112,7 @@ def main():
         check_messages(client)
         check_tools(client)
         check_fields(url)
+        check_members(url)
         check_errors(client, url)
     print("anthropic client: all passed")
 

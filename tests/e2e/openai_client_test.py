@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import tempfile
+import urllib.error
 
 try:
     import openai
@@ -145,6 +146,46 @@ def check_fields(url):
         assert warnings is None, (path, warnings)
 
 
+def check_members(url):
+    """So is every member of what the server takes: of messages, parts, items, tools and formats. Those without effect are named."""
+    from openai.types import chat, responses, shared_params
+    from openai.types.responses import response_input_param
+
+    def members(params, **more):
+        return dict.fromkeys(params.__annotations__, 1) | more
+
+    part = members(chat.ChatCompletionContentPartTextParam, type="text", text="a")
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [members(chat.ChatCompletionUserMessageParam, role="user", content=[part]),
+             members(chat.ChatCompletionAssistantMessageParam, role="assistant", content="a", tool_calls=[call], function_call=None),
+             members(chat.ChatCompletionToolMessageParam, role="tool", tool_call_id="c", content="a")]
+    function = members(shared_params.FunctionDefinition, name="f", parameters={"type": "object", "any": 1})
+    tool = members(chat.ChatCompletionFunctionToolParam, type="function", function=function)
+    schema = members(shared_params.response_format_json_schema.JSONSchema, name="n", schema={})
+    post_and_check(f"{url}/v1/chat/completions", {"messages": turns, "tools": [tool], "response_format": {"type": "json_schema", "json_schema": schema}},
+                   "messages.content.prompt_cache_breakpoint", "messages.audio", "response_format.json_schema.description")
+    items = [members(responses.EasyInputMessageParam, role="user", content=[members(responses.ResponseInputTextParam, type="input_text", text="a")]),
+             members(responses.ResponseReasoningItemParam, type="reasoning", summary=[], content=[]),
+             members(responses.ResponseOutputMessageParam, role="assistant", content=[members(responses.ResponseOutputTextParam, type="output_text", text="a")]),
+             members(responses.ResponseFunctionToolCallParam, type="function_call", call_id="c", name="f", arguments="{}"),
+             members(response_input_param.FunctionCallOutput, type="function_call_output", call_id="c", output="a")]
+    tool = members(responses.FunctionToolParam, type="function", name="f", parameters={"type": "object", "any": 1})
+    schema = members(responses.ResponseFormatTextJSONSchemaConfigParam, type="json_schema", name="n", schema={})
+    post_and_check(f"{url}/v1/responses", {"input": items, "tools": [tool], "text": {"format": schema}},
+                   "input.encrypted_content", "input.content.annotations", "tools.defer_loading")
+
+
+def post_and_check(url, body, *named):
+    try:
+        headers = post(url, body).headers
+    except urllib.error.HTTPError as error:  # a value that is nonsense
+        headers = error.headers
+    warnings = headers["X-Millrace-Warnings"]
+    assert "unknown" not in warnings, warnings
+    for name in named:
+        assert f"field {name} has no effect" in warnings, (name, warnings)
+
+
 def check_errors(client, url):
     for error, call in (
             (openai.BadRequestError, lambda: client.chat.completions.create(model="tiny", messages=MESSAGES, temperature=1000)),
@@ -171,6 +212,7 @@ def main():
         check_responses(client)
         check_embeddings(client)
         check_fields(url)
+        check_members(url)
         check_errors(client, url)
     check_reasoning(sys.argv[1])
     print("openai client: all passed")
