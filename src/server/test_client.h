@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -69,6 +70,7 @@ class TestConnection {
   bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
       if (sent <= 0) return false;
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
@@ -77,7 +79,9 @@ class TestConnection {
   // False at the end of the connection or after the timeout.
   bool ReadSome() {
     char chunk[65536];
-    const ssize_t got = ::recv(socket_, chunk, sizeof(chunk), 0);
+    ssize_t got;
+    do got = ::recv(socket_, chunk, sizeof(chunk), 0);
+    while (got < 0 && errno == EINTR);  // the process was stopped and goes on
     if (got <= 0) return false;
     buffer_.append(chunk, static_cast<size_t>(got));
     return true;
