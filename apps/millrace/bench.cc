@@ -30,7 +30,8 @@ struct BenchLine {
   double tokens_per_second = 0.0, slowest = 0.0, fastest = 0.0;
   double gb_per_second = 0.0;     // weights and KV read
   double gflop_per_second = 0.0;  // 2 x parameters outside the embedding x tokens
-  double fraction = 0.0;          // of the limit that binds: arithmetic for pp, for tg bandwidth or, with many sequences, arithmetic
+  double fraction =
+      0.0;  // of the limit that binds: arithmetic for pp, for tg bandwidth or, with many sequences, arithmetic
   const char* limit = "";
 };
 
@@ -74,7 +75,10 @@ double Median(std::vector<double> values) {
 class Bench {
  public:
   Bench(std::shared_ptr<const Checkpoint> checkpoint, const BenchOptions& options, DType kv_dtype)
-      : checkpoint_(std::move(checkpoint)), options_(options), kv_dtype_(kv_dtype), active_parameters_(ActiveParameters(*checkpoint_)) {}
+      : checkpoint_(std::move(checkpoint)),
+        options_(options),
+        kv_dtype_(kv_dtype),
+        active_parameters_(ActiveParameters(*checkpoint_)) {}
 
   Status Run(int threads, std::vector<BenchLine>* lines) {
     ThreadPool pool(threads);
@@ -89,7 +93,8 @@ class Bench {
     const int max_depth = *std::max_element(options_.depths.begin(), options_.depths.end());
     const int max_batch = *std::max_element(options_.batches.begin(), options_.batches.end());
     ASSIGN_OR_RETURN(const std::unique_ptr<BenchRunner> bench,
-                     BenchRunner::Create(checkpoint_, runner_options, max_batch, max_depth + std::max(options_.pp, options_.tg) + 16));
+                     BenchRunner::Create(checkpoint_, runner_options, max_batch,
+                                         max_depth + std::max(options_.pp, options_.tg) + 16));
     bench->Prefill(1, 0, 32);  // touches every weight once
     for (const int depth : options_.depths) {
       if (depth > 0) bench->Prefill(max_batch, 0, depth);
@@ -156,13 +161,17 @@ class Bench {
 };
 
 nlohmann::ordered_json ToJson(int threads, const kernels::MachineLimits& limits) {
-  return {{"threads", threads}, {"read_gb_per_s", limits.read_gb_per_s}, {"f32_gflop_per_s", limits.f32_gflop_per_s},
-          {"bf16_gflop_per_s", limits.bf16_gflop_per_s}, {"int8_gop_per_s", limits.int8_gop_per_s}};
+  return {{"threads", threads},
+          {"read_gb_per_s", limits.read_gb_per_s},
+          {"f32_gflop_per_s", limits.f32_gflop_per_s},
+          {"bf16_gflop_per_s", limits.bf16_gflop_per_s},
+          {"int8_gop_per_s", limits.int8_gop_per_s}};
 }
 
 void PrintLimits(int threads, const kernels::MachineLimits& limits) {
-  fmt::print("limits, {} thread{}: read {:.1f} GB/s, f32 {:.0f} GFLOP/s, bf16 {:.0f} GFLOP/s, int8 {:.0f} GOP/s\n", threads,
-             threads == 1 ? "" : "s", limits.read_gb_per_s, limits.f32_gflop_per_s, limits.bf16_gflop_per_s, limits.int8_gop_per_s);
+  fmt::print("limits, {} thread{}: read {:.1f} GB/s, f32 {:.0f} GFLOP/s, bf16 {:.0f} GFLOP/s, int8 {:.0f} GOP/s\n",
+             threads, threads == 1 ? "" : "s", limits.read_gb_per_s, limits.f32_gflop_per_s, limits.bf16_gflop_per_s,
+             limits.int8_gop_per_s);
 }
 
 Status RunLimits(const BenchOptions& options) {
@@ -198,8 +207,11 @@ Status RunBench(BenchOptions options) {
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint, OpenModel(engine_options.model));
   Bench bench(checkpoint, options, engine_options.kv_cache_dtype);
-  nlohmann::ordered_json out = {{"model", options.model}, {"device", options.device}, {"kv_cache_dtype", options.kv_cache_dtype}};
-  if (!options.json) fmt::print("{:8} {:>7} {:>6} {:>5} {:>10} {:>17} {:>8} {:>9}  limit\n", "test", "threads", "depth", "batch", "tokens/s", "range", "GB/s", "GFLOP/s");
+  nlohmann::ordered_json out = {
+      {"model", options.model}, {"device", options.device}, {"kv_cache_dtype", options.kv_cache_dtype}};
+  if (!options.json)
+    fmt::print("{:8} {:>7} {:>6} {:>5} {:>10} {:>17} {:>8} {:>9}  limit\n", "test", "threads", "depth", "batch",
+               "tokens/s", "range", "GB/s", "GFLOP/s");
   for (const int threads : options.threads) {
     std::vector<BenchLine> lines;
     RETURN_IF_ERROR(bench.Run(threads, &lines));
@@ -207,14 +219,21 @@ Status RunBench(BenchOptions options) {
     if (options.json) out["replayed_steps"].push_back(bench.num_replays());
     for (const BenchLine& l : lines) {
       if (options.json) {
-        out["results"].push_back({{"test", l.test}, {"threads", l.threads}, {"depth", l.depth}, {"batch", l.batch},
-                                  {"tokens_per_second", l.tokens_per_second}, {"slowest", l.slowest}, {"fastest", l.fastest},
-                                  {"gb_per_second", l.gb_per_second}, {"gflop_per_second", l.gflop_per_second},
-                                  {"limit", l.limit}, {"fraction_of_limit", l.fraction}});
+        out["results"].push_back({{"test", l.test},
+                                  {"threads", l.threads},
+                                  {"depth", l.depth},
+                                  {"batch", l.batch},
+                                  {"tokens_per_second", l.tokens_per_second},
+                                  {"slowest", l.slowest},
+                                  {"fastest", l.fastest},
+                                  {"gb_per_second", l.gb_per_second},
+                                  {"gflop_per_second", l.gflop_per_second},
+                                  {"limit", l.limit},
+                                  {"fraction_of_limit", l.fraction}});
       } else {
-        fmt::print("{:8} {:>7} {:>6} {:>5} {:>10.2f} {:>17} {:>8.1f} {:>9.0f}  {:.0f} % of {}\n", l.test, l.threads, l.depth, l.batch,
-                   l.tokens_per_second, fmt::format("{:.1f}-{:.1f}", l.slowest, l.fastest), l.gb_per_second, l.gflop_per_second,
-                   100 * l.fraction, l.limit);
+        fmt::print("{:8} {:>7} {:>6} {:>5} {:>10.2f} {:>17} {:>8.1f} {:>9.0f}  {:.0f} % of {}\n", l.test, l.threads,
+                   l.depth, l.batch, l.tokens_per_second, fmt::format("{:.1f}-{:.1f}", l.slowest, l.fastest),
+                   l.gb_per_second, l.gflop_per_second, 100 * l.fraction, l.limit);
       }
     }
     if (!options.json) PrintLimits(threads, bench.limits());
@@ -225,16 +244,25 @@ Status RunBench(BenchOptions options) {
 
 void AddEngineBenchOptions(CLI::App& command, BenchOptions* options) {
   EngineBenchOptions& engine = options->through_engine;
-  command.add_flag("--engine", options->engine, "through the whole engine: the first --batch requests of --pp and --tg tokens at once, or a trace");
+  command.add_flag("--engine", options->engine,
+                   "through the whole engine: the first --batch requests of --pp and --tg tokens at once, or a trace");
   command.add_option("--trace", engine.trace, "with --engine: an Azure (CSV) or Mooncake (JSON lines) trace");
-  command.add_option("--requests", engine.max_requests, "of the trace, the first so many")->check(CLI::Range(1, 1'000'000));
+  command.add_option("--requests", engine.max_requests, "of the trace, the first so many")
+      ->check(CLI::Range(1, 1'000'000));
   AddTraceScaleOptions(command, &engine.scale);
   command.add_option("--steps-out", engine.steps_out, "with --engine: write the measured steps, for simulate --cost");
-  command.add_option("--max-num-seqs", engine.engine.max_num_seqs, "sequences that run at once (default: 64, or the mode's)")->check(CLI::Range(1, 4096));
-  command.add_option("--max-num-batched-tokens", engine.engine.max_num_batched_tokens, "tokens of one step (default: 512, or the mode's)")
+  command
+      .add_option("--max-num-seqs", engine.engine.max_num_seqs,
+                  "sequences that run at once (default: 64, or the mode's)")
+      ->check(CLI::Range(1, 4096));
+  command
+      .add_option("--max-num-batched-tokens", engine.engine.max_num_batched_tokens,
+                  "tokens of one step (default: 512, or the mode's)")
       ->check(CLI::Range(16, 65536));
-  command.add_option("--max-model-len", engine.engine.max_model_len, "with --engine: tokens of a sequence")->check(CLI::Range(16, 1 << 24));
-  command.add_option("--kv-cache-bytes", engine.engine.kv_cache_bytes, "with --engine: memory of the KV cache")->transform(CLI::AsSizeValue(false));
+  command.add_option("--max-model-len", engine.engine.max_model_len, "with --engine: tokens of a sequence")
+      ->check(CLI::Range(16, 1 << 24));
+  command.add_option("--kv-cache-bytes", engine.engine.kv_cache_bytes, "with --engine: memory of the KV cache")
+      ->transform(CLI::AsSizeValue(false));
   AddSchedulerOptions(command, &engine.engine);
 }
 
@@ -244,15 +272,30 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand("bench", "Measure prefill and decode against the limits of this machine");
   command->add_option("model", options->model, "a model, or synth:SHAPE:TYPE");
-  command->add_option("--device", options->device, "cpu, cuda, or auto; ratios are to the CPU's limits")->capture_default_str();
-  command->add_flag("--enforce-eager", options->enforce_eager, "on a GPU: launch every kernel of a decode step, replay none (CUDA graphs off)");
-  command->add_option("--pp", options->pp, "prompt tokens (0: no prefill test)")->check(CLI::Range(0, 1 << 20))->capture_default_str();
-  command->add_option("--tg", options->tg, "generated tokens (0: no decode test)")->check(CLI::Range(0, 1 << 20))->capture_default_str();
-  command->add_option("--depth", options->depths, "tokens already in the cache")->delimiter(',')->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  command->add_option("--device", options->device, "cpu, cuda, or auto; ratios are to the CPU's limits")
+      ->capture_default_str();
+  command->add_flag("--enforce-eager", options->enforce_eager,
+                    "on a GPU: launch every kernel of a decode step, replay none (CUDA graphs off)");
+  command->add_option("--pp", options->pp, "prompt tokens (0: no prefill test)")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--tg", options->tg, "generated tokens (0: no decode test)")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--depth", options->depths, "tokens already in the cache")
+      ->delimiter(',')
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
   command->add_option("-t,--threads", options->threads, "thread counts")->delimiter(',')->check(CLI::Range(1, 1024));
-  command->add_option("--batch", options->batches, "sequences that decode together")->delimiter(',')->check(CLI::Range(1, 1024))->capture_default_str();
-  command->add_option("-r,--repetitions", options->repetitions, "runs, of which the median is shown")->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--kv-cache-dtype,--kv-type", options->kv_cache_dtype, "bf16, f16, f32, int8 or fp8")->capture_default_str();
+  command->add_option("--batch", options->batches, "sequences that decode together")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("-r,--repetitions", options->repetitions, "runs, of which the median is shown")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--kv-cache-dtype,--kv-type", options->kv_cache_dtype, "bf16, f16, f32, int8 or fp8")
+      ->capture_default_str();
   command->add_flag("--limits", options->limits_only, "measure the machine only");
   command->add_flag("--json", options->json, "print JSON");
   AddEngineBenchOptions(*command, options.get());

@@ -14,7 +14,8 @@ namespace millrace {
 namespace {
 
 constexpr size_t kMaxRecordedSteps = 1'000'000;
-// A longer pause before a step means that there was nothing to run; a shorter one is the hand-over, and part of what a step costs.
+// A longer pause before a step means that there was nothing to run; a shorter one is the hand-over, and part of what a
+// step costs.
 constexpr double kLongestHandOverUs = 1000;
 
 // Appends every step; read when the engine is drained.
@@ -27,7 +28,8 @@ class StepRecorder : public StepObserver {
     last_end_ = now;
     const auto us = static_cast<double>(step_us);
     const bool back_to_back = since_last_us >= us && since_last_us < us + kLongestHandOverUs;
-    if (samples_.size() < kMaxRecordedSteps) samples_.push_back({sim::ShapeOf(batch), back_to_back ? since_last_us : us});
+    if (samples_.size() < kMaxRecordedSteps)
+      samples_.push_back({sim::ShapeOf(batch), back_to_back ? since_last_us : us});
   }
   const std::vector<sim::StepSample>& samples() const { return samples_; }
 
@@ -46,7 +48,8 @@ struct TimeShares {
 
 class EngineBench {
  public:
-  EngineBench(Engine& engine, const sim::Trace& trace) : engine_(engine), trace_(trace), outcomes_(trace.requests.size()) {}
+  EngineBench(Engine& engine, const sim::Trace& trace)
+      : engine_(engine), trace_(trace), outcomes_(trace.requests.size()) {}
 
   // Submits each request when the trace has it; returns when all have ended.
   Status Run() {
@@ -90,9 +93,11 @@ class EngineBench {
       outcomes_[index].arrival_us = engine_.NowUs() - start_us_;
       outcomes_[index].num_prompt_tokens = trace_.requests[index].num_prompt_tokens;
     }
-    const Result<RequestId> id = engine_.Submit(std::move(request), [this, index](RequestOutput output) { Take(index, output); });
+    const Result<RequestId> id =
+        engine_.Submit(std::move(request), [this, index](RequestOutput output) { Take(index, output); });
     if (id.ok()) return OkStatus();
-    if (id.status().code() != StatusCode::kOutOfRange && id.status().code() != StatusCode::kInvalidArgument) return id.status();
+    if (id.status().code() != StatusCode::kOutOfRange && id.status().code() != StatusCode::kInvalidArgument)
+      return id.status();
     std::lock_guard lock(mutex_);
     outcomes_[index].refused = true;
     return OkStatus();
@@ -123,7 +128,8 @@ class EngineBench {
 
 sim::Trace AllAtOnce(const EngineBenchOptions& options) {
   sim::Trace trace;
-  for (int i = 0; i < options.num_requests; ++i) trace.requests.push_back({0, options.prompt_tokens, options.output_tokens, {}});
+  for (int i = 0; i < options.num_requests; ++i)
+    trace.requests.push_back({0, options.prompt_tokens, options.output_tokens, {}});
   return trace;
 }
 
@@ -142,7 +148,8 @@ Status RunEngineBench(const EngineBenchOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Open(engine_options));
   EngineBench bench(*engine, trace);
   RETURN_IF_ERROR(bench.Run());
-  if (!options.steps_out.empty()) RETURN_IF_ERROR(WriteFileAtomic(options.steps_out, sim::StepSamplesToJson(recorder.samples())));
+  if (!options.steps_out.empty())
+    RETURN_IF_ERROR(WriteFileAtomic(options.steps_out, sim::StepSamplesToJson(recorder.samples())));
   const sim::FleetReport report = bench.Report();
   const TimeShares& shares = bench.shares();
   const int64_t steps = engine->runner().times().num_steps;
@@ -157,8 +164,10 @@ Status RunEngineBench(const EngineBenchOptions& options) {
     return OkStatus();
   }
   PrintFleetReport(report);
-  fmt::print("{} steps of {:.2f} ms; of the time {:.2f} % outside steps, {:.2f} % in them beside the model (sampling, tables)\n", steps,
-             shares.step_us * 1e-3 / static_cast<double>(steps), 100 * shares.Engine(), 100 * shares.Sampling());
+  fmt::print(
+      "{} steps of {:.2f} ms; of the time {:.2f} % outside steps, {:.2f} % in them beside the model (sampling, "
+      "tables)\n",
+      steps, shares.step_us * 1e-3 / static_cast<double>(steps), 100 * shares.Engine(), 100 * shares.Sampling());
   return OkStatus();
 }
 

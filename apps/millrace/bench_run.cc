@@ -10,12 +10,14 @@ namespace {
 
 constexpr int kStepTokens = 512, kDeviceStepTokens = 2048;  // a GPU needs more to be busy
 
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace
 
-Result<std::unique_ptr<BenchRunner>> BenchRunner::Create(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions options,
-                                                         int num_sequences, int max_tokens) {
+Result<std::unique_ptr<BenchRunner>> BenchRunner::Create(std::shared_ptr<const Checkpoint> checkpoint,
+                                                         RunnerOptions options, int num_sequences, int max_tokens) {
   std::unique_ptr<BenchRunner> bench(new BenchRunner());
   SamplingParams greedy;
   greedy.temperature = 0.0f;
@@ -32,7 +34,8 @@ Result<std::unique_ptr<BenchRunner>> BenchRunner::Create(std::shared_ptr<const C
   bench->blocks_per_sequence_ = CeilDiv(max_tokens, kKvBlockTokens);
   for (const KvGroupSpec& group : bench->runner_->model().kv_groups()) {
     if (group.kind == KvGroupKind::kRecurrent) {
-      bench->blocks_per_sequence_ = std::max(bench->blocks_per_sequence_, BlocksPerState(group, bench->runner_->block_bytes()));
+      bench->blocks_per_sequence_ =
+          std::max(bench->blocks_per_sequence_, BlocksPerState(group, bench->runner_->block_bytes()));
     }
   }
   const int64_t groups = static_cast<int64_t>(bench->runner_->model().kv_groups().size());
@@ -54,15 +57,16 @@ void BenchRunner::RunStep(const std::vector<int>& sequences, int context, int co
     batch.context_len.push_back(context);
     batch.adapter_index.push_back(0);
     for (int i = 0; i < count; ++i) {
-      batch.token_ids.push_back(static_cast<int32_t>((static_cast<int64_t>(sequence) * 7919 + (context + i) * 104729) % vocab));
+      batch.token_ids.push_back(
+          static_cast<int32_t>((static_cast<int64_t>(sequence) * 7919 + (context + i) * 104729) % vocab));
       batch.positions.push_back(context + i);
     }
     batch.query_start.push_back(batch.num_tokens());
     for (size_t g = 0; g < groups.size(); ++g) {
       const BlockId first = (static_cast<int>(g) + sequence * static_cast<int>(groups.size())) * blocks_per_sequence_;
       const bool recurrent = groups[g].kind == KvGroupKind::kRecurrent;
-      const int entries = recurrent ? BlocksPerState(groups[g], runner_->block_bytes())
-                                    : CeilDiv(context + count, kKvBlockTokens);
+      const int entries =
+          recurrent ? BlocksPerState(groups[g], runner_->block_bytes()) : CeilDiv(context + count, kKvBlockTokens);
       auto& ids = batch.groups[g].block_ids;
       for (int half = recurrent ? 0 : 1; half < 2; ++half) {
         for (int i = 0; i < entries; ++i) ids.push_back(half == 0 && context == 0 ? kNullBlock : first + i);

@@ -1,4 +1,5 @@
-// `millrace bench serve`: puts load on a server that speaks OpenAI's API, ours or another, and measures what it answers.
+// `millrace bench serve`: puts load on a server that speaks OpenAI's API, ours or another, and measures what it
+// answers.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +38,9 @@ struct ServeBenchOptions {
   int concurrency = 0;                // closed loop of this many; 0 with no rate: all at once
   int num_prompts = 100;
   int input_len = 128, output_len = 64, prefix_len = 512;  // tokens
-  double spread = 0.0;                                     // lengths are uniform in [1 - spread, 1 + spread] times the above
-  sim::TraceScale scale;                                   // of a trace; lengths of sharegpt-like too
-  int max_len = 0;                                         // tokens of prompt and answer; longer requests are clipped; 0: the server's
+  double spread = 0.0;    // lengths are uniform in [1 - spread, 1 + spread] times the above
+  sim::TraceScale scale;  // of a trace; lengths of sharegpt-like too
+  int max_len = 0;        // tokens of prompt and answer; longer requests are clipped; 0: the server's
   double temperature = 0.0;
   bool ignore_eos = true;
   uint64_t seed = 0;
@@ -96,6 +97,7 @@ struct ServeTarget {
 Result<ServeTarget> ProbeServer(const ServeBenchOptions& options);
 
 // Runs the load; one thread. Progress goes to standard error when that is a terminal.
-std::vector<RequestRecord> RunServeLoad(const ServeBenchOptions& options, const ServeTarget& target, const std::vector<PlannedRequest>& requests);
+std::vector<RequestRecord> RunServeLoad(const ServeBenchOptions& options, const ServeTarget& target,
+                                        const std::vector<PlannedRequest>& requests);
 
 }  // namespace millrace

@@ -76,15 +76,20 @@ Result<Json> Call(const ServeBenchOptions& options, const std::string& path, con
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, AppendBody);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &reply);
   if (!body.empty()) SetPost(curl.get(), body);
-  if (const CURLcode code = curl_easy_perform(curl.get()); code != CURLE_OK) return Unavailable("{}{}: {} (--url)", options.url, path, curl_easy_strerror(code));
+  if (const CURLcode code = curl_easy_perform(curl.get()); code != CURLE_OK)
+    return Unavailable("{}{}: {} (--url)", options.url, path, curl_easy_strerror(code));
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-  if (status != 200) return Unavailable("{}{} answered {}: {}", options.url, path, status, reply.substr(0, kMaxErrorBytes));
+  if (status != 200)
+    return Unavailable("{}{} answered {}: {}", options.url, path, status, reply.substr(0, kMaxErrorBytes));
   return Json::parse(reply, nullptr, false);
 }
 
 std::string RequestBody(const ServeBenchOptions& options, const ServeTarget& target, const PlannedRequest& request) {
-  Json body = {{"model", target.model}, {"max_tokens", request.output_len}, {"temperature", options.temperature}, {"stream", true},
+  Json body = {{"model", target.model},
+               {"max_tokens", request.output_len},
+               {"temperature", options.temperature},
+               {"stream", true},
                {"stream_options", {{"include_usage", true}}}};
   if (options.ignore_eos) body["ignore_eos"] = true;
   std::string prompt = PromptText(request, target.tokens_per_word);
@@ -115,7 +120,12 @@ bool HasText(const Json& choice) {
 class Load {
  public:
   Load(const ServeBenchOptions& options, const ServeTarget& target, const std::vector<PlannedRequest>& requests)
-      : options_(options), target_(target), requests_(requests), headers_(MakeHeaders(options)), multi_(curl_multi_init()), records_(requests.size()) {
+      : options_(options),
+        target_(target),
+        requests_(requests),
+        headers_(MakeHeaders(options)),
+        multi_(curl_multi_init()),
+        records_(requests.size()) {
     CHECK(multi_ != nullptr);
   }
 
@@ -161,7 +171,8 @@ class Load {
     auto transfer = std::make_unique<Transfer>();
     transfer->load = this;
     transfer->record = &records_[index];
-    transfer->curl = MakeEasy(options_, options_.endpoint == "chat" ? "/v1/chat/completions" : "/v1/completions", headers_.get());
+    transfer->curl =
+        MakeEasy(options_, options_.endpoint == "chat" ? "/v1/chat/completions" : "/v1/completions", headers_.get());
     CURL* curl = transfer->curl.get();
     SetPost(curl, RequestBody(options_, target_, requests_[index]));
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, OnBody);
@@ -178,7 +189,9 @@ class Load {
   static size_t OnHeader(char* data, size_t size, size_t count, void* context) {
     const std::string_view line(data, size * count);
     constexpr std::string_view kName = "retry-after:";
-    const bool matches = line.size() > kName.size() && std::equal(kName.begin(), kName.end(), line.begin(), [](char a, char b) { return a == (b | 0x20) || a == b; });
+    const bool matches =
+        line.size() > kName.size() &&
+        std::equal(kName.begin(), kName.end(), line.begin(), [](char a, char b) { return a == (b | 0x20) || a == b; });
     if (matches) static_cast<Transfer*>(context)->record->has_retry_after = true;
     return size * count;
   }
@@ -217,7 +230,8 @@ class Load {
     if (!event.is_object()) return;
     RequestRecord& record = *transfer.record;
     if (event.contains("error")) record.error = event["error"].dump().substr(0, kMaxErrorBytes);
-    if (const auto choices = event.find("choices"); choices != event.end() && choices->is_array() && !choices->empty() && HasText(choices->front())) {
+    if (const auto choices = event.find("choices");
+        choices != event.end() && choices->is_array() && !choices->empty() && HasText(choices->front())) {
       record.event_s.push_back(now);
     }
     const auto usage = event.find("usage");
@@ -272,8 +286,9 @@ class Load {
     const size_t filled = kWidth * num_finished_ / std::max<size_t>(1, requests_.size());
     const double rate = static_cast<double>(num_finished_) / std::max(now, 1e-9);
     const double left = rate > 0 ? static_cast<double>(requests_.size() - num_finished_) / rate : 0.0;
-    std::fprintf(stderr, "\r[%s%s] %zu/%zu  %d open  %zu failed  %.0f tokens/s  %.0f s left \x1b[K%s", std::string(filled, '#').c_str(),
-                 std::string(kWidth - filled, '.').c_str(), num_finished_, requests_.size(), num_running_, num_failed_,
+    std::fprintf(stderr, "\r[%s%s] %zu/%zu  %d open  %zu failed  %.0f tokens/s  %.0f s left \x1b[K%s",
+                 std::string(filled, '#').c_str(), std::string(kWidth - filled, '.').c_str(), num_finished_,
+                 requests_.size(), num_running_, num_failed_,
                  static_cast<double>(num_output_tokens_) / std::max(now, 1e-9), left, last ? "\n" : "");
   }
 
@@ -296,7 +311,8 @@ double CountTokens(const ServeBenchOptions& options, const std::string& model, c
   // "prompt" for ours and vLLM's, "content" for llama.cpp's.
   const Json body = {{"model", model}, {"prompt", text}, {"content", text}, {"add_special_tokens", false}};
   const Result<Json> reply = Call(options, "/tokenize", body.dump());
-  if (reply.ok() && reply->is_object() && reply->contains("tokens") && (*reply)["tokens"].is_array()) return static_cast<double>((*reply)["tokens"].size());
+  if (reply.ok() && reply->is_object() && reply->contains("tokens") && (*reply)["tokens"].is_array())
+    return static_cast<double>((*reply)["tokens"].size());
   const Json probe = {{"model", model}, {"prompt", text}, {"max_tokens", 1}};
   const Result<Json> answer = Call(options, "/v1/completions", probe.dump());
   if (!answer.ok() || !answer->is_object() || !answer->contains("usage") || !(*answer)["usage"].is_object()) return 0.0;
@@ -308,9 +324,11 @@ double CountTokens(const ServeBenchOptions& options, const std::string& model, c
 Result<ServeTarget> ProbeServer(const ServeBenchOptions& options) {
   ServeTarget target{.model = options.model};
   ASSIGN_OR_RETURN(const Json models, Call(options, "/v1/models", ""));
-  if (models.is_object() && models.contains("data") && models["data"].is_array() && !models["data"].empty() && models["data"][0].is_object()) {
+  if (models.is_object() && models.contains("data") && models["data"].is_array() && !models["data"].empty() &&
+      models["data"][0].is_object()) {
     const Json& first = models["data"][0];
-    if (target.model.empty() && first.contains("id") && first["id"].is_string()) target.model = first["id"].get<std::string>();
+    if (target.model.empty() && first.contains("id") && first["id"].is_string())
+      target.model = first["id"].get<std::string>();
     target.max_model_len = static_cast<int>(std::clamp<int64_t>(Number(first, "max_model_len"), 0, 1 << 30));
   }
   if (target.model.empty()) return InvalidArgument("{} lists no model (--model)", options.url);
@@ -322,7 +340,8 @@ Result<ServeTarget> ProbeServer(const ServeBenchOptions& options) {
   return target;
 }
 
-std::vector<RequestRecord> RunServeLoad(const ServeBenchOptions& options, const ServeTarget& target, const std::vector<PlannedRequest>& requests) {
+std::vector<RequestRecord> RunServeLoad(const ServeBenchOptions& options, const ServeTarget& target,
+                                        const std::vector<PlannedRequest>& requests) {
   return Load(options, target, requests).Run();
 }
 

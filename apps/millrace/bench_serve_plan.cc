@@ -40,25 +40,35 @@ class Random {
 };
 
 constexpr std::string_view kWords[] = {
-    "the",   "of",    "and",   "to",    "in",    "is",    "that",  "was",   "he",    "for",   "it",    "with",  "as",    "his",   "on",    "be",
-    "at",    "by",    "had",   "not",   "are",   "but",   "from",  "or",    "have",  "an",    "they",  "which", "one",   "you",   "were",  "all",
-    "her",   "she",   "there", "would", "their", "we",    "him",   "been",  "has",   "when",  "who",   "will",  "no",    "more",  "if",    "out",
-    "so",    "up",    "said",  "what",  "its",   "about", "than",  "into",  "them",  "can",   "only",  "other", "time",  "new",   "some",  "could",
-    "these", "two",   "may",   "first", "then",  "do",    "any",   "like",  "my",    "now",   "over",  "such",  "our",   "man",   "me",    "even",
-    "most",  "made",  "after", "also",  "well",  "did",   "many",  "before", "must", "years", "back",  "where", "much",  "way",   "down",  "water",
-    "house", "world", "day",   "night", "work",  "place", "long",  "little", "good", "great", "hand",  "light", "tree",  "river", "mill",  "wheel"};
+    "the",   "of",    "and",  "to",     "in",    "is",    "that", "was",    "he",   "for",   "it",    "with",
+    "as",    "his",   "on",   "be",     "at",    "by",    "had",  "not",    "are",  "but",   "from",  "or",
+    "have",  "an",    "they", "which",  "one",   "you",   "were", "all",    "her",  "she",   "there", "would",
+    "their", "we",    "him",  "been",   "has",   "when",  "who",  "will",   "no",   "more",  "if",    "out",
+    "so",    "up",    "said", "what",   "its",   "about", "than", "into",   "them", "can",   "only",  "other",
+    "time",  "new",   "some", "could",  "these", "two",   "may",  "first",  "then", "do",    "any",   "like",
+    "my",    "now",   "over", "such",   "our",   "man",   "me",   "even",   "most", "made",  "after", "also",
+    "well",  "did",   "many", "before", "must",  "years", "back", "where",  "much", "way",   "down",  "water",
+    "house", "world", "day",  "night",  "work",  "place", "long", "little", "good", "great", "hand",  "light",
+    "tree",  "river", "mill", "wheel"};
 
-int Tokens(double value) { return static_cast<int>(std::clamp(std::round(value), 1.0, static_cast<double>(kMaxTokens))); }
+int Tokens(double value) {
+  return static_cast<int>(std::clamp(std::round(value), 1.0, static_cast<double>(kMaxTokens)));
+}
 
-uint64_t Mix(uint64_t seed, uint64_t number) { return Random(seed * 0x9E3779B97F4A7C15u + number).Next(); }
+uint64_t Mix(uint64_t seed, uint64_t number) {
+  return Random(seed * 0x9E3779B97F4A7C15u + number).Next();
+}
 
 PlannedRequest Generated(const ServeBenchOptions& options, uint64_t number, Random& random) {
-  const auto spread = [&](int length) { return Tokens(length * (1.0 + options.spread * (2.0 * random.Uniform() - 1.0))); };
+  const auto spread = [&](int length) {
+    return Tokens(length * (1.0 + options.spread * (2.0 * random.Uniform() - 1.0)));
+  };
   PlannedRequest request;
   if (options.prompts == "sharegpt-like") {
     // Means and spread of the first turns of ShareGPT conversations, roughly; long tails cut where its users cut them.
     request.output_len = Tokens(std::min(1024.0, random.LogNormal(200, 0.9)) * options.scale.length);
-    request.pieces.push_back({Mix(options.seed, 2 * number + 1), Tokens(std::min(1024.0, random.LogNormal(220, 1.1)) * options.scale.length)});
+    request.pieces.push_back({Mix(options.seed, 2 * number + 1),
+                              Tokens(std::min(1024.0, random.LogNormal(220, 1.1)) * options.scale.length)});
     return request;
   }
   if (options.prompts == "shared-prefix") request.pieces.push_back({Mix(options.seed, 0), options.prefix_len});
@@ -72,9 +82,10 @@ Result<PlannedRequest> AzureLine(const std::string& line, size_t number, const S
   tm time{};
   double second = 0.0;
   int input = 0, output = 0;
-  const int fields = std::sscanf(line.c_str(), "%d-%d-%d %d:%d:%lf,%d,%d", &time.tm_year, &time.tm_mon, &time.tm_mday, &time.tm_hour, &time.tm_min, &second,
-                                 &input, &output);
-  if (fields != 8) return InvalidArgument("{}:{}: expected TIMESTAMP,ContextTokens,GeneratedTokens", options.trace, number);
+  const int fields = std::sscanf(line.c_str(), "%d-%d-%d %d:%d:%lf,%d,%d", &time.tm_year, &time.tm_mon, &time.tm_mday,
+                                 &time.tm_hour, &time.tm_min, &second, &input, &output);
+  if (fields != 8)
+    return InvalidArgument("{}:{}: expected TIMESTAMP,ContextTokens,GeneratedTokens", options.trace, number);
   time.tm_year -= 1900;
   time.tm_mon -= 1;
   PlannedRequest request;
@@ -84,22 +95,26 @@ Result<PlannedRequest> AzureLine(const std::string& line, size_t number, const S
   return request;
 }
 
-// {"timestamp": ms, "input_length": n, "output_length": n, "hash_ids": [...]}: equal ids are equal blocks of 512 tokens.
+// {"timestamp": ms, "input_length": n, "output_length": n, "hash_ids": [...]}: equal ids are equal blocks of 512
+// tokens.
 Result<PlannedRequest> MooncakeLine(const std::string& line, size_t number, const ServeBenchOptions& options) {
   const nlohmann::json entry = nlohmann::json::parse(line, nullptr, false);
   const auto is_number = [&](const char* name) { return entry.contains(name) && entry[name].is_number(); };
   if (!entry.is_object() || !is_number("timestamp") || !is_number("input_length") || !is_number("output_length")) {
-    return InvalidArgument("{}:{}: expected an object with timestamp, input_length and output_length", options.trace, number);
+    return InvalidArgument("{}:{}: expected an object with timestamp, input_length and output_length", options.trace,
+                           number);
   }
   PlannedRequest request;
   request.at_s = entry["timestamp"].get<double>() * 1e-3;
   double rest = entry["input_length"].get<double>();
   if (const auto ids = entry.find("hash_ids"); ids != entry.end() && ids->is_array()) {
     for (const nlohmann::json& id : *ids) {
-      if (!id.is_number_integer()) return InvalidArgument("{}:{}: hash_ids has something else than integers", options.trace, number);
+      if (!id.is_number_integer())
+        return InvalidArgument("{}:{}: hash_ids has something else than integers", options.trace, number);
       const double tokens = std::min(rest, static_cast<double>(kTraceBlockTokens));
       if (tokens <= 0) break;
-      request.pieces.push_back({Mix(options.seed, static_cast<uint64_t>(id.get<int64_t>())), sim::ScaledLength(tokens, options.scale.length)});
+      request.pieces.push_back({Mix(options.seed, static_cast<uint64_t>(id.get<int64_t>())),
+                                sim::ScaledLength(tokens, options.scale.length)});
       rest -= tokens;
     }
   }
@@ -118,7 +133,8 @@ Result<std::vector<PlannedRequest>> ReadTrace(const ServeBenchOptions& options) 
     at = end + 1;
     ++number;
     if (line.empty() || line == "\r" || line.starts_with("TIMESTAMP")) continue;
-    ASSIGN_OR_RETURN(PlannedRequest request, line.front() == '{' ? MooncakeLine(line, number, options) : AzureLine(line, number, options));
+    ASSIGN_OR_RETURN(PlannedRequest request,
+                     line.front() == '{' ? MooncakeLine(line, number, options) : AzureLine(line, number, options));
     requests.push_back(std::move(request));
   }
   if (requests.empty()) return InvalidArgument("{} has no requests", options.trace);
@@ -154,7 +170,8 @@ int ClipRequests(int max_len, std::vector<PlannedRequest>& requests) {
   for (PlannedRequest& request : requests) {
     if (request.input_len() + request.output_len <= max_len) continue;
     ++num_clipped;
-    request.output_len = std::clamp(max_len - request.input_len(), std::min(request.output_len, max_len / 4), request.output_len);
+    request.output_len =
+        std::clamp(max_len - request.input_len(), std::min(request.output_len, max_len / 4), request.output_len);
     int room = max_len - request.output_len;
     for (PromptPiece& piece : request.pieces) {
       piece.num_tokens = std::min(piece.num_tokens, room);

@@ -24,13 +24,18 @@ ServeSummary Summarize(std::vector<double> values) {
 }
 
 bool IsGood(const RequestRecord& record, const ServeSlo& slo) {
-  return record.ok() && record.ttft_ms() <= slo.ttft_ms && record.tpot_ms() <= slo.tpot_ms && record.e2e_ms() <= slo.e2e_ms;
+  return record.ok() && record.ttft_ms() <= slo.ttft_ms && record.tpot_ms() <= slo.tpot_ms &&
+         record.e2e_ms() <= slo.e2e_ms;
 }
 
-double PerSecond(double value, const ServeReport& report) { return report.duration_s > 0 ? value / report.duration_s : 0.0; }
+double PerSecond(double value, const ServeReport& report) {
+  return report.duration_s > 0 ? value / report.duration_s : 0.0;
+}
 
 // Infinity has no JSON.
-nlohmann::ordered_json Limit(double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr); }
+nlohmann::ordered_json Limit(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+}
 
 }  // namespace
 
@@ -86,14 +91,18 @@ ServeReport MakeReport(const std::vector<RequestRecord>& records, const ServeSlo
 }
 
 void PrintReport(const ServeReport& report, const ServeSlo& slo) {
-  fmt::print("{} completed, {} refused (429, 503; {} with Retry-After), {} failed in {:.2f} s\n", report.num_completed, report.num_refused,
-             report.num_retry_after, report.num_failed, report.duration_s);
+  fmt::print("{} completed, {} refused (429, 503; {} with Retry-After), {} failed in {:.2f} s\n", report.num_completed,
+             report.num_refused, report.num_retry_after, report.num_failed, report.duration_s);
   for (const std::string& error : report.errors) fmt::print("  failed: {}\n", error);
-  fmt::print("{:.2f} requests/s, {:.1f} output tokens/s, {:.1f} prompt tokens/s ({} prompt tokens, {} of them cached; {} output tokens)\n",
-             PerSecond(report.num_completed, report), PerSecond(static_cast<double>(report.output_tokens), report),
-             PerSecond(static_cast<double>(report.prompt_tokens), report), report.prompt_tokens, report.cached_tokens, report.output_tokens);
+  fmt::print(
+      "{:.2f} requests/s, {:.1f} output tokens/s, {:.1f} prompt tokens/s ({} prompt tokens, {} of them cached; {} "
+      "output tokens)\n",
+      PerSecond(report.num_completed, report), PerSecond(static_cast<double>(report.output_tokens), report),
+      PerSecond(static_cast<double>(report.prompt_tokens), report), report.prompt_tokens, report.cached_tokens,
+      report.output_tokens);
   if (slo.set) {
-    fmt::print("goodput {:.2f} requests/s: {} of {} within the limits\n", PerSecond(report.num_good, report), report.num_good, report.num_requests);
+    fmt::print("goodput {:.2f} requests/s: {} of {} within the limits\n", PerSecond(report.num_good, report),
+               report.num_good, report.num_requests);
   }
   fmt::print("\n{:24} {:>9} {:>9} {:>9} {:>9} {:>9}\n", "ms", "mean", "p50", "p90", "p99", "max");
   const auto row = [](const char* name, const ServeSummary& s) {
@@ -106,14 +115,16 @@ void PrintReport(const ServeReport& report, const ServeSlo& slo) {
   if (report.num_refused > 0) row("refusal", report.refusal_ms);
 }
 
-nlohmann::ordered_json ReportJson(const ServeBenchOptions& options, const ServeTarget& target, const ServeReport& report) {
+nlohmann::ordered_json ReportJson(const ServeBenchOptions& options, const ServeTarget& target,
+                                  const ServeReport& report) {
   nlohmann::ordered_json out = {
       {"url", options.url},
       {"endpoint", options.endpoint},
       {"model_id", target.model},
       {"prompts", options.trace.empty() ? options.prompts : options.trace},
       {"request_rate", options.rate > 0 ? nlohmann::ordered_json(options.rate) : nlohmann::ordered_json(nullptr)},
-      {"max_concurrency", options.concurrency > 0 ? nlohmann::ordered_json(options.concurrency) : nlohmann::ordered_json(nullptr)},
+      {"max_concurrency",
+       options.concurrency > 0 ? nlohmann::ordered_json(options.concurrency) : nlohmann::ordered_json(nullptr)},
       {"seed", options.seed},
       {"num_prompts", report.num_requests},
       {"duration", report.duration_s},
@@ -128,7 +139,10 @@ nlohmann::ordered_json ReportJson(const ServeBenchOptions& options, const ServeT
       {"request_throughput", PerSecond(report.num_completed, report)},
       {"output_throughput", PerSecond(static_cast<double>(report.output_tokens), report)},
       {"total_token_throughput", PerSecond(static_cast<double>(report.prompt_tokens + report.output_tokens), report)},
-      {"slo_ms", {{"ttft", Limit(options.slo.ttft_ms)}, {"tpot", Limit(options.slo.tpot_ms)}, {"e2e", Limit(options.slo.e2e_ms)}}},
+      {"slo_ms",
+       {{"ttft", Limit(options.slo.ttft_ms)},
+        {"tpot", Limit(options.slo.tpot_ms)},
+        {"e2e", Limit(options.slo.e2e_ms)}}},
       {"good", report.num_good},
       {"request_goodput", PerSecond(report.num_good, report)},
   };

@@ -28,19 +28,30 @@ int ReportStatus(const Status& status) {
 }
 
 void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv_cache_dtype) {
-  command.add_option("model", options->model, "a .gguf file, a safetensors folder, a hub name, or synth:SHAPE:TYPE")->required();
-  command.add_option("--device", options->device, "cpu, cuda, or auto: a GPU when there is one that works")->capture_default_str();
-  command.add_flag("--enforce-eager", options->enforce_eager, "on a GPU: launch every kernel of a decode step, replay none (CUDA graphs off)");
-  command.add_option("-t,--threads", options->num_threads, "threads (default: every usable core)")->check(CLI::Range(1, 1024));
+  command.add_option("model", options->model, "a .gguf file, a safetensors folder, a hub name, or synth:SHAPE:TYPE")
+      ->required();
+  command.add_option("--device", options->device, "cpu, cuda, or auto: a GPU when there is one that works")
+      ->capture_default_str();
+  command.add_flag("--enforce-eager", options->enforce_eager,
+                   "on a GPU: launch every kernel of a decode step, replay none (CUDA graphs off)");
+  command.add_option("-t,--threads", options->num_threads, "threads (default: every usable core)")
+      ->check(CLI::Range(1, 1024));
   command.add_option("--max-model-len", options->max_model_len, "tokens of a sequence at most (default: the model's)")
       ->check(CLI::Range(16, 1 << 24));
-  command.add_option("--max-num-seqs", options->max_num_seqs, "sequences that run at once (default: 64, or the mode's)")
+  command
+      .add_option("--max-num-seqs", options->max_num_seqs, "sequences that run at once (default: 64, or the mode's)")
       ->check(CLI::Range(1, 4096));
-  command.add_option("--num-forced-tokens", options->num_forced_tokens, "tokens without a choice that one step computes under a grammar; 0: off")
-      ->check(CLI::Range(0, 32))->capture_default_str();
-  command.add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "tokens of one step at most (default: 512, or the mode's)")
+  command
+      .add_option("--num-forced-tokens", options->num_forced_tokens,
+                  "tokens without a choice that one step computes under a grammar; 0: off")
+      ->check(CLI::Range(0, 32))
+      ->capture_default_str();
+  command
+      .add_option("--max-num-batched-tokens", options->max_num_batched_tokens,
+                  "tokens of one step at most (default: 512, or the mode's)")
       ->check(CLI::Range(16, 65536));
-  command.add_option("--kv-cache-dtype,--kv-type", *kv_cache_dtype, "bf16, f16, f32, int8 or fp8")->capture_default_str();
+  command.add_option("--kv-cache-dtype,--kv-type", *kv_cache_dtype, "bf16, f16, f32, int8 or fp8")
+      ->capture_default_str();
   command.add_option("--kv-cache-bytes", options->kv_cache_bytes, "memory of the KV cache (default: decided at start)")
       ->transform(CLI::AsSizeValue(false));
   command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options->enable_prefix_caching,
@@ -50,27 +61,43 @@ void AddEngineOptions(CLI::App& command, EngineOptions* options, std::string* kv
 
 void AddSchedulerOptions(CLI::App& command, EngineOptions* options) {
   command.add_option("--mode", options->mode, "low-latency, balanced or high-throughput");
-  command.add_option("--target-inter-token-us", options->target_inter_token_us, "longest step that a prompt may cause while others stream (default: the mode's, or no limit)")
+  command
+      .add_option("--target-inter-token-us", options->target_inter_token_us,
+                  "longest step that a prompt may cause while others stream (default: the mode's, or no limit)")
       ->check(CLI::Range(1, 60'000'000));
   command.add_option("--scheduling-policy", options->scheduling_policy, "fcfs, priority, lpm, round-robin or fair")
       ->check(Names(ParseSchedulingPolicy))
       ->capture_default_str();
-  command.add_option("--preemption-policy", options->preemption_policy, "who gives way: latest, lowest-priority, least-generated or waiting-score")
+  command
+      .add_option("--preemption-policy", options->preemption_policy,
+                  "who gives way: latest, lowest-priority, least-generated or waiting-score")
       ->check(Names(ParseVictimPolicy))
       ->capture_default_str();
-  command.add_option("--batching", options->batching, "continuous, static or dynamic")->check(Names(ParseBatchingMode))->capture_default_str();
-  command.add_option("--swap-space-bytes", options->swap_space_bytes, "host memory for preempted sequences")->transform(CLI::AsSizeValue(false));
-  command.add_option("--max-tenant-cache-fraction", options->max_tenant_cache_fraction, "part of the KV blocks that one tenant's cached prefixes may hold")
+  command.add_option("--batching", options->batching, "continuous, static or dynamic")
+      ->check(Names(ParseBatchingMode))
+      ->capture_default_str();
+  command.add_option("--swap-space-bytes", options->swap_space_bytes, "host memory for preempted sequences")
+      ->transform(CLI::AsSizeValue(false));
+  command
+      .add_option("--max-tenant-cache-fraction", options->max_tenant_cache_fraction,
+                  "part of the KV blocks that one tenant's cached prefixes may hold")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command.add_option("--max-pinned-cache-fraction", options->max_pinned_cache_fraction, "part of the KV blocks that pinned prefixes may hold")
+  command
+      .add_option("--max-pinned-cache-fraction", options->max_pinned_cache_fraction,
+                  "part of the KV blocks that pinned prefixes may hold")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
 }
 
 void AddTraceScaleOptions(CLI::App& command, sim::TraceScale* scale) {
-  command.add_option("--time-scale", scale->time, "multiply the times of the trace by this: 0.5 plays it twice as fast")->check(CLI::Range(1e-6, 1e3))->capture_default_str();
-  command.add_option("--length-scale", scale->length, "multiply the lengths of its prompts and answers by this: 0.1 makes them a tenth")
+  command
+      .add_option("--time-scale", scale->time, "multiply the times of the trace by this: 0.5 plays it twice as fast")
+      ->check(CLI::Range(1e-6, 1e3))
+      ->capture_default_str();
+  command
+      .add_option("--length-scale", scale->length,
+                  "multiply the lengths of its prompts and answers by this: 0.1 makes them a tenth")
       ->check(CLI::Range(1e-6, 1e3))
       ->capture_default_str();
 }

@@ -72,8 +72,8 @@ size_t KeepBody(char* data, size_t, size_t count, void* context) {
 struct FileSink {
   std::FILE* file;
   CURL* curl;
-  int64_t offset;  // bytes of an earlier attempt
-  int64_t total;   // expected, or -1
+  int64_t offset;         // bytes of an earlier attempt
+  int64_t total;          // expected, or -1
   ProgressBar* progress;  // null: silent
 };
 
@@ -92,13 +92,15 @@ int ShowProgress(void* context, curl_off_t, curl_off_t now, curl_off_t, curl_off
   const auto* sink = static_cast<FileSink*>(context);
   if (sink->progress == nullptr) return 0;
   const int64_t done = sink->offset + now;
-  sink->progress->Show(sink->total > 0 ? static_cast<double>(done) / static_cast<double>(sink->total) : -1.0, FormatBytes(done));
+  sink->progress->Show(sink->total > 0 ? static_cast<double>(done) / static_cast<double>(sink->total) : -1.0,
+                       FormatBytes(done));
   return 0;
 }
 
 Status FetchOnce(const DownloadRequest& request, const std::string& partial) {
   std::error_code ignored;
-  const int64_t offset = std::filesystem::exists(partial) ? static_cast<int64_t>(std::filesystem::file_size(partial, ignored)) : 0;
+  const int64_t offset =
+      std::filesystem::exists(partial) ? static_cast<int64_t>(std::filesystem::file_size(partial, ignored)) : 0;
   if (request.size >= 0 && offset == request.size) return OkStatus();
   std::FILE* file = std::fopen(partial.c_str(), "ab");
   if (file == nullptr) return Unavailable("cannot write {}", partial);
@@ -143,11 +145,13 @@ Status Verify(const DownloadRequest& request, const std::string& partial) {
   }
   if (!request.sha256.empty()) {
     ASSIGN_OR_RETURN(const std::string digest, Digest(partial, EVP_sha256(), ""));
-    if (digest != request.sha256) return DataLoss("{} has sha256 {}, {} was expected", request.url, digest, request.sha256);
+    if (digest != request.sha256)
+      return DataLoss("{} has sha256 {}, {} was expected", request.url, digest, request.sha256);
   } else if (!request.git_sha1.empty()) {
     const std::string header = fmt::format("blob {}", size);
     ASSIGN_OR_RETURN(const std::string digest, Digest(partial, EVP_sha1(), header + '\0'));
-    if (digest != request.git_sha1) return DataLoss("{} has git id {}, {} was expected", request.url, digest, request.git_sha1);
+    if (digest != request.git_sha1)
+      return DataLoss("{} has git id {}, {} was expected", request.url, digest, request.git_sha1);
   }
   return OkStatus();
 }

@@ -32,7 +32,8 @@ Result<std::unique_ptr<Engine>> OpenForEval(EvalOptions& options) {
   return OpenEngine(options.engine);
 }
 
-// What the model thinks of the tokens of one window, the first one left out: their logprobs and, of all tokens, the num_top best.
+// What the model thinks of the tokens of one window, the first one left out: their logprobs and, of all tokens, the
+// num_top best.
 Result<std::vector<OutputResult>> ScoreWindow(Engine& engine, std::vector<TokenId> tokens, int num_top) {
   Request request;
   request.prompt_token_ids = std::move(tokens);
@@ -53,8 +54,8 @@ Result<std::vector<OutputResult>> ScoreWindow(Engine& engine, std::vector<TokenI
   return scored;
 }
 
-// llama.cpp's definition (tools/perplexity): the text is cut into windows of `context` tokens, each begins with BOS where the model has one,
-// and the tokens of the second half of each window are scored.
+// llama.cpp's definition (tools/perplexity): the text is cut into windows of `context` tokens, each begins with BOS
+// where the model has one, and the tokens of the second half of each window are scored.
 Result<std::vector<std::vector<TokenId>>> CutWindows(const Tokenizer& tokenizer, const EvalOptions& options) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(options.text_file, kMaxTextBytes));
   const std::vector<TokenId> tokens = tokenizer.Encode(text, {.add_special = true});
@@ -63,7 +64,8 @@ Result<std::vector<std::vector<TokenId>>> CutWindows(const Tokenizer& tokenizer,
   size_t num_windows = tokens.size() / context;
   if (options.max_chunks > 0) num_windows = std::min(num_windows, static_cast<size_t>(options.max_chunks));
   if (num_windows == 0) {
-    return InvalidArgument("{} has {} tokens, --context is {}: at least one window is needed", options.text_file, tokens.size(), context);
+    return InvalidArgument("{} has {} tokens, --context is {}: at least one window is needed", options.text_file,
+                           tokens.size(), context);
   }
   std::vector<std::vector<TokenId>> windows;
   for (size_t i = 0; i < num_windows; ++i) {
@@ -87,7 +89,8 @@ struct Mean {
   void Add(double value) { total += value, total_squared += value * value, ++count; }
   double mean() const { return total / static_cast<double>(count); }
   double error() const {
-    return std::sqrt(std::max(0.0, total_squared / static_cast<double>(count) - mean() * mean()) / static_cast<double>(count));
+    return std::sqrt(std::max(0.0, total_squared / static_cast<double>(count) - mean() * mean()) /
+                     static_cast<double>(count));
   }
 };
 
@@ -102,8 +105,11 @@ Status Perplexity(EvalOptions options) {
   }
   const double perplexity = std::exp(loss.mean());
   if (options.json) {
-    const nlohmann::ordered_json out = {{"perplexity", perplexity}, {"standard_error", perplexity * loss.error()},
-                                        {"scored_tokens", loss.count}, {"windows", windows.size()}, {"context", options.context}};
+    const nlohmann::ordered_json out = {{"perplexity", perplexity},
+                                        {"standard_error", perplexity * loss.error()},
+                                        {"scored_tokens", loss.count},
+                                        {"windows", windows.size()},
+                                        {"context", options.context}};
     std::printf("%s\n", out.dump().c_str());
   } else {
     std::printf("perplexity %.4f +/- %.4f (%lld tokens in %zu windows of %d)\n", perplexity, perplexity * loss.error(),
@@ -127,7 +133,8 @@ Status KlDivergence(EvalOptions options) {
   ASSIGN_OR_RETURN(const std::vector<std::vector<TokenId>> windows, CutWindows(engine->tokenizer(), options));
   const int vocab = engine->tokenizer().vocab_size();
   if (base->tokenizer().vocab_size() != vocab) {
-    return InvalidArgument("{} has {} tokens, --base {} has {}", options.engine.model, vocab, options.base, base->tokenizer().vocab_size());
+    return InvalidArgument("{} has {} tokens, --base {} has {}", options.engine.model, vocab, options.base,
+                           base->tokenizer().vocab_size());
   }
   Mean divergence, same_top;
   for (size_t w = 0; w < windows.size(); ++w) {
@@ -136,19 +143,22 @@ Status KlDivergence(EvalOptions options) {
     for (size_t i = windows[w].size() / 2; i < got.size(); ++i) {
       const std::vector<float> q = Distribution(got[i]), p = Distribution(want[i]);
       double sum = 0.0;
-      for (size_t v = 0; v < p.size(); ++v) sum += std::exp(static_cast<double>(p[v])) * (static_cast<double>(p[v]) - static_cast<double>(q[v]));
+      for (size_t v = 0; v < p.size(); ++v)
+        sum += std::exp(static_cast<double>(p[v])) * (static_cast<double>(p[v]) - static_cast<double>(q[v]));
       divergence.Add(sum);
       same_top.Add(got[i].top[0].token == want[i].top[0].token ? 1.0 : 0.0);
     }
     ShowProgress(options, w + 1, windows.size(), divergence.mean());
   }
   if (options.json) {
-    const nlohmann::ordered_json out = {{"kl_divergence", divergence.mean()}, {"standard_error", divergence.error()}, {"same_top", same_top.mean()},
-                                        {"scored_tokens", divergence.count}, {"windows", windows.size()}, {"context", options.context}};
+    const nlohmann::ordered_json out = {{"kl_divergence", divergence.mean()}, {"standard_error", divergence.error()},
+                                        {"same_top", same_top.mean()},        {"scored_tokens", divergence.count},
+                                        {"windows", windows.size()},          {"context", options.context}};
     std::printf("%s\n", out.dump().c_str());
   } else {
-    std::printf("KL divergence %.6f +/- %.6f, same best token %.2f %% (%lld tokens in %zu windows of %d)\n", divergence.mean(), divergence.error(),
-                100.0 * same_top.mean(), static_cast<long long>(divergence.count), windows.size(), options.context);
+    std::printf("KL divergence %.6f +/- %.6f, same best token %.2f %% (%lld tokens in %zu windows of %d)\n",
+                divergence.mean(), divergence.error(), 100.0 * same_top.mean(),
+                static_cast<long long>(divergence.count), windows.size(), options.context);
   }
   return OkStatus();
 }
@@ -156,7 +166,9 @@ Status KlDivergence(EvalOptions options) {
 void AddTextOptions(CLI::App* command, EvalOptions* options) {
   AddEngineOptions(*command, &options->engine, &options->kv_cache_dtype);
   command->add_option("text", options->text_file, "a text file")->required();
-  command->add_option("-c,--context", options->context, "tokens of a window")->check(CLI::Range(8, 1 << 20))->capture_default_str();
+  command->add_option("-c,--context", options->context, "tokens of a window")
+      ->check(CLI::Range(8, 1 << 20))
+      ->capture_default_str();
   command->add_option("--chunks", options->max_chunks, "windows at most (0: all)")->capture_default_str();
   command->add_flag("--json", options->json, "print JSON");
 }
@@ -172,7 +184,8 @@ void AddEvalCommand(CLI::App& app, int* exit_code) {
   perplexity->callback([=] { *exit_code = ReportStatus(Perplexity(*options)); });
 
   auto kl = std::make_shared<EvalOptions>();
-  CLI::App* divergence = eval->add_subcommand("kl-divergence", "KL divergence of a model's next tokens from those of another, over a text");
+  CLI::App* divergence = eval->add_subcommand(
+      "kl-divergence", "KL divergence of a model's next tokens from those of another, over a text");
   AddTextOptions(divergence, kl.get());
   divergence->add_option("--base", kl->base, "the other model, such as the same one in F32")->required();
   divergence->callback([=] { *exit_code = ReportStatus(KlDivergence(*kl)); });

@@ -37,14 +37,17 @@ Result<int> RunGrammar(const GrammarOptions& options) {
   tool.seed = options.seed;
   ASSIGN_OR_RETURN(const std::string path, ResolveModel(options.tokenizer));
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, OpenTokenizer(path));
-  return grammar::RunGrammarTool(tool, std::make_shared<const grammar::GrammarVocabulary>(*tokenizer), std::cout, std::cerr);
+  return grammar::RunGrammarTool(tool, std::make_shared<const grammar::GrammarVocabulary>(*tokenizer), std::cout,
+                                 std::cerr);
 }
 
 }  // namespace
 
 void AddGrammarCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<GrammarOptions>();
-  CLI::App* command = app.add_subcommand("grammar", "Check texts against a grammar (exit status 0 accepted, 1 rejected, 3 grammar refused), or sample from it");
+  CLI::App* command = app.add_subcommand(
+      "grammar",
+      "Check texts against a grammar (exit status 0 accepted, 1 rejected, 3 grammar refused), or sample from it");
   command->add_option("--tokenizer", options->tokenizer, "a model or a tokenizer file")->required();
   CLI::Option_group* kind = command->add_option_group("grammar");
   kind->add_option("--json-schema", options->json_schema_file, "a JSON Schema file");

@@ -1,5 +1,5 @@
-// Models from the Hugging Face hub (org/repo) and ModelScope (ms://org/repo), kept in the layout of huggingface_hub's cache, so that both tools see
-// each other's files: models--ORG--REPO/{blobs, snapshots/COMMIT, refs}.
+// Models from the Hugging Face hub (org/repo) and ModelScope (ms://org/repo), kept in the layout of huggingface_hub's
+// cache, so that both tools see each other's files: models--ORG--REPO/{blobs, snapshots/COMMIT, refs}.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -40,7 +40,9 @@ std::string Env(const char* name) {
 }
 
 bool IsPathPart(const std::string& text) {
-  return !text.empty() && text[0] != '.' && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == std::string::npos;
+  return !text.empty() && text[0] != '.' &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+             std::string::npos;
 }
 
 Result<HubName> ParseHubName(const std::string& text) {
@@ -53,7 +55,8 @@ Result<HubName> ParseHubName(const std::string& text) {
   }
   const size_t slash = rest.find('/');
   if (slash == std::string::npos || !IsPathPart(rest.substr(0, slash)) || !IsPathPart(rest.substr(slash + 1))) {
-    return InvalidArgument("{} is no file here and no hub name; expected org/repo, org/repo:TYPE or ms://org/repo", text);
+    return InvalidArgument("{} is no file here and no hub name; expected org/repo, org/repo:TYPE or ms://org/repo",
+                           text);
   }
   name.repo = rest;
   return name;
@@ -73,14 +76,16 @@ fs::path RepoDir(const HubName& name) {
 }
 
 std::string Endpoint(const HubName& name) {
-  if (name.model_scope) return Env("MODELSCOPE_ENDPOINT").empty() ? "https://modelscope.cn" : Env("MODELSCOPE_ENDPOINT");
+  if (name.model_scope)
+    return Env("MODELSCOPE_ENDPOINT").empty() ? "https://modelscope.cn" : Env("MODELSCOPE_ENDPOINT");
   return Env("HF_ENDPOINT").empty() ? "https://huggingface.co" : Env("HF_ENDPOINT");
 }
 
 std::string Token(const HubName& name) {
   if (name.model_scope) return Env("MODELSCOPE_API_TOKEN");
   if (const std::string token = Env("HF_TOKEN"); !token.empty()) return token;
-  const fs::path home = Env("HF_HOME").empty() ? fs::path(Env("HOME")) / ".cache" / "huggingface" : fs::path(Env("HF_HOME"));
+  const fs::path home =
+      Env("HF_HOME").empty() ? fs::path(Env("HOME")) / ".cache" / "huggingface" : fs::path(Env("HF_HOME"));
   Result<std::string> file = ReadFile((home / "token").string(), 4096);
   if (!file.ok()) return "";
   file->erase(std::remove_if(file->begin(), file->end(), ::isspace), file->end());
@@ -88,8 +93,9 @@ std::string Token(const HubName& name) {
 }
 
 Result<Listing> FetchListing(const HubName& name) {
-  const std::string url = name.model_scope ? fmt::format("{}/api/v1/models/{}/repo/files?Recursive=true", Endpoint(name), name.repo)
-                                           : fmt::format("{}/api/models/{}/revision/main?blobs=true", Endpoint(name), name.repo);
+  const std::string url = name.model_scope
+                              ? fmt::format("{}/api/v1/models/{}/repo/files?Recursive=true", Endpoint(name), name.repo)
+                              : fmt::format("{}/api/models/{}/revision/main?blobs=true", Endpoint(name), name.repo);
   ASSIGN_OR_RETURN(const std::string text, HttpGet(url, Token(name), kMaxListingBytes));
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   Listing listing;
@@ -121,20 +127,26 @@ Result<Listing> FetchListing(const HubName& name) {
 }
 
 bool ContainsNoCase(const std::string& text, const std::string& part) {
-  const auto equal = [](char a, char b) { return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b)); };
+  const auto equal = [](char a, char b) {
+    return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b));
+  };
   return std::search(text.begin(), text.end(), part.begin(), part.end(), equal) != text.end();
 }
 
-bool IsGguf(const std::string& name) { return name.ends_with(".gguf"); }
+bool IsGguf(const std::string& name) {
+  return name.ends_with(".gguf");
+}
 
-// One quantisation of a repository of GGUF files (all parts of a split one), or weights, config and tokenizer of a safetensors repository.
+// One quantisation of a repository of GGUF files (all parts of a split one), or weights, config and tokenizer of a
+// safetensors repository.
 Result<std::vector<RemoteFile>> ChooseFiles(const HubName& name, const Listing& listing) {
   std::vector<RemoteFile> chosen;
-  const bool has_gguf = std::any_of(listing.files.begin(), listing.files.end(), [](const auto& f) { return IsGguf(f.name); });
+  const bool has_gguf =
+      std::any_of(listing.files.begin(), listing.files.end(), [](const auto& f) { return IsGguf(f.name); });
   if (!has_gguf) {
     for (const RemoteFile& file : listing.files) {
-      const bool wanted = file.name.ends_with(".safetensors") || file.name.ends_with(".json") || file.name.ends_with(".model") ||
-                          file.name.ends_with(".txt") || file.name.ends_with(".jinja");
+      const bool wanted = file.name.ends_with(".safetensors") || file.name.ends_with(".json") ||
+                          file.name.ends_with(".model") || file.name.ends_with(".txt") || file.name.ends_with(".jinja");
       if (wanted && file.name.find('/') == std::string::npos) chosen.push_back(file);
     }
     if (chosen.empty()) return NotFound("{} has neither .gguf nor .safetensors files", name.repo);
@@ -166,8 +178,9 @@ Status FetchFile(const HubName& name, const Listing& listing, const RemoteFile& 
   fs::create_directories(blob.parent_path(), error);
   if (!fs::exists(blob)) {
     DownloadRequest request;
-    request.url = name.model_scope ? fmt::format("{}/models/{}/resolve/{}/{}", Endpoint(name), name.repo, listing.commit, file.name)
-                                   : fmt::format("{}/{}/resolve/{}/{}", Endpoint(name), name.repo, listing.commit, file.name);
+    request.url = name.model_scope
+                      ? fmt::format("{}/models/{}/resolve/{}/{}", Endpoint(name), name.repo, listing.commit, file.name)
+                      : fmt::format("{}/{}/resolve/{}/{}", Endpoint(name), name.repo, listing.commit, file.name);
     request.token = Token(name);
     request.path = blob.string();
     request.size = file.size;
@@ -193,7 +206,8 @@ std::string FindStored(const HubName& name) {
   std::vector<std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(snapshot, error)) {
     const std::string file = entry.path().string();
-    if (IsGguf(file) && (name.type.empty() || ContainsNoCase(entry.path().filename().string(), name.type))) found.push_back(file);
+    if (IsGguf(file) && (name.type.empty() || ContainsNoCase(entry.path().filename().string(), name.type)))
+      found.push_back(file);
   }
   std::sort(found.begin(), found.end());
   if (!found.empty()) return found.front();

@@ -1,4 +1,5 @@
-// A one-line progress bar on standard error: silent when that is no terminal and for work that ends within the first 300 ms.
+// A one-line progress bar on standard error: silent when that is no terminal and for work that ends within the first
+// 300 ms.
 #pragma once
 
 #include <chrono>
@@ -13,7 +14,8 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  // fraction in [0, 1], or below 0 when the end is not known; `note` follows the bar. Redraws five times a second at most.
+  // fraction in [0, 1], or below 0 when the end is not known; `note` follows the bar. Redraws five times a second at
+  // most.
   void Show(double fraction, const std::string& note = "");
   // Wipes the line, so that what is printed next begins at its left edge.
   void Clear();

@@ -53,7 +53,8 @@ void AddRenderCommand(CLI::App& app, int* exit_code) {
   command->add_option("--variables", options->variables_file, "JSON object of further variables, as enable_thinking");
   command->add_option("--bos-token", options->bos_token, "text of the variable bos_token");
   command->add_option("--eos-token", options->eos_token, "text of the variable eos_token");
-  command->add_flag("--add-generation-prompt", options->add_generation_prompt, "end with the start of an assistant's turn");
+  command->add_flag("--add-generation-prompt", options->add_generation_prompt,
+                    "end with the start of an assistant's turn");
   command->callback([=] { *exit_code = ReportStatus(Render(*options)); });
 }
 

@@ -66,7 +66,8 @@ Result<Generation> Generate(Engine& engine, const std::vector<TokenId>& prompt, 
     if (!interrupted.exchange(false)) continue;
     engine.Abort(id);
     engine.Drain(10'000'000);  // after this the sink is gone
-    if (finished.wait_for(std::chrono::seconds(0)) != std::future_status::ready) out.finish_reason = FinishReason::kAbort;
+    if (finished.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+      out.finish_reason = FinishReason::kAbort;
     break;
   }
   out.total_ms = elapsed_ms();
@@ -165,8 +166,9 @@ Status Chat(Engine& engine, const PromptBuilder& builder, const RunOptions& opti
     }
     messages.push_back({{"role", "assistant"}, {"content", out->text}});
     const double seconds = (out->total_ms - out->first_token_ms) / 1000.0;
-    std::printf("\n%s%zu tokens, first after %.0f ms, %.0f tokens/s%s\n", dim, out->token_ids.size(), out->first_token_ms,
-                seconds > 0.0 ? static_cast<double>(out->token_ids.size() - 1) / seconds : 0.0, reset);
+    std::printf("\n%s%zu tokens, first after %.0f ms, %.0f tokens/s%s\n", dim, out->token_ids.size(),
+                out->first_token_ms, seconds > 0.0 ? static_cast<double>(out->token_ids.size() - 1) / seconds : 0.0,
+                reset);
   }
   std::printf("\n");
   return OkStatus();
@@ -200,7 +202,8 @@ Status Run(const CLI::App& command, RunOptions options) {
   if (options.raw) source.clear();
   ASSIGN_OR_RETURN(const PromptBuilder builder, PromptBuilder::Create(source, engine->tokenizer()));
   if (!options.raw && !builder.has_template()) {
-    return Unsupported("{} has no chat template: give --raw to complete text, or --chat-template FILE", options.engine.model);
+    return Unsupported("{} has no chat template: give --raw to complete text, or --chat-template FILE",
+                       options.engine.model);
   }
   std::signal(SIGINT, [](int) { interrupted = true; });
   if (interactive && !options.raw) return Chat(*engine, builder, options);
@@ -215,7 +218,8 @@ void AddRunCommand(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand("run", "Chat with a model in the terminal, or answer one prompt");
   AddEngineOptions(*command, &options->engine, &options->kv_cache_dtype);
   AddSamplingOptions(*command, &options->sampling);
-  CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "answer this and end (default: a chat, or standard input)");
+  CLI::Option* prompt =
+      command->add_option("-p,--prompt", options->prompt, "answer this and end (default: a chat, or standard input)");
   command->add_option("--system", options->system, "system message");
   command->add_option("--chat-template", options->template_file, "a Jinja file instead of the model's own template");
   CLI::Option* seed = command->add_option("--seed", options->sampling.seed, "seed of sampling (default: random)");

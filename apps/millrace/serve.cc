@@ -39,25 +39,31 @@ sigset_t BlockSignals() {
 
 void PrintStart(const Engine& engine, const ServeOptions& options, const Server& server) {
   const std::string& host = options.server.http.host;
-  const std::string shown = host == "0.0.0.0" || host == "::" ? "localhost" : (host.find(':') == std::string::npos ? host : "[" + host + "]");
+  const std::string shown =
+      host == "0.0.0.0" || host == "::" ? "localhost" : (host.find(':') == std::string::npos ? host : "[" + host + "]");
   const char* const scheme = options.server.http.tls_cert_file.empty() ? "" : "s";
-  std::fprintf(stderr, "%s: context %d, %d KV blocks, up to %d sequences at once\n", engine.checkpoint().info().name.c_str(),
-               engine.max_model_len(), static_cast<int>(engine.memory_plan().num_blocks), engine.max_num_seqs());
+  std::fprintf(stderr, "%s: context %d, %d KV blocks, up to %d sequences at once\n",
+               engine.checkpoint().info().name.c_str(), engine.max_model_len(),
+               static_cast<int>(engine.memory_plan().num_blocks), engine.max_num_seqs());
   std::fprintf(stderr, "%s\n", engine.memory_plan().reason.c_str());
   if (!IsLoopbackHost(host) && options.server.access.api_keys.empty()) {
     std::fprintf(stderr, "anyone who reaches %s may use this server: --api-key asks for a key\n", host.c_str());
   }
-  if (server.admin_port() >= 0) std::fprintf(stderr, "admin on http%s://%s:%d\n", scheme, options.server.admin_host.c_str(), server.admin_port());
-  std::fprintf(stderr, "listening on http%s://%s:%d  (OpenAI and Anthropic API under /v1)\n", scheme, shown.c_str(), server.port());
+  if (server.admin_port() >= 0)
+    std::fprintf(stderr, "admin on http%s://%s:%d\n", scheme, options.server.admin_host.c_str(), server.admin_port());
+  std::fprintf(stderr, "listening on http%s://%s:%d  (OpenAI and Anthropic API under /v1)\n", scheme, shown.c_str(),
+               server.port());
   if (options.server.ui) std::fprintf(stderr, "web page: http%s://%s:%d/\n", scheme, shown.c_str(), server.port());
 }
 
 Status Serve(ServeOptions options) {
   RETURN_IF_ERROR(FinishEngineOptions(options.kv_cache_dtype, &options.engine));
   if (!options.template_file.empty()) {
-    ASSIGN_OR_RETURN(options.server.service.chat_template, ReadFile(options.template_file, ChatTemplate::kMaxSourceBytes));
+    ASSIGN_OR_RETURN(options.server.service.chat_template,
+                     ReadFile(options.template_file, ChatTemplate::kMaxSourceBytes));
   }
-  if (const char* key = std::getenv("MILLRACE_API_KEY"); key != nullptr && *key != '\0') options.server.access.api_keys.emplace_back(key);
+  if (const char* key = std::getenv("MILLRACE_API_KEY"); key != nullptr && *key != '\0')
+    options.server.access.api_keys.emplace_back(key);
   options.server.access.loopback = IsLoopbackHost(options.server.http.host);
   options.engine.max_num_waiting = options.max_queued;
   options.engine.warm_up = true;
@@ -79,15 +85,19 @@ Status Serve(ServeOptions options) {
   PrintStart(*engine, options, *server);
   int signal = 0;
   sigwait(&signals, &signal);
-  std::fprintf(stderr, "finishing %d open sequences within %.0f s; a second signal ends at once\n", server->open_sequences(), options.drain_seconds);
+  std::fprintf(stderr, "finishing %d open sequences within %.0f s; a second signal ends at once\n",
+               server->open_sequences(), options.drain_seconds);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // the default action of the second one ends the process
   const bool complete = server->Stop(static_cast<int64_t>(options.drain_seconds * 1e6));
-  return complete ? OkStatus() : DeadlineExceeded("some requests were cut off after {} s (--drain-seconds)", options.drain_seconds);
+  return complete ? OkStatus()
+                  : DeadlineExceeded("some requests were cut off after {} s (--drain-seconds)", options.drain_seconds);
 }
 
 void AddOperation(CLI::App& command, ServeOptions* options) {
   ServerOptions& server = options->server;
-  command.add_option("--admin-port", server.admin_port, "a second port for operators: metrics, drain, log level, cache reset; 0 takes any free port")
+  command
+      .add_option("--admin-port", server.admin_port,
+                  "a second port for operators: metrics, drain, log level, cache reset; 0 takes any free port")
       ->check(CLI::Range(0, 65535));
   command.add_option("--admin-host", server.admin_host, "address of the admin port")->capture_default_str();
   command.add_option("--ssl-certfile", server.http.tls_cert_file, "PEM certificate chain: HTTPS on both ports");
@@ -95,27 +105,49 @@ void AddOperation(CLI::App& command, ServeOptions* options) {
   command.add_option("--log-format", options->log_format, "json: one line a request on standard output")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
-  command.add_option("--log-level", options->log_level, "which requests are logged")->check(CLI::IsMember({"off", "errors", "requests"}))->capture_default_str();
-  command.add_option("--response-store-bytes", server.service.response_store.max_bytes, "memory for what /v1/responses keeps")
+  command.add_option("--log-level", options->log_level, "which requests are logged")
+      ->check(CLI::IsMember({"off", "errors", "requests"}))
+      ->capture_default_str();
+  command
+      .add_option("--response-store-bytes", server.service.response_store.max_bytes,
+                  "memory for what /v1/responses keeps")
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
-  command.add_option("--response-ttl", options->response_ttl_seconds, "seconds that a response is kept")->check(CLI::Range(1.0, 1e7))->capture_default_str();
+  command.add_option("--response-ttl", options->response_ttl_seconds, "seconds that a response is kept")
+      ->check(CLI::Range(1.0, 1e7))
+      ->capture_default_str();
 }
 
 void AddLimits(CLI::App& command, ServeOptions* options) {
   HttpServerOptions& http = options->server.http;
-  command.add_option("--max-queued", options->max_queued, "sequences that may wait; beyond, 429")->check(CLI::Range(1, 4000))->capture_default_str();
-  command.add_option("--queue-timeout-seconds", options->queue_timeout_seconds, "longest wait for the first step (0: none)")
+  command.add_option("--max-queued", options->max_queued, "sequences that may wait; beyond, 429")
+      ->check(CLI::Range(1, 4000))
+      ->capture_default_str();
+  command
+      .add_option("--queue-timeout-seconds", options->queue_timeout_seconds,
+                  "longest wait for the first step (0: none)")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
-  command.add_option("--max-connections", http.max_connections, "open connections")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  command.add_option("--max-body-bytes", http.max_body_bytes, "of a request")->transform(CLI::AsSizeValue(false))->capture_default_str();
-  command.add_option("--drain-seconds", options->drain_seconds, "for open requests after SIGTERM")->check(CLI::Range(0.0, 3600.0))->capture_default_str();
-  command.add_option("--watchdog-seconds", options->watchdog_seconds, "without a step, with requests open, until /health says so")
+  command.add_option("--max-connections", http.max_connections, "open connections")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command.add_option("--max-body-bytes", http.max_body_bytes, "of a request")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  command.add_option("--drain-seconds", options->drain_seconds, "for open requests after SIGTERM")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  command
+      .add_option("--watchdog-seconds", options->watchdog_seconds,
+                  "without a step, with requests open, until /health says so")
       ->check(CLI::Range(1.0, 86400.0))
       ->capture_default_str();
-  command.add_option("--http-threads", http.num_threads, "for connections")->check(CLI::Range(1, 64))->capture_default_str();
-  command.add_option("--workers", options->server.num_workers, "threads for templates and tokenizing")->check(CLI::Range(1, 64))->capture_default_str();
+  command.add_option("--http-threads", http.num_threads, "for connections")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  command.add_option("--workers", options->server.num_workers, "threads for templates and tokenizing")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -126,16 +158,26 @@ void AddServeCommand(CLI::App& app, int* exit_code) {
   AddEngineOptions(*command, &options->engine, &options->kv_cache_dtype);
   ServerOptions& server = options->server;
   command->add_option("--host", server.http.host, "address to listen on")->capture_default_str();
-  command->add_option("--port", server.http.port, "0 takes any free port")->check(CLI::Range(0, 65535))->capture_default_str();
-  command->add_option("--api-key", server.access.api_keys, "a key that clients must send (may be repeated; also MILLRACE_API_KEY)");
+  command->add_option("--port", server.http.port, "0 takes any free port")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command->add_option("--api-key", server.access.api_keys,
+                      "a key that clients must send (may be repeated; also MILLRACE_API_KEY)");
   command->add_option("--cors-origin", server.access.cors_origins, "an origin whose pages may call (may be repeated)");
   command->add_option("--served-model-name", server.service.served_model_name, "name of the model in the API");
   command->add_option("--chat-template", options->template_file, "a Jinja file instead of the model's own template");
-  command->add_option("--tool-call-parser", server.service.tool_call_parser, "format of tool calls; auto learns it from the template")->capture_default_str();
-  command->add_option("--reasoning-parser", server.service.reasoning_parser, "format of reasoning; auto learns it from the template")->capture_default_str();
+  command
+      ->add_option("--tool-call-parser", server.service.tool_call_parser,
+                   "format of tool calls; auto learns it from the template")
+      ->capture_default_str();
+  command
+      ->add_option("--reasoning-parser", server.service.reasoning_parser,
+                   "format of reasoning; auto learns it from the template")
+      ->capture_default_str();
   AddSchedulerOptions(*command, &options->engine);
   command->add_flag("--dry-run", options->dry_run, "print what would be taken of the memory, and end");
-  command->add_flag("--strict-fields", server.service.strict_fields, "refuse request fields that are unknown or have no effect");
+  command->add_flag("--strict-fields", server.service.strict_fields,
+                    "refuse request fields that are unknown or have no effect");
   command->add_flag("--ui,!--no-ui", server.ui, "the web page at /");
   AddLimits(*command, options.get());
   AddOperation(*command, options.get());

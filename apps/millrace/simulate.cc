@@ -62,8 +62,10 @@ Status Simulate(const SimulateOptions& options) {
     return OkStatus();
   }
   PrintFleetReport(report);
-  if (options.price_per_hour > 0) fmt::print("{:.2f} per million output tokens at {} an hour and instance\n", money, options.price_per_hour);
-  fmt::print("cost model: median error of a step {:.1f} %, of their sum {:+.1f} %\n", 100 * cost.median_error(), 100 * cost.total_error());
+  if (options.price_per_hour > 0)
+    fmt::print("{:.2f} per million output tokens at {} an hour and instance\n", money, options.price_per_hour);
+  fmt::print("cost model: median error of a step {:.1f} %, of their sum {:+.1f} %\n", 100 * cost.median_error(),
+             100 * cost.total_error());
   return OkStatus();
 }
 
@@ -72,25 +74,45 @@ Status Simulate(const SimulateOptions& options) {
 void AddSimulateCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<SimulateOptions>();
   SimulateOptions& o = *options;
-  CLI::App* command = app.add_subcommand("simulate", "Replay a trace of requests against a fleet of instances, in virtual time");
+  CLI::App* command =
+      app.add_subcommand("simulate", "Replay a trace of requests against a fleet of instances, in virtual time");
   command->add_option("--trace", o.trace, "an Azure (CSV) or Mooncake (JSON lines) trace")->required();
-  command->add_option("--cost", o.cost, "measured steps: bench --engine --steps-out FILE, or the output of bench --json")->required();
-  command->add_option("--requests", o.max_requests, "the first so many (default: all)")->check(CLI::Range(1, 1'000'000));
+  command
+      ->add_option("--cost", o.cost, "measured steps: bench --engine --steps-out FILE, or the output of bench --json")
+      ->required();
+  command->add_option("--requests", o.max_requests, "the first so many (default: all)")
+      ->check(CLI::Range(1, 1'000'000));
   AddTraceScaleOptions(*command, &o.scale);
-  command->add_option("--instances", o.instances, "size of the fleet")->check(CLI::Range(1, 10'000))->capture_default_str();
+  command->add_option("--instances", o.instances, "size of the fleet")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
   command->add_option("--routing", o.routing, "round-robin, least-load or prefix-aware")->capture_default_str();
-  command->add_option("--target-ttft-ms", o.target.ttft_p99_ms, "find the fewest instances whose p99 to the first token is at most this");
+  command->add_option("--target-ttft-ms", o.target.ttft_p99_ms,
+                      "find the fewest instances whose p99 to the first token is at most this");
   command->add_option("--target-tpot-ms", o.target.tpot_p99_ms, "likewise for the p99 of the time per token");
-  command->add_option("--max-instances", o.max_instances, "of that search")->check(CLI::Range(1, 10'000))->capture_default_str();
+  command->add_option("--max-instances", o.max_instances, "of that search")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
   command->add_option("--price-per-hour", o.price_per_hour, "of an instance");
-  command->add_option("--kv-blocks", o.kv_blocks, "KV blocks of 16 tokens of an instance")->check(CLI::Range(1, 1 << 26))->capture_default_str();
-  command->add_option("--max-model-len", o.max_model_len, "tokens of a sequence at most")->check(CLI::Range(2, 1 << 24))->capture_default_str();
-  command->add_option("--max-num-seqs", o.max_num_seqs, "sequences that run at once (default: 64, or the mode's)")->check(CLI::Range(1, 65536));
-  command->add_option("--max-num-batched-tokens", o.max_num_batched_tokens, "tokens of one step (default: 512, or the mode's)")->check(CLI::Range(16, 1 << 20));
+  command->add_option("--kv-blocks", o.kv_blocks, "KV blocks of 16 tokens of an instance")
+      ->check(CLI::Range(1, 1 << 26))
+      ->capture_default_str();
+  command->add_option("--max-model-len", o.max_model_len, "tokens of a sequence at most")
+      ->check(CLI::Range(2, 1 << 24))
+      ->capture_default_str();
+  command->add_option("--max-num-seqs", o.max_num_seqs, "sequences that run at once (default: 64, or the mode's)")
+      ->check(CLI::Range(1, 65536));
+  command
+      ->add_option("--max-num-batched-tokens", o.max_num_batched_tokens,
+                   "tokens of one step (default: 512, or the mode's)")
+      ->check(CLI::Range(16, 1 << 20));
   command->add_option("--mode", o.mode, "low-latency, balanced or high-throughput");
-  command->add_option("--target-inter-token-us", o.target_inter_token_us, "longest step that a prompt may cause while others stream");
-  command->add_option("--scheduling-policy", o.policy, "fcfs, priority, lpm, round-robin or fair")->capture_default_str();
-  command->add_option("--preemption-policy", o.victims, "latest, lowest-priority, least-generated or waiting-score")->capture_default_str();
+  command->add_option("--target-inter-token-us", o.target_inter_token_us,
+                      "longest step that a prompt may cause while others stream");
+  command->add_option("--scheduling-policy", o.policy, "fcfs, priority, lpm, round-robin or fair")
+      ->capture_default_str();
+  command->add_option("--preemption-policy", o.victims, "latest, lowest-priority, least-generated or waiting-score")
+      ->capture_default_str();
   command->add_option("--batching", o.batching, "continuous, static or dynamic")->capture_default_str();
   command->add_flag("--json", o.json, "print JSON");
   command->callback([=] { *exit_code = ReportStatus(Simulate(*options)); });

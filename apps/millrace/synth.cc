@@ -1,8 +1,9 @@
+#include "model_loader/synth.h"
+
 #include <cstdio>
 #include <filesystem>
 
 #include "commands.h"
-#include "model_loader/synth.h"
 
 namespace millrace {
 namespace {
@@ -21,7 +22,8 @@ void AddSynthCommand(CLI::App& app, int* exit_code) {
     uint64_t seed = 0;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("synth", "Write a GGUF file of random weights in a published shape, for measurements");
+  CLI::App* command =
+      app.add_subcommand("synth", "Write a GGUF file of random weights in a published shape, for measurements");
   command->add_option("shape", options->shape, Joined(SynthShapeNames()))->required();
   command->add_option("type", options->type, Joined(SynthTypeNames()))->required();
   command->add_option("out", options->out, "file to write")->required();

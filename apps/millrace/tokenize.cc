@@ -53,8 +53,10 @@ Status Tokenize(const TokenizeOptions& options) {
 
 void AddTokenizeCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<TokenizeOptions>();
-  CLI::App* command = app.add_subcommand("tokenize", "Read text from standard input and print token ids, or the other way round");
-  command->add_option("model", options->model, "a model, a tokenizer.json, a tokenizer.model or a folder with one")->required();
+  CLI::App* command =
+      app.add_subcommand("tokenize", "Read text from standard input and print token ids, or the other way round");
+  command->add_option("model", options->model, "a model, a tokenizer.json, a tokenizer.model or a folder with one")
+      ->required();
   command->add_flag("--decode", options->decode, "read ids, print text");
   command->add_flag("--add-special", options->encode.add_special, "add BOS and EOS as the model does");
   command->add_flag("--parse-special", options->encode.parse_special, "read, or show, control tokens in the text");

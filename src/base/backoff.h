@@ -1,5 +1,6 @@
-// Backoff: how a thread waits for a moment before it parks. First it only pauses, for what a neighbour finishes within a few microseconds;
-// then it also offers its core to others, so that on a busy machine waiting threads don't keep the cores from those they wait for.
+// Backoff: how a thread waits for a moment before it parks. First it only pauses, for what a neighbour finishes within
+// a few microseconds; then it also offers its core to others, so that on a busy machine waiting threads don't keep the
+// cores from those they wait for.
 #pragma once
 
 #include <sched.h>

@@ -27,7 +27,7 @@ TEST(Half, EveryF16SurvivesTheRoundTrip) {
 }
 
 TEST(Half, F16RoundsToNearestEven) {
-  EXPECT_EQ(F32ToF16(1.0f + 0x1p-11f), 0x3c00);             // tie to even
+  EXPECT_EQ(F32ToF16(1.0f + 0x1p-11f), 0x3c00);  // tie to even
   EXPECT_EQ(F32ToF16(1.0f + 0x1p-11f + 0x1p-20f), 0x3c01);
   EXPECT_EQ(F32ToF16(65504.0f), 0x7bff);
   EXPECT_EQ(F32ToF16(65520.0f), 0x7c00);

@@ -6,8 +6,8 @@
 namespace millrace::internal {
 
 void CheckFailed(const char* file, int line, const char* expr, const std::string& details) {
-  std::fprintf(stderr, "%s:%d: CHECK failed: %s%s%s%s\n", file, line, expr, details.empty() ? "" : " (", details.c_str(),
-               details.empty() ? "" : ")");
+  std::fprintf(stderr, "%s:%d: CHECK failed: %s%s%s%s\n", file, line, expr, details.empty() ? "" : " (",
+               details.c_str(), details.empty() ? "" : ")");
   std::abort();
 }
 

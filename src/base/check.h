@@ -13,19 +13,19 @@ namespace millrace::internal {
 
 }  // namespace millrace::internal
 
-#define CHECK(cond, ...)                                                                             \
-  do {                                                                                               \
-    if (!(cond)) [[unlikely]]                                                                        \
-      ::millrace::internal::CheckFailed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__));   \
+#define CHECK(cond, ...)                                                                           \
+  do {                                                                                             \
+    if (!(cond)) [[unlikely]]                                                                      \
+      ::millrace::internal::CheckFailed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__)); \
   } while (0)
 
-#define MILLRACE_CHECK_OP(a, op, b)                                                                             \
-  do {                                                                                                          \
-    const auto& check_a = (a);                                                                                  \
-    const auto& check_b = (b);                                                                                  \
-    if (!(check_a op check_b)) [[unlikely]]                                                                     \
-      ::millrace::internal::CheckFailed(__FILE__, __LINE__, #a " " #op " " #b,                                  \
-                                        ::fmt::format("{} vs {}", check_a, check_b));                           \
+#define MILLRACE_CHECK_OP(a, op, b)                                                   \
+  do {                                                                                \
+    const auto& check_a = (a);                                                        \
+    const auto& check_b = (b);                                                        \
+    if (!(check_a op check_b)) [[unlikely]]                                           \
+      ::millrace::internal::CheckFailed(__FILE__, __LINE__, #a " " #op " " #b,        \
+                                        ::fmt::format("{} vs {}", check_a, check_b)); \
   } while (0)
 
 #define CHECK_EQ(a, b) MILLRACE_CHECK_OP(a, ==, b)

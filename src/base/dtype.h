@@ -1,5 +1,5 @@
-// Element and block types of tensors. Quantised types store groups of `block_elems` values in `block_bytes` bytes with the
-// layout of GGUF (ggml-common.h of llama.cpp is the published definition); base/quant_blocks.h has the structs.
+// Element and block types of tensors. Quantised types store groups of `block_elems` values in `block_bytes` bytes with
+// the layout of GGUF (ggml-common.h of llama.cpp is the published definition); base/quant_blocks.h has the structs.
 #pragma once
 
 #include <cstddef>
@@ -40,8 +40,12 @@ struct DTypeInfo {
 };
 
 const DTypeInfo& GetDTypeInfo(DType type);
-inline const char* DTypeName(DType type) { return GetDTypeInfo(type).name; }
-inline bool IsQuantised(DType type) { return GetDTypeInfo(type).block_elems > 1; }
+inline const char* DTypeName(DType type) {
+  return GetDTypeInfo(type).name;
+}
+inline bool IsQuantised(DType type) {
+  return GetDTypeInfo(type).block_elems > 1;
+}
 
 // Case-insensitive ("q8_0", "bf16"); nullopt for an unknown name.
 std::optional<DType> ParseDType(std::string_view name);

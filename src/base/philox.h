@@ -1,5 +1,5 @@
-// Philox4x32-10 counter-based random numbers (Salmon et al., SC'11). A pure function of key and counter, so that noise depends
-// on (seed, choice, position, token) alone and never on the order of calls.
+// Philox4x32-10 counter-based random numbers (Salmon et al., SC'11). A pure function of key and counter, so that noise
+// depends on (seed, choice, position, token) alone and never on the order of calls.
 #pragma once
 
 #include <array>
@@ -21,6 +21,8 @@ constexpr std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter, st
 }
 
 // Uniform in the open interval (0, 1): never 0, so its logarithm is finite.
-constexpr float UniformFromBits(uint32_t bits) { return (static_cast<float>(bits >> 9) + 0.5f) * 0x1p-23f; }
+constexpr float UniformFromBits(uint32_t bits) {
+  return (static_cast<float>(bits >> 9) + 0.5f) * 0x1p-23f;
+}
 
 }  // namespace millrace

@@ -46,12 +46,14 @@ class [[nodiscard]] Status {
   std::string message_;
 };
 
-inline Status OkStatus() { return Status(); }
+inline Status OkStatus() {
+  return Status();
+}
 
 // Error constructors with fmt formatting: InvalidArgument("top_p is {}, expected 0 < top_p <= 1", p).
-#define MILLRACE_DEFINE_ERROR(Name)                                               \
-  template <typename... Args>                                                     \
-  Status Name(fmt::format_string<Args...> format, Args&&... args) {               \
+#define MILLRACE_DEFINE_ERROR(Name)                                                       \
+  template <typename... Args>                                                             \
+  Status Name(fmt::format_string<Args...> format, Args&&... args) {                       \
     return Status(StatusCode::k##Name, fmt::format(format, std::forward<Args>(args)...)); \
   }
 MILLRACE_DEFINE_ERROR(InvalidArgument)
@@ -70,8 +72,8 @@ MILLRACE_DEFINE_ERROR(Internal)
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                // NOLINT: implicit, so that `return value;` works
-  Result(Status status) : status_(std::move(status)) {         // NOLINT: implicit, so that `return InvalidArgument(..)` works
+  Result(T value) : value_(std::move(value)) {}         // NOLINT: implicit, so that `return value;` works
+  Result(Status status) : status_(std::move(status)) {  // NOLINT: implicit, so that `return InvalidArgument(..)` works
     CHECK(!status_.ok(), "a Result needs a value or an error");
   }
 
@@ -101,9 +103,9 @@ class [[nodiscard]] Result {
   Status status_;
 };
 
-#define RETURN_IF_ERROR(expr)                           \
-  do {                                                  \
-    ::millrace::Status return_if_error_status = (expr); \
+#define RETURN_IF_ERROR(expr)                                        \
+  do {                                                               \
+    ::millrace::Status return_if_error_status = (expr);              \
     if (!return_if_error_status.ok()) return return_if_error_status; \
   } while (0)
 

@@ -56,7 +56,8 @@ bool ThreadPool::Enter(uint32_t epoch) {
   while (region >> 32 == epoch) {
     if ((region & kForAll) != 0) return true;  // counted from the beginning
     if ((region & kClosed) != 0) return false;
-    if (region_.compare_exchange_weak(region, region + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return true;
+    if (region_.compare_exchange_weak(region, region + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      return true;
   }
   return false;
 }

@@ -1,5 +1,6 @@
-// ThreadPool: a fixed set of threads that run one parallel region at a time, with barriers that spin briefly and then park.
-// Kernels split their work by index ranges that depend on sizes alone, so results never depend on the number of threads.
+// ThreadPool: a fixed set of threads that run one parallel region at a time, with barriers that spin briefly and then
+// park. Kernels split their work by index ranges that depend on sizes alone, so results never depend on the number of
+// threads.
 #pragma once
 
 #include <atomic>
@@ -24,17 +25,19 @@ class ThreadPool {
   int size() const { return size_; }
   // Threads that the next region has.
   int num_threads() const { return alone_ ? 1 : size_; }
-  // While set, regions run on the caller alone: for work that is done before the others could be woken. By the owning thread.
+  // While set, regions run on the caller alone: for work that is done before the others could be woken. By the owning
+  // thread.
   void set_alone(bool alone) { alone_ = alone; }
 
-  // Calls fn(thread_index) once on every thread, 0 .. num_threads - 1, and returns when all are done. fn must not throw.
+  // Calls fn(thread_index) once on every thread, 0 .. num_threads - 1, and returns when all are done. fn must not
+  // throw.
   template <typename Fn>
   void Run(const Fn& fn) {
     RunRaw(Call<Fn>, &fn, true);
   }
 
-  // The same without the threads that come when the caller's fn has returned: for work that whoever is there takes until none is left.
-  // Nobody waits for a thread that has no core at the moment, as on a machine that others use too.
+  // The same without the threads that come when the caller's fn has returned: for work that whoever is there takes
+  // until none is left. Nobody waits for a thread that has no core at the moment, as on a machine that others use too.
   template <typename Fn>
   void RunOnReady(const Fn& fn) {
     RunRaw(Call<Fn>, &fn, false);

@@ -33,16 +33,18 @@ Json StandAlone(const Json& schema, const Json& parent) {
 // The parameters of an object schema that says nothing else about its members.
 Result<std::vector<Parameter>> SplitParameters(const CallableFunction& function) {
   const Json& schema = function.parameters;
-  static constexpr std::string_view kKnown[] = {"type",  "properties",  "required", "additionalProperties", "description",
-                                                "title", "$defs",       "$schema",  "definitions",          "default",
-                                                "$id",   "examples",    "strict",   "$comment"};
+  static constexpr std::string_view kKnown[] = {"type",        "properties", "required", "additionalProperties",
+                                                "description", "title",      "$defs",    "$schema",
+                                                "definitions", "default",    "$id",      "examples",
+                                                "strict",      "$comment"};
   for (const auto& [key, value] : schema.items()) {
     if (std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown)) continue;
     return Unsupported("function {}: parameters.{} can't be enforced in this model's call format", function.name, key);
   }
   std::vector<Parameter> parameters;
   const Json properties = schema.value("properties", Json::object());
-  if (!properties.is_object()) return InvalidArgument("function {}: parameters.properties is not an object", function.name);
+  if (!properties.is_object())
+    return InvalidArgument("function {}: parameters.properties is not an object", function.name);
   Json required = schema.value("required", Json::array());
   for (const auto& [name, property] : properties.items()) {
     const auto found = std::find(required.begin(), required.end(), Json(name));
@@ -52,12 +54,15 @@ Result<std::vector<Parameter>> SplitParameters(const CallableFunction& function)
     parameters.push_back({name, StandAlone(property, schema), is_required});
   }
   if (!required.empty()) {
-    return Unsupported("function {}: parameters.required has {}, which is not among the properties", function.name, required[0].dump());
+    return Unsupported("function {}: parameters.required has {}, which is not among the properties", function.name,
+                       required[0].dump());
   }
   return parameters;
 }
 
-Structure JsonValue(const Json& schema) { return InGrammar(GrammarKind::kJsonSchema, schema.dump()); }
+Structure JsonValue(const Json& schema) {
+  return InGrammar(GrammarKind::kJsonSchema, schema.dump());
+}
 
 // Mirrors how the parser types bare text: see TypedValue in xml_calls.cc.
 Structure XmlValue(const ToolFormat& format, const Json& schema) {
@@ -66,8 +71,9 @@ Structure XmlValue(const ToolFormat& format, const Json& schema) {
   if (!text) return JsonValue(schema);
   if (types.size() == 1) return RawString(schema.dump(), {format.param_end});
   // Text that reads as a value of another type becomes that value.
-  const bool harmless = std::all_of(types.begin(), types.end(),
-                                    [](const std::string& type) { return type == "string" || type == "null" || type == "boolean"; });
+  const bool harmless = std::all_of(types.begin(), types.end(), [](const std::string& type) {
+    return type == "string" || type == "null" || type == "boolean";
+  });
   Structure string = RawString(schema.dump(), {format.param_end}, harmless ? "" : "^\\s*[-0-9({\\[]");
   Json others = schema;
   const Json not_string = {{"not", {{"type", "string"}}}};
@@ -85,11 +91,13 @@ Structure XmlParameter(const ToolFormat& format, const Parameter& parameter) {
   if (!format.value_begin.empty()) {
     // Attributes may follow a quoted name; elsewhere a line break may stand between the tags.
     const bool attributes = format.param_name_end == "\"" && format.value_begin == ">";
-    Structure between = attributes ? Optional(InGrammar(GrammarKind::kRegex, " [a-z]+=\"[a-z]+\"")) : Optional(Text("\n"));
+    Structure between =
+        attributes ? Optional(InGrammar(GrammarKind::kRegex, " [a-z]+=\"[a-z]+\"")) : Optional(Text("\n"));
     open = Sequence({std::move(between), Text(format.value_begin)});
   }
   Structure line = format.value_newlines ? Text("\n") : Sequence({});
-  return Sequence({std::move(name), std::move(open), line, XmlValue(format, parameter.schema), line, Text(format.param_end)});
+  return Sequence(
+      {std::move(name), std::move(open), line, XmlValue(format, parameter.schema), line, Text(format.param_end)});
 }
 
 // Any parameters with any text.
@@ -118,7 +126,8 @@ Result<Structure> XmlArguments(const ToolFormat& format, const CallableFunction&
 
 Result<Structure> PythonicArguments(const CallableFunction& function) {
   if (function.any_arguments) {
-    Structure one = Sequence({InGrammar(GrammarKind::kRegex, "[a-zA-Z_][a-zA-Z0-9_]{0,63}="), JsonValue(Json::object())});
+    Structure one =
+        Sequence({InGrammar(GrammarKind::kRegex, "[a-zA-Z_][a-zA-Z0-9_]{0,63}="), JsonValue(Json::object())});
     Structure more = Many(Sequence({Text(", "), one}));
     return Optional(Sequence({std::move(one), std::move(more)}));
   }
@@ -136,8 +145,8 @@ Result<Structure> PythonicArguments(const CallableFunction& function) {
     }
   }
   if (optional.size() > kMaxOptionalArguments) {
-    return Unsupported("function {}: {} optional parameters, expected at most {} in this model's call format", function.name,
-                       optional.size(), kMaxOptionalArguments);
+    return Unsupported("function {}: {} optional parameters, expected at most {} in this model's call format",
+                       function.name, optional.size(), kMaxOptionalArguments);
   }
   std::vector<Structure> tail;
   std::vector<Structure> choices = {Sequence({})};

@@ -13,7 +13,9 @@ namespace {
 using namespace grammar_words;
 using Kind = ToolFormat::Kind;
 
-Structure LineBreak() { return Optional(Text("\n")); }
+Structure LineBreak() {
+  return Optional(Text("\n"));
+}
 
 // `item`, or one or more of them with `separator` between.
 Structure List(Structure item, Structure separator, bool parallel) {
@@ -24,7 +26,8 @@ Structure List(Structure item, Structure separator, bool parallel) {
 
 class CallBuilder {
  public:
-  CallBuilder(const ToolFormat& format, const std::vector<CallableFunction>& functions, const CallGrammarOptions& options)
+  CallBuilder(const ToolFormat& format, const std::vector<CallableFunction>& functions,
+              const CallGrammarOptions& options)
       : format_(format), functions_(functions), options_(options) {}
 
   Result<Structure> Run() {
@@ -63,14 +66,16 @@ class CallBuilder {
   }
 
   Result<Structure> JsonCalls() const {
-    ASSIGN_OR_RETURN(Structure functions, AnyFunction([&](const CallableFunction& f) -> Result<Structure> {
-                       return Sequence({Text(f.name + "\", \"" + format_.arguments_key + "\": "), JsonArguments(f), Text("}")});
-                     }));
+    ASSIGN_OR_RETURN(
+        Structure functions, AnyFunction([&](const CallableFunction& f) -> Result<Structure> {
+          return Sequence({Text(f.name + "\", \"" + format_.arguments_key + "\": "), JsonArguments(f), Text("}")});
+        }));
     Structure call = Sequence({Text("{\"" + format_.name_key + "\": \""), std::move(functions)});
     if (format_.call_begin.empty()) return List(std::move(call), Text("; "), options_.parallel);
     if (format_.in_array) {
-      return Sequence({Begin(format_.call_begin), LineBreak(), Text("["), List(std::move(call), Text(", "), options_.parallel),
-                       Text("]"), format_.call_end.empty() ? Sequence({}) : LineBreak(), Text(format_.call_end)});
+      return Sequence({Begin(format_.call_begin), LineBreak(), Text("["),
+                       List(std::move(call), Text(", "), options_.parallel), Text("]"),
+                       format_.call_end.empty() ? Sequence({}) : LineBreak(), Text(format_.call_end)});
     }
     return Blocks(Sequence({LineBreak(), std::move(call), format_.call_end.empty() ? Sequence({}) : LineBreak()}));
   }
@@ -80,14 +85,16 @@ class CallBuilder {
     Structure more = Sequence({format_.call_end.empty() ? Sequence({}) : LineBreak(), Text(format_.call_begin), inside,
                                Text(format_.call_end)});
     const bool open = format_.starts_in_call || options_.after_begin;
-    Structure first = Sequence({open ? Sequence({}) : Text(format_.call_begin), std::move(inside), Text(format_.call_end)});
+    Structure first =
+        Sequence({open ? Sequence({}) : Text(format_.call_begin), std::move(inside), Text(format_.call_end)});
     return options_.parallel ? Sequence({std::move(first), Many(std::move(more))}) : first;
   }
 
   // Calls in call_begin and call_end inside a section, which may come again when `sections`.
   Structure Section(Structure inside, bool sections) const {
     Structure call = Sequence({Text(format_.call_begin), std::move(inside), Text(format_.call_end)});
-    Structure rest = Sequence({LineBreak(), List(std::move(call), LineBreak(), options_.parallel), LineBreak(), Text(format_.section_end)});
+    Structure rest = Sequence(
+        {LineBreak(), List(std::move(call), LineBreak(), options_.parallel), LineBreak(), Text(format_.section_end)});
     Structure first = Sequence({Begin(format_.section_begin), rest});
     if (!sections || !options_.parallel) return first;
     return Sequence({std::move(first), Many(Sequence({LineBreak(), Text(format_.section_begin), std::move(rest)}))});
@@ -96,12 +103,14 @@ class CallBuilder {
   Result<Structure> NamedCalls() const {
     // Kimi numbers its calls, Mistral may give them ids.
     Structure number = format_.name_prefix.empty() ? Sequence({}) : InGrammar(GrammarKind::kRegex, ":[0-9]{1,3}");
-    Structure id = format_.id_begin.empty() ? Sequence({})
-                                            : Optional(Sequence({Text(format_.id_begin), InGrammar(GrammarKind::kRegex, "[a-zA-Z0-9]{9}")}));
+    Structure id = format_.id_begin.empty()
+                       ? Sequence({})
+                       : Optional(Sequence({Text(format_.id_begin), InGrammar(GrammarKind::kRegex, "[a-zA-Z0-9]{9}")}));
     ASSIGN_OR_RETURN(Structure inside, AnyFunction([&](const CallableFunction& f) -> Result<Structure> {
                        return Sequence({Text(f.name), number, id, Text(format_.args_begin), JsonArguments(f)});
                      }));
-    inside = Sequence({Text(format_.name_prefix), std::move(inside), format_.call_end.empty() ? Sequence({}) : LineBreak()});
+    inside =
+        Sequence({Text(format_.name_prefix), std::move(inside), format_.call_end.empty() ? Sequence({}) : LineBreak()});
     return format_.section_begin.empty() ? Blocks(std::move(inside)) : Section(std::move(inside), false);
   }
 
@@ -148,8 +157,8 @@ const std::string& CallTrigger(const ToolFormat& format) {
 Json ClosedParameters(const Json& parameters) {
   Json schema = parameters.is_object() ? parameters : Json({{"properties", Json::object()}});
   if (!schema.contains("type")) schema["type"] = "object";
-  for (const char* key : {"additionalProperties", "patternProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "if",
-                          "$ref", "dependentSchemas", "minProperties"}) {
+  for (const char* key : {"additionalProperties", "patternProperties", "unevaluatedProperties", "allOf", "anyOf",
+                          "oneOf", "if", "$ref", "dependentSchemas", "minProperties"}) {
     if (schema.contains(key)) return schema;
   }
   if (schema.contains("properties")) schema["additionalProperties"] = false;

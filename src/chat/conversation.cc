@@ -10,7 +10,9 @@ Result<PromptBuilder> PromptBuilder::Create(const std::string& template_source, 
     ASSIGN_OR_RETURN(ChatTemplate compiled, ChatTemplate::Compile(template_source));
     builder.template_ = std::move(compiled);
   }
-  const auto text_of = [&](std::optional<TokenId> id) { return id ? std::string(tokenizer.TokenText(*id)) : std::string(); };
+  const auto text_of = [&](std::optional<TokenId> id) {
+    return id ? std::string(tokenizer.TokenText(*id)) : std::string();
+  };
   builder.special_tokens_ = {{"bos_token", text_of(tokenizer.bos_id())}, {"eos_token", text_of(tokenizer.eos_id())}};
   return builder;
 }

@@ -3,9 +3,7 @@
 #include "chat/literal.h"
 
 namespace millrace {
-namespace {
-
-}  // namespace
+namespace {}  // namespace
 
 void DeltaWriter::Append(Kind kind, int index, std::string_view text) {
   if (text.empty()) return;

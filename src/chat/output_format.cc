@@ -211,8 +211,12 @@ Result<ReasoningFormat> FindReasoningFormat(std::string_view name) {
   return NotFound("no reasoning parser '{}', expected one of {}", name, Names(kReasoning));
 }
 
-bool PromptOpensReasoning(const ReasoningFormat& format, std::string_view prompt) { return EndsWithTag(prompt, format.begin); }
+bool PromptOpensReasoning(const ReasoningFormat& format, std::string_view prompt) {
+  return EndsWithTag(prompt, format.begin);
+}
 
-bool PromptClosesReasoning(const ReasoningFormat& format, std::string_view prompt) { return EndsWithTag(prompt, format.end); }
+bool PromptClosesReasoning(const ReasoningFormat& format, std::string_view prompt) {
+  return EndsWithTag(prompt, format.end);
+}
 
 }  // namespace millrace

@@ -11,7 +11,9 @@ namespace {
 
 using namespace grammar_words;
 
-Structure LineBreaks() { return InGrammar(GrammarKind::kRegex, "\\n{0,2}"); }
+Structure LineBreaks() {
+  return InGrammar(GrammarKind::kRegex, "\\n{0,2}");
+}
 
 class OutputBuilder {
  public:
@@ -45,14 +47,16 @@ class OutputBuilder {
       const Json& function = tool["function"];
       const Json name = function.value("name", Json());
       if (!name.is_string() || !IsCallName(name.get_ref<const std::string&>())) {
-        return InvalidArgument("tools[{}].function.name is {}, expected a name without blanks, brackets and quotes", i, name.dump());
+        return InvalidArgument("tools[{}].function.name is {}, expected a name without blanks, brackets and quotes", i,
+                               name.dump());
       }
       if (!demand_.function.empty() && name != Json(demand_.function)) continue;
       RETURN_IF_ERROR(AddFunction(function, i));
     }
     if (demand_.choice == ToolChoice::kRequired && functions_.empty()) {
-      return demand_.function.empty() ? InvalidArgument("tool_choice demands a call, but tools is empty")
-                                      : InvalidArgument("tool_choice names the function {}, which is not among tools", demand_.function);
+      return demand_.function.empty()
+                 ? InvalidArgument("tool_choice demands a call, but tools is empty")
+                 : InvalidArgument("tool_choice names the function {}, which is not among tools", demand_.function);
     }
     return OkStatus();
   }
@@ -143,7 +147,8 @@ class OutputBuilder {
   }
 
   static Structure FinalChannel(Structure content) {
-    return Sequence({Text("<|channel|>final"), Optional(Text(" <|constrain|>json")), Text("<|message|>"), std::move(content)});
+    return Sequence(
+        {Text("<|channel|>final"), Optional(Text(" <|constrain|>json")), Text("<|message|>"), std::move(content)});
   }
 
   static Structure Message(const std::string& channel) {
@@ -162,7 +167,8 @@ class OutputBuilder {
     analysis = demand_.thinking_budget < 0 ? Many(std::move(analysis)) : Optional(std::move(analysis));
     if (!content) {
       std::vector<Structure> others;
-      for (const char* begin : {"<|channel|>final", "<|channel|>commentary", " to="}) others.push_back(Sequence({Text(begin), Anything()}));
+      for (const char* begin : {"<|channel|>final", "<|channel|>commentary", " to="})
+        others.push_back(Sequence({Text(begin), Anything()}));
       return Sequence({std::move(analysis), Choice(std::move(others))});
     }
     return Sequence({std::move(analysis), Many(Message("commentary")), *std::move(content)});
@@ -186,7 +192,8 @@ Result<grammar::GrammarPtr> CompileOutputGrammar(const OutputFormat& format, con
   OutputFormat used = format;
   if (demand.choice == ToolChoice::kRequired) used.tools = FormatOfForcedCalls(format.tools);
   OutputDemand wanted = demand;
-  if (used.tools.kind == ToolFormat::Kind::kNone && demand.choice == ToolChoice::kAuto) wanted.choice = ToolChoice::kNone;
+  if (used.tools.kind == ToolFormat::Kind::kNone && demand.choice == ToolChoice::kAuto)
+    wanted.choice = ToolChoice::kNone;
   ASSIGN_OR_RETURN(const std::optional<Structure> structure, OutputBuilder(used, wanted, vocabulary).Run());
   if (!structure) return grammar::GrammarPtr();
   return grammar::CompileStructure(*structure, vocabulary);

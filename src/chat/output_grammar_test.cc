@@ -49,9 +49,10 @@ Json Tools() {
       "properties": {"q": {"type": "string", "pattern": "^[a-z]{2,5}$"}, "n": {"type": "integer", "maximum": 20, "minimum": 10}}}}}])");
 }
 
-const char* const kFormats[] = {"hermes",      "qwen3_coder", "seed_oss", "llama3_json",  "pythonic",     "mistral",
-                                "mistral_json", "glm45",       "kimi_k2",  "minimax_m2",   "harmony",      "granite",
-                                "functionary", "functionary_v32", "lfm2", "cohere",       "deepseek_v3",  "deepseek_v31"};
+const char* const kFormats[] = {"hermes",  "qwen3_coder",  "seed_oss",    "llama3_json",     "pythonic",
+                                "mistral", "mistral_json", "glm45",       "kimi_k2",         "minimax_m2",
+                                "harmony", "granite",      "functionary", "functionary_v32", "lfm2",
+                                "cohere",  "deepseek_v3",  "deepseek_v31"};
 
 OutputFormat Format(const std::string& tools, const std::string& reasoning = "none") {
   return {FindReasoningFormat(reasoning).value(), FindToolFormat(tools).value()};
@@ -163,7 +164,8 @@ TEST(OutputGrammar, AutoLeavesTextAloneUntilACall) {
       if (HasFailure()) return;
     }
     // A call that any function could not be is refused.
-    const std::string& trigger = format.tools.section_begin.empty() ? format.tools.call_begin : format.tools.section_begin;
+    const std::string& trigger =
+        format.tools.section_begin.empty() ? format.tools.call_begin : format.tools.section_begin;
     if (format.tools.kind == ToolFormat::Kind::kNamed || trigger.empty()) continue;
     GrammarMatcher matcher(compiled);
     if (format.tools.kind == ToolFormat::Kind::kXml || trigger == "<tool_call>") {
@@ -189,7 +191,9 @@ TEST(OutputGrammar, ConstraintsApplyAfterTheReasoning) {
   demand.opens_reasoning = false;
   demand.may_reason = false;
   EXPECT_FALSE(accepts("<think>so</think>12"));
-  const auto harmony = [&](const std::string& text) { return grammar::AcceptsText(Compile(Format("harmony"), demand), text); };
+  const auto harmony = [&](const std::string& text) {
+    return grammar::AcceptsText(Compile(Format("harmony"), demand), text);
+  };
   EXPECT_TRUE(harmony("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>12"));
   EXPECT_FALSE(harmony("<|channel|>final<|message|>so"));
 }
@@ -200,7 +204,8 @@ TEST(OutputGrammar, CallsOrTheContentThatWasAskedFor) {
   demand.content = grammar::InGrammar(grammar::GrammarKind::kJsonSchema, R"({"type":"integer"})");
   const GrammarPtr compiled = Compile(Format("hermes", "think"), demand);
   EXPECT_TRUE(grammar::AcceptsText(compiled, "12"));
-  EXPECT_TRUE(grammar::AcceptsText(compiled, "<think>a</think>\n<tool_call>\n{\"name\": \"stop\", \"arguments\": {}}\n</tool_call>"));
+  EXPECT_TRUE(grammar::AcceptsText(
+      compiled, "<think>a</think>\n<tool_call>\n{\"name\": \"stop\", \"arguments\": {}}\n</tool_call>"));
   EXPECT_FALSE(grammar::AcceptsText(compiled, "text"));
 }
 
@@ -225,7 +230,8 @@ TEST(OutputGrammar, BudgetsEndTheReasoning) {
   EXPECT_TRUE(plain.CanEnd());
   ASSERT_TRUE(opened.AcceptBytes("<think>"));
   // In the middle of a character and of the marker.
-  for (const char* token : {"a", "b", "\xC3", "\xA9", "<"}) ASSERT_TRUE(opened.AcceptToken(static_cast<uint8_t>(token[0])));
+  for (const char* token : {"a", "b", "\xC3", "\xA9", "<"})
+    ASSERT_TRUE(opened.AcceptToken(static_cast<uint8_t>(token[0])));
   EXPECT_EQ(opened.ForcedBytes(), "</think>");
   demand.thinking_budget = 0;
   demand.opens_reasoning = true;
@@ -241,7 +247,8 @@ TEST(OutputGrammar, SchemasThatCannotBeEnforcedAreNamed) {
     return CompileOutputGrammar(Format(format), demand, Vocabulary()).status().message();
   };
   EXPECT_THAT(refusal("hermes"), testing::AllOf(HasSubstr("tools[0].function.parameters"), HasSubstr("$dynamicRef")));
-  demand.tools[0]["function"]["parameters"] = Json::parse(R"({"type": "object", "properties": {}, "minProperties": 1})");
+  demand.tools[0]["function"]["parameters"] =
+      Json::parse(R"({"type": "object", "properties": {}, "minProperties": 1})");
   EXPECT_THAT(refusal("qwen3_coder"), HasSubstr("minProperties"));
   EXPECT_EQ(refusal("hermes"), "");
   demand.tools[0]["function"]["strict"] = false;  // then any arguments do

@@ -62,7 +62,9 @@ void OutputParser::OpenReasoning() {
   reasoning_.push_back({position_, SIZE_MAX});
 }
 
-void OutputParser::CloseReasoning(const std::string& marker) { reasoning_.back().end = position_ - marker.size(); }
+void OutputParser::CloseReasoning(const std::string& marker) {
+  reasoning_.back().end = position_ - marker.size();
+}
 
 void OutputParser::EnterContent() {
   mode_ = Mode::kContent;

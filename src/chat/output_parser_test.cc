@@ -142,9 +142,7 @@ const Case kNamedFormats[] = {
      "<|python_tag|>brave_search.call(query=\"a, b)\")",
      {"", "", {R"x(brave_search({"query": "a, b)"}))x"}}},
     {"pythonic", "[see (1)] for more", {"[see (1)] for more", "", {}}},
-    {"lfm2",
-     "Hm. <|tool_call_start|>[f(a='x'), g()]<|tool_call_end|>ok",
-     {"Hm.ok", "", {R"(f({"a": "x"}))", "g({})"}}},
+    {"lfm2", "Hm. <|tool_call_start|>[f(a='x'), g()]<|tool_call_end|>ok", {"Hm.ok", "", {R"(f({"a": "x"}))", "g({})"}}},
     {"cohere",
      R"(<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "f", "parameters": {"a": 1}}]<|END_ACTION|>)",
      {"", "", {R"(f({"a": 1}))"}}},
@@ -342,7 +340,9 @@ TEST(OutputParser, TellsWhereTheReasoningIs) {
   EXPECT_EQ(spans(think, false, "plain"), Spans{});
   OutputFormat harmony;
   harmony.tools.kind = ToolFormat::Kind::kHarmony;
-  EXPECT_EQ(spans(harmony, false, "<|channel|>analysis<|message|>ab<|end|><|start|>assistant<|channel|>final<|message|>c"), (Spans{{30, 32}}));
+  EXPECT_EQ(
+      spans(harmony, false, "<|channel|>analysis<|message|>ab<|end|><|start|>assistant<|channel|>final<|message|>c"),
+      (Spans{{30, 32}}));
 }
 
 }  // namespace

@@ -35,7 +35,8 @@ std::vector<std::string> SchemaTypes(const Json* schema) {
   const auto any = schema->find("anyOf");
   if (any != schema->end() && any->is_array()) {
     for (const Json& one : *any) {
-      if (one.is_object() && one.contains("type") && one["type"].is_string()) Add(one["type"].get<std::string>(), types);
+      if (one.is_object() && one.contains("type") && one["type"].is_string())
+        Add(one["type"].get<std::string>(), types);
     }
   }
   if (!types.empty()) return types;

@@ -7,8 +7,8 @@
 
 namespace millrace {
 
-// Named directly, in one anyOf, or, failing that, as those of the enum's or const's values. Empty: none is named, or there
-// is no schema (null).
+// Named directly, in one anyOf, or, failing that, as those of the enum's or const's values. Empty: none is named, or
+// there is no schema (null).
 std::vector<std::string> SchemaTypes(const nlohmann::ordered_json* schema);
 
 }  // namespace millrace

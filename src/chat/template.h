@@ -46,8 +46,8 @@ class ChatTemplate {
   // The prompt: neighbouring spans differ in trust, none is empty. The template sees what Hugging Face's
   // apply_chat_template gives it: messages, tools and documents (None when null), add_generation_prompt, the special
   // tokens and the variables, which may not redefine one of the former. A message's reasoning, under any of the names
-  // `reasoning_content`, `thinking` and `reasoning`, is given under the first two. A message's `role` is trusted when it
-  // is one of the well-known words, since templates build special tokens from it (<|user|>). Errors name the line:
+  // `reasoning_content`, `thinking` and `reasoning`, is given under the first two. A message's `role` is trusted when
+  // it is one of the well-known words, since templates build special tokens from it (<|user|>). Errors name the line:
   // kInvalidArgument when the template raises or misuses a value, kOutOfRange when a limit is passed.
   Result<std::vector<RenderedSpan>> Render(const RenderInput& input, const jinja::Limits& limits = {}) const;
 

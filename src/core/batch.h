@@ -1,5 +1,6 @@
-// Batch and StepResult: one step of the engine as flat, serialisable arrays. A row is (sequence, num_new_tokens): prefill, chunk,
-// decode and draft verification are the same case. The scheduler fills a Batch, a ModelRunner executes it.
+// Batch and StepResult: one step of the engine as flat, serialisable arrays. A row is (sequence, num_new_tokens):
+// prefill, chunk, decode and draft verification are the same case. The scheduler fills a Batch, a ModelRunner executes
+// it.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ struct BlockCopy {
 
 // Block tables of one KV group for all rows, concatenated: row r owns block_ids[row_start[r] .. row_start[r + 1]).
 // Paged: entry i holds tokens [16 i, 16 i + 16) of the sequence; window groups have kNullBlock where a block was freed.
-// Recurrent: first the blocks of the state to read (kNullBlock when the sequence is new), then those of the state to write
-// (the same ids when it is updated in place).
+// Recurrent: first the blocks of the state to read (kNullBlock when the sequence is new), then those of the state to
+// write (the same ids when it is updated in place).
 struct GroupTables {
   std::vector<int32_t> row_start;  // [num_rows + 1]
   std::vector<BlockId> block_ids;
@@ -41,15 +42,16 @@ struct GroupTables {
 
 // A position of the batch whose logits are wanted.
 struct OutputRow {
-  int token_index = 0;   // into token_ids
-  int row = 0;           // into sequences
-  bool sample = true;    // draw a token; otherwise only logprobs of `target` are computed
-  TokenId target = -1;   // prompt logprobs: the token whose logprob is wanted
+  int token_index = 0;      // into token_ids
+  int row = 0;              // into sequences
+  bool sample = true;       // draw a token; otherwise only logprobs of `target` are computed
+  TokenId target = -1;      // prompt logprobs: the token whose logprob is wanted
   int num_logprobs = 0;     // with target: how many of the best tokens to report
   int output_position = 0;  // absolute position of the token to be drawn: Philox counter
-  // Not kNone: hidden states are pooled instead, of the token or, for the mean, of all tokens of the row; with `sample` the text ends here.
+  // Not kNone: hidden states are pooled instead, of the token or, for the mean, of all tokens of the row; with `sample`
+  // the text ends here.
   Pooling pooling = Pooling::kNone;
-  int grammar_mask = -1;    // index into the step's grammar masks; -1: unconstrained
+  int grammar_mask = -1;  // index into the step's grammar masks; -1: unconstrained
 };
 
 // First appearance of a sequence at the runner: what its sampler needs to know. A beam's tokens are those of its rows:
@@ -71,15 +73,16 @@ struct Batch {
   std::vector<BlockCopy> copies;     // done in order, before anything is written
 
   // Rows.
-  std::vector<SequenceId> sequences;      // [num_rows]
-  std::vector<int32_t> query_start;       // [num_rows + 1], first at 0, last == num_tokens
-  std::vector<int32_t> context_len;       // [num_rows] tokens already in the KV cache before this step
-  std::vector<int32_t> adapter_index;     // [num_rows]
+  std::vector<SequenceId> sequences;   // [num_rows]
+  std::vector<int32_t> query_start;    // [num_rows + 1], first at 0, last == num_tokens
+  std::vector<int32_t> context_len;    // [num_rows] tokens already in the KV cache before this step
+  std::vector<int32_t> adapter_index;  // [num_rows]
 
   // Tokens of all rows, concatenated. Token j of row r is written at KV slot context_len[r] + j.
   std::vector<int32_t> token_ids;  // >= 0: a token; -1 - o: the token sampled by output o of the step in flight
   std::vector<int32_t> positions;  // rope positions; == KV slot except in trees
-  std::vector<int32_t> parent;     // empty, or for token trees the index within the row of each token's parent (-1: the context)
+  std::vector<int32_t>
+      parent;  // empty, or for token trees the index within the row of each token's parent (-1: the context)
 
   std::vector<GroupTables> groups;  // [num_groups], as the model declares them
   std::vector<OutputRow> outputs;
@@ -102,7 +105,7 @@ struct OutputResult {
   StatusCode error_code = StatusCode::kInternal;  // kInvalidArgument when what the request demands can't be met
   float logprob = 0.0f;
   int rank = 0;
-  float sampler_state = 0.0f;  // what the sampler must be told to go on after this token (mirostat's mu)
+  float sampler_state = 0.0f;    // what the sampler must be told to go on after this token (mirostat's mu)
   std::vector<float> embedding;  // [hidden_size] of a pooled text, not normalised
   // As many as asked for, best first; beam search asks for 2 x width of the unmodified distribution.
   std::vector<TokenLogprob> top;
@@ -110,7 +113,7 @@ struct OutputResult {
 
 struct StepResult {
   uint64_t step_id = 0;
-  std::string error;  // not empty: the step failed as a whole and computed nothing that may be used
+  std::string error;                  // not empty: the step failed as a whole and computed nothing that may be used
   std::vector<OutputResult> outputs;  // [outputs of the batch]
 };
 

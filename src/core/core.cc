@@ -31,7 +31,8 @@ Status CheckSizes(const SamplingParams& p) {
     if (stop.empty()) return InvalidArgument("stop has an empty string");
     if (stop.size() > 1024) return OutOfRange("stop has a string of {} bytes, the limit is 1024", stop.size());
   }
-  if (p.logit_bias.size() > 1024) return OutOfRange("logit_bias has {} entries, the limit is 1024", p.logit_bias.size());
+  if (p.logit_bias.size() > 1024)
+    return OutOfRange("logit_bias has {} entries, the limit is 1024", p.logit_bias.size());
   if (p.bad_words.size() > 2048) return OutOfRange("bad_words has {} sequences, the limit is 2048", p.bad_words.size());
   if (p.stop_token_ids.size() > 256) {
     return OutOfRange("stop_token_ids has {} entries, the limit is 256", p.stop_token_ids.size());
@@ -87,12 +88,18 @@ Status ValidateSamplingParams(const SamplingParams& p, int vocab_size) {
 
 const char* FinishReasonName(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kNone: return "";
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kAbort: return "abort";
-    case FinishReason::kTimeout: return "timeout";
-    case FinishReason::kError: return "error";
+    case FinishReason::kNone:
+      return "";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kAbort:
+      return "abort";
+    case FinishReason::kTimeout:
+      return "timeout";
+    case FinishReason::kError:
+      return "error";
   }
   CHECK(false, "unknown finish reason");
 }
@@ -126,7 +133,8 @@ StatePlacement PlaceState(const KvGroupSpec& group, int64_t pool_block_bytes) {
 std::string DescribeBatchError(const Batch& b) {
   const size_t rows = b.sequences.size();
   if (b.query_start.size() != rows + 1 || b.context_len.size() != rows) return "row arrays differ in length";
-  if (b.query_start.front() != 0 || b.query_start.back() != b.num_tokens()) return "query_start does not span the tokens";
+  if (b.query_start.front() != 0 || b.query_start.back() != b.num_tokens())
+    return "query_start does not span the tokens";
   if (b.positions.size() != b.token_ids.size()) return "positions and token_ids differ in length";
   if (!b.parent.empty() && b.parent.size() != b.token_ids.size()) return "parent and token_ids differ in length";
   for (size_t r = 0; r < rows; ++r) {

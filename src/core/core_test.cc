@@ -9,7 +9,9 @@
 namespace millrace {
 namespace {
 
-TEST(SamplingParams, DefaultsAreValid) { EXPECT_TRUE(ValidateSamplingParams({}, 100).ok()); }
+TEST(SamplingParams, DefaultsAreValid) {
+  EXPECT_TRUE(ValidateSamplingParams({}, 100).ok());
+}
 
 TEST(SamplingParams, EachBoundNamesItsFieldAndValue) {
   const auto message = [](auto change) {

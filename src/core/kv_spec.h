@@ -1,7 +1,9 @@
-// KV groups: how a model's layers keep state between steps, declared by the model, counted by kv_cache, laid out by the kernels.
+// KV groups: how a model's layers keep state between steps, declared by the model, counted by kv_cache, laid out by the
+// kernels.
 //
-// One pool of equal-sized blocks serves every group. In a paged group a block holds kKvBlockTokens tokens of all the group's
-// layers; in a recurrent group a sequence's whole state takes BlocksPerState table entries, filled with its pieces in order.
+// One pool of equal-sized blocks serves every group. In a paged group a block holds kKvBlockTokens tokens of all the
+// group's layers; in a recurrent group a sequence's whole state takes BlocksPerState table entries, filled with its
+// pieces in order.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +22,12 @@ enum class KvGroupKind : uint8_t {
 
 struct KvGroupSpec {
   KvGroupKind kind = KvGroupKind::kFull;
-  std::vector<int> layers;       // model layers that share this group's block table, in order
-  int64_t bytes_per_block = 0;   // paged: kKvBlockTokens tokens of all layers
-  // Recurrent: the pieces of one layer's state that must be contiguous; the group's state is these for each layer in turn.
+  std::vector<int> layers;      // model layers that share this group's block table, in order
+  int64_t bytes_per_block = 0;  // paged: kKvBlockTokens tokens of all layers
+  // Recurrent: the pieces of one layer's state that must be contiguous; the group's state is these for each layer in
+  // turn.
   std::vector<int64_t> state_piece_bytes;
-  int window_tokens = 0;         // kWindow
+  int window_tokens = 0;  // kWindow
 };
 
 // Bytes of a pool block: the largest paged group, or the largest state piece if that is more.

@@ -1,5 +1,6 @@
-// ModelConfig: what a model is, read from a GGUF header or a config.json. Fields keep their Hugging Face names and meaning; where a GGUF
-// file stores weights in another convention, a field below says which one holds, so that model code has no format cases.
+// ModelConfig: what a model is, read from a GGUF header or a config.json. Fields keep their Hugging Face names and
+// meaning; where a GGUF file stores weights in another convention, a field below says which one holds, so that model
+// code has no format cases.
 #pragma once
 
 #include <cstdint>
@@ -63,14 +64,15 @@ struct ModelConfig {
   std::vector<bool> no_rope_layers;  // true where a layer has no rope (SmolLM 3); empty: rope everywhere
 
   // Attention.
-  std::vector<LayerType> layer_types;     // [num_hidden_layers]
-  int sliding_window = 0;                 // tokens seen by a sliding layer, itself included; 0: none
-  float query_pre_attn_scalar = 0.0f;     // scores are scaled by 1/sqrt of this; 0: head_dim
-  float attn_logit_softcapping = 0.0f;    // 0: none
-  float final_logit_softcapping = 0.0f;   // 0: none
-  float norm_weight_offset = 0.0f;        // added to RMSNorm weights: 1 for Gemma and Qwen3-Next in Hugging Face format
+  std::vector<LayerType> layer_types;    // [num_hidden_layers]
+  int sliding_window = 0;                // tokens seen by a sliding layer, itself included; 0: none
+  float query_pre_attn_scalar = 0.0f;    // scores are scaled by 1/sqrt of this; 0: head_dim
+  float attn_logit_softcapping = 0.0f;   // 0: none
+  float final_logit_softcapping = 0.0f;  // 0: none
+  float norm_weight_offset = 0.0f;       // added to RMSNorm weights: 1 for Gemma and Qwen3-Next in Hugging Face format
 
-  // Scalars of Granite; 1 (0 for attention_multiplier: unused) elsewhere. embedding_multiplier is sqrt(hidden_size) for Gemma.
+  // Scalars of Granite; 1 (0 for attention_multiplier: unused) elsewhere. embedding_multiplier is sqrt(hidden_size) for
+  // Gemma.
   float embedding_multiplier = 1.0f;
   float attention_multiplier = 0.0f;
   float residual_multiplier = 1.0f;

@@ -24,11 +24,11 @@ struct SamplingParams {
   float length_penalty = 1.0f;  // beam search: score / length^penalty
   bool early_stopping = false;
 
-  float temperature = 1.0f;   // 0: greedy
-  int top_k = 0;              // 0: off
-  float top_p = 1.0f;         // (0, 1]
-  float min_p = 0.0f;         // [0, 1]
-  float typical_p = 1.0f;     // (0, 1]
+  float temperature = 1.0f;  // 0: greedy
+  int top_k = 0;             // 0: off
+  float top_p = 1.0f;        // (0, 1]
+  float min_p = 0.0f;        // [0, 1]
+  float typical_p = 1.0f;    // (0, 1]
   float repetition_penalty = 1.0f;
   float frequency_penalty = 0.0f;  // [-2, 2]
   float presence_penalty = 0.0f;   // [-2, 2]
@@ -56,7 +56,8 @@ struct SamplingParams {
   std::vector<TokenId> stop_token_ids;
   bool ignore_eos = false;
   bool include_stop_str_in_output = false;
-  bool skip_special_tokens = true;  // false: control tokens are part of the text, for parsers of markers; the end token never is
+  bool skip_special_tokens =
+      true;  // false: control tokens are part of the text, for parsers of markers; the end token never is
 
   int logprobs = -1;         // -1: none; 0: the sampled token's; k: and the k best
   int prompt_logprobs = -1;  // likewise for every prompt token

@@ -1,5 +1,4 @@
 #include "cuda/attention.h"
-
 #include "cuda/attention_tile.cuh"
 #include "cuda/launch.h"
 #include "cuda/paged_kv.cuh"
@@ -36,10 +35,11 @@ __device__ __forceinline__ Work MakeWork(const AttentionParams& p, int row, int 
   return w;
 }
 
-// Copies 64 keys (or values) from slot on; slots without a block or beyond end_slot become zeros, so that a probability of zero times what
-// lies there is zero.
+// Copies 64 keys (or values) from slot on; slots without a block or beyond end_slot become zeros, so that a probability
+// of zero times what lies there is zero.
 template <int kDim, int kThreads>
-__device__ __forceinline__ void FillTile(const AttentionParams& p, const Work& w, int slot, bool values, std::byte* tile) {
+__device__ __forceinline__ void FillTile(const AttentionParams& p, const Work& w, int slot, bool values,
+                                         std::byte* tile) {
   constexpr int kChunks = kDim / 8;
   const int32_t* table = p.kv.block_ids + p.kv.table_start[w.row];
 #pragma unroll 1  // unrolled, the addresses of every turn would stay in registers
@@ -74,7 +74,8 @@ __device__ __forceinline__ ThreadRows MakeThreadRows(const AttentionParams& p, c
 }
 
 template <int kDim>
-__device__ __forceinline__ QueryFragment<kDim> LoadThreadQuery(const AttentionParams& p, const Work& w, const ThreadRows& rows) {
+__device__ __forceinline__ QueryFragment<kDim> LoadThreadQuery(const AttentionParams& p, const Work& w,
+                                                               const ThreadRows& rows) {
   const auto at = [&](int query) -> const float* {
     if (query < 0) return nullptr;
     return p.q + w.Token(query) * p.q_stride + static_cast<int64_t>(w.Head(query)) * p.kv.head_dim;
@@ -84,11 +85,11 @@ __device__ __forceinline__ QueryFragment<kDim> LoadThreadQuery(const AttentionPa
   return fragment;
 }
 
-// Runs over segments [first_segment, end_segment) and calls finish(state) after each. With kOne there is one segment and finish is called after the
-// loop, where fewer registers are in use.
+// Runs over segments [first_segment, end_segment) and calls finish(state) after each. With kOne there is one segment
+// and finish is called after the loop, where fewer registers are in use.
 template <int kDim, int kWarps, bool kOne, typename Finish>
-__device__ __forceinline__ void ForEachSegment(const AttentionParams& p, const Work& w, const ThreadRows& rows, int first_segment,
-                                               int end_segment, const Finish& finish) {
+__device__ __forceinline__ void ForEachSegment(const AttentionParams& p, const Work& w, const ThreadRows& rows,
+                                               int first_segment, int end_segment, const Finish& finish) {
   constexpr int kTileBytes = kTileKeys * kDim * 2;
   std::byte* ring = SharedMemory();
   const QueryFragment<kDim> query = LoadThreadQuery<kDim>(p, w, rows);
@@ -97,7 +98,8 @@ __device__ __forceinline__ void ForEachSegment(const AttentionParams& p, const W
   const int num_loads = (end - begin + kTileKeys - 1) / kTileKeys * 2;  // keys, values, keys, values, ...
   const auto fill = [&](int load) {
     if (load < num_loads) {
-      FillTile<kDim, kWarps * kWarp>(p, w, begin + load / 2 * kTileKeys, load % 2 == 1, ring + load % kStages * kTileBytes);
+      FillTile<kDim, kWarps * kWarp>(p, w, begin + load / 2 * kTileKeys, load % 2 == 1,
+                                     ring + load % kStages * kTileBytes);
     }
     CopyAsyncCommit();
   };
@@ -140,7 +142,8 @@ __device__ __forceinline__ void StoreValue(const AttentionParams& p, const Work&
   p.out[token * p.out_stride + at] = value;
 }
 
-// Many query rows: one block walks through all segments; the running accumulator lies in shared memory, each value with its own thread.
+// Many query rows: one block walks through all segments; the running accumulator lies in shared memory, each value with
+// its own thread.
 template <int kDim>
 __global__ void __launch_bounds__(128, 1) AttendLarge(AttentionParams p) {
   constexpr int kWarps = 4;
@@ -149,25 +152,26 @@ __global__ void __launch_bounds__(128, 1) AttendLarge(AttentionParams p) {
   const Work w = MakeWork(p, row, static_cast<int>(blockIdx.y), first_query, 16 * kWarps);
   if (w.num_queries <= kSmallRows || first_query >= w.num_queries) return;
   const ThreadRows rows = MakeThreadRows(p, w);
-  auto* total = reinterpret_cast<float4*>(SharedMemory() + kStages * kTileKeys * kDim * 2) + threadIdx.x;  // [kDim / 8][threads]
+  auto* total =
+      reinterpret_cast<float4*>(SharedMemory() + kStages * kTileKeys * kDim * 2) + threadIdx.x;  // [kDim / 8][threads]
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) total[n * kWarps * kWarp] = {0.0f, 0.0f, 0.0f, 0.0f};
   SoftmaxState low = {-INFINITY, 0.0f}, high = low;
   ForEachSegment<kDim, kWarps, false>(p, w, rows, w.first_slot / kSegmentSlots, (w.end_slot - 1) / kSegmentSlots + 1,
-                               [&](const SegmentState<kDim>& segment) {
-                                 float keep[2], add[2];
-                                 low = MergeSegment(low, segment.low, &keep[0], &add[0]);
-                                 high = MergeSegment(high, segment.high, &keep[1], &add[1]);
+                                      [&](const SegmentState<kDim>& segment) {
+                                        float keep[2], add[2];
+                                        low = MergeSegment(low, segment.low, &keep[0], &add[0]);
+                                        high = MergeSegment(high, segment.high, &keep[1], &add[1]);
 #pragma unroll
-                                 for (int n = 0; n < kDim / 8; ++n) {
-                                   float4 sum = total[n * kWarps * kWarp];
-                                   sum.x = fmaf(sum.x, keep[0], segment.out[n][0] * add[0]);
-                                   sum.y = fmaf(sum.y, keep[0], segment.out[n][1] * add[0]);
-                                   sum.z = fmaf(sum.z, keep[1], segment.out[n][2] * add[1]);
-                                   sum.w = fmaf(sum.w, keep[1], segment.out[n][3] * add[1]);
-                                   total[n * kWarps * kWarp] = sum;
-                                 }
-                               });
+                                        for (int n = 0; n < kDim / 8; ++n) {
+                                          float4 sum = total[n * kWarps * kWarp];
+                                          sum.x = fmaf(sum.x, keep[0], segment.out[n][0] * add[0]);
+                                          sum.y = fmaf(sum.y, keep[0], segment.out[n][1] * add[0]);
+                                          sum.z = fmaf(sum.z, keep[1], segment.out[n][2] * add[1]);
+                                          sum.w = fmaf(sum.w, keep[1], segment.out[n][3] * add[1]);
+                                          total[n * kWarps * kWarp] = sum;
+                                        }
+                                      });
   const auto factor = [&](int query, SoftmaxState state) {
     return query < 0 ? 0.0f : FinalFactor(state, p.sinks != nullptr ? p.sinks + w.Head(query) : nullptr);
   };
@@ -189,7 +193,8 @@ __global__ void __launch_bounds__(128, 1) AttendLarge(AttentionParams p) {
 
 // Merges the segments of one (row, kv head) in ascending order; a lane has dims lane, lane + 32, ...
 template <int kDim>
-__device__ __forceinline__ void MergeAndStore(const AttentionParams& p, const Work& w, const float* partial, int first, int end) {
+__device__ __forceinline__ void MergeAndStore(const AttentionParams& p, const Work& w, const float* partial, int first,
+                                              int end) {
   constexpr int kStride = PartialStride(kDim);
   const int head_dim = p.kv.head_dim, lane = LaneIndex();
   for (int query = 0; query < w.num_queries; ++query) {
@@ -259,7 +264,8 @@ __global__ void __launch_bounds__(kWarp, 1) AttendSmall(AttentionParams p) {
 template <int kDim>
 void StartSmall(const AttentionParams& p, void* stream) {
   LaunchShape shape;
-  shape.grid = {static_cast<unsigned>(p.num_segments), static_cast<unsigned>(p.kv.num_kv_heads), static_cast<unsigned>(p.num_rows)};
+  shape.grid = {static_cast<unsigned>(p.num_segments), static_cast<unsigned>(p.kv.num_kv_heads),
+                static_cast<unsigned>(p.num_rows)};
   shape.threads = kWarp;
   shape.shared_bytes = kStages * kTileKeys * kDim * 2;
   shape.stream = stream;

@@ -1,9 +1,10 @@
-// Causal attention over the paged cache, one kernel family for decode, append and prefill; formula in kernels/op_table.h.
+// Causal attention over the paged cache, one kernel family for decode, append and prefill; formula in
+// kernels/op_table.h.
 //
-// A query row is (token, head of the kv head's group), so that the heads that share keys fill an mma tile. KV is cut into segments of
-// 256 absolute positions. Each is reduced alone, 64 keys at a time with an online softmax, and segments are merged in ascending order by
-// MergeSegment, whether one block walks through all (many query rows) or every segment has its own block (few): a row's bits do not depend
-// on what else is in the step.
+// A query row is (token, head of the kv head's group), so that the heads that share keys fill an mma tile. KV is cut
+// into segments of 256 absolute positions. Each is reduced alone, 64 keys at a time with an online softmax, and
+// segments are merged in ascending order by MergeSegment, whether one block walks through all (many query rows) or
+// every segment has its own block (few): a row's bits do not depend on what else is in the step.
 #pragma once
 
 #include <initializer_list>
@@ -34,7 +35,7 @@ struct AttentionParams {
   int num_rows = 0;
   // Few query rows only: segments of the longest row, results of segments, and counters that are zero before and after.
   int num_segments = 1;
-  float* partial = nullptr;    // [num_rows, num_kv_heads, num_segments, kSmallRows, PartialStride(head_dim)]
+  float* partial = nullptr;     // [num_rows, num_kv_heads, num_segments, kSmallRows, PartialStride(head_dim)]
   unsigned* tickets = nullptr;  // [num_rows, num_kv_heads]
 };
 
@@ -46,7 +47,9 @@ constexpr int KernelHeadDim(int head_dim) {
   return kMaxHeadDim;
 }
 // Floats of one query row of a segment's result: accumulator, then maximum and sum.
-constexpr int PartialStride(int head_dim) { return KernelHeadDim(head_dim) + 4; }
+constexpr int PartialStride(int head_dim) {
+  return KernelHeadDim(head_dim) + 4;
+}
 
 // Rows with at most kSmallRows query rows per kv head; the others are skipped.
 void LaunchAttentionSmall(const AttentionParams& params, void* stream);

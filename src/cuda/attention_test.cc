@@ -1,4 +1,5 @@
-// Rope, KV write and attention on the emulated GPU against the references of the CPU, through a paged cache filled step by step.
+// Rope, KV write and attention on the emulated GPU against the references of the CPU, through a paged cache filled step
+// by step.
 #include "cuda/attention.h"
 
 #include <gtest/gtest.h>
@@ -49,7 +50,8 @@ class Cache {
                                : KvLayerBytesCpu(DType::kBF16, shape.num_kv_heads, shape.head_dim);
     pool_.assign(static_cast<size_t>(kBlocks * 3 * layer), std::byte{0xff});
     if (cuda) device_pool_ = std::make_unique<DeviceArray<std::byte>>(pool_);
-    kv_ = {cuda ? device_pool_->data() : pool_.data(), 3 * layer, layer, DType::kBF16, shape.num_kv_heads, shape.head_dim};
+    kv_ = {
+        cuda ? device_pool_->data() : pool_.data(), 3 * layer, layer, DType::kBF16, shape.num_kv_heads, shape.head_dim};
     std::mt19937_64 rng(5);
     std::vector<int32_t> ids(kBlocks);
     std::iota(ids.begin(), ids.end(), 0);
@@ -77,10 +79,19 @@ class Cache {
       table_start.push_back(static_cast<int32_t>(block_ids.size()));
     }
     const int tokens = query_start.back();
-    AttentionBatch batch{static_cast<int>(step.size()), tokens, query_start.data(), context_len.data(), positions.data(), nullptr,
-                         table_start.data(), block_ids.data(), nullptr};
-    std::vector<float> inv_freq(static_cast<size_t>(shape_.rotary_dim / 2)), cos_sin(static_cast<size_t>(tokens * shape_.rotary_dim) + 1);
-    for (size_t i = 0; i < inv_freq.size(); ++i) inv_freq[i] = std::pow(100.0f, -static_cast<float>(i) / static_cast<float>(inv_freq.size()));
+    AttentionBatch batch{static_cast<int>(step.size()),
+                         tokens,
+                         query_start.data(),
+                         context_len.data(),
+                         positions.data(),
+                         nullptr,
+                         table_start.data(),
+                         block_ids.data(),
+                         nullptr};
+    std::vector<float> inv_freq(static_cast<size_t>(shape_.rotary_dim / 2)),
+        cos_sin(static_cast<size_t>(tokens * shape_.rotary_dim) + 1);
+    for (size_t i = 0; i < inv_freq.size(); ++i)
+      inv_freq[i] = std::pow(100.0f, -static_cast<float>(i) / static_cast<float>(inv_freq.size()));
     for (int t = 0; t < tokens; ++t) {
       for (size_t i = 0; i < inv_freq.size(); ++i) {
         const float angle = static_cast<float>(positions[static_cast<size_t>(t)]) * inv_freq[i];
@@ -122,21 +133,26 @@ class Cache {
       AttentionRef(attend);
     }
     Outputs by_token;
-    for (int t = 0; t < tokens; ++t) by_token.emplace_back(out.begin() + t * (q_size + 1), out.begin() + t * (q_size + 1) + q_size);
+    for (int t = 0; t < tokens; ++t)
+      by_token.emplace_back(out.begin() + t * (q_size + 1), out.begin() + t * (q_size + 1) + q_size);
     return by_token;
   }
 
  private:
   // The same arguments with every array on the device; the outputs.
-  std::vector<float> RunOnDevice(const AttentionBatch& host, const std::vector<float>& rows, const std::vector<float>& cos_sin,
-                                 RopeKvWriteArgs write, AttentionArgs attend) {
-    const auto copy = [](const int32_t* values, int64_t n) { return DeviceArray<int32_t>(std::vector<int32_t>(values, values + n)); };
-    DeviceArray<int32_t> query_start = copy(host.query_start, host.num_rows + 1), context_len = copy(host.context_len, host.num_rows);
+  std::vector<float> RunOnDevice(const AttentionBatch& host, const std::vector<float>& rows,
+                                 const std::vector<float>& cos_sin, RopeKvWriteArgs write, AttentionArgs attend) {
+    const auto copy = [](const int32_t* values, int64_t n) {
+      return DeviceArray<int32_t>(std::vector<int32_t>(values, values + n));
+    };
+    DeviceArray<int32_t> query_start = copy(host.query_start, host.num_rows + 1),
+                         context_len = copy(host.context_len, host.num_rows);
     DeviceArray<int32_t> table_start = copy(host.table_start, host.num_rows + 1);
     DeviceArray<int32_t> block_ids = copy(host.block_ids, host.table_start[host.num_rows]);
     DeviceArray<float> qkv(rows), angles(cos_sin), norm(norm_weight_), sinks(sinks_);
     DeviceArray<float> out(std::vector<float>(static_cast<size_t>(host.num_tokens * attend.out_stride), NAN));
-    const AttentionBatch batch{host.num_rows, host.num_tokens, query_start.data(), context_len.data(), nullptr, nullptr,
+    const AttentionBatch batch{host.num_rows,      host.num_tokens,  query_start.data(),
+                               context_len.data(), nullptr,          nullptr,
                                table_start.data(), block_ids.data(), &host};
     write.qkv = qkv.data();
     write.q_norm.weight = write.k_norm.weight = norm.data();
@@ -190,32 +206,43 @@ void ExpectSteps(const Shape& shape, const std::vector<Step>& steps) {
 }
 
 TEST(CudaAttention, PrefillAppendAndDecode) {
-  const std::vector<Step> steps = {{{0, 0, 150}, {1, 0, 1}}, {{1, 1, 4}, {0, 150, 290}}, {{2, 0, 5}, {0, 290, 291}, {1, 4, 5}}, {{0, 291, 530}},
+  const std::vector<Step> steps = {{{0, 0, 150}, {1, 0, 1}},
+                                   {{1, 1, 4}, {0, 150, 290}},
+                                   {{2, 0, 5}, {0, 290, 291}, {1, 4, 5}},
+                                   {{0, 291, 530}},
                                    {{0, 530, 531}, {2, 5, 60}}};
   ExpectSteps({.rotary_dim = 64}, steps);
   ExpectSteps({.num_heads = 6, .num_kv_heads = 2, .head_dim = 128, .rotary_dim = 64, .norm = NormKind::kRms}, steps);
 }
 
 TEST(CudaAttention, EveryVariant) {
-  const std::vector<Step> steps = {{{0, 0, 40}, {1, 0, 3}}, {{0, 40, 41}, {1, 3, 30}}, {{0, 41, 300}, {1, 30, 31}}, {{0, 300, 301}}};
+  const std::vector<Step> steps = {
+      {{0, 0, 40}, {1, 0, 3}}, {{0, 40, 41}, {1, 3, 30}}, {{0, 41, 300}, {1, 30, 31}}, {{0, 300, 301}}};
   ExpectSteps({.head_dim = 40, .window = 50}, steps);
-  ExpectSteps({.num_heads = 2, .num_kv_heads = 1, .head_dim = 96, .window = 17, .rotary_dim = 96, .interleaved = true}, steps);
+  ExpectSteps({.num_heads = 2, .num_kv_heads = 1, .head_dim = 96, .window = 17, .rotary_dim = 96, .interleaved = true},
+              steps);
   ExpectSteps({.num_heads = 8, .num_kv_heads = 1, .head_dim = 32, .softcap = 3.0f, .sinks = true}, steps);
   ExpectSteps({.num_heads = 2, .num_kv_heads = 2, .head_dim = 256, .gate = true}, {{{0, 0, 20}}, {{0, 20, 21}}});
-  ExpectSteps({.head_dim = 64, .rotary_dim = 32, .norm = NormKind::kRms, .norm_whole_row = true}, {{{0, 0, 20}}, {{0, 20, 21}}});
+  ExpectSteps({.head_dim = 64, .rotary_dim = 32, .norm = NormKind::kRms, .norm_whole_row = true},
+              {{{0, 0, 20}}, {{0, 20, 21}}});
   ExpectSteps({.num_heads = 40, .num_kv_heads = 2, .head_dim = 8}, {{{0, 0, 2}, {1, 0, 9}}, {{0, 2, 3}, {1, 9, 10}}});
 }
 
 TEST(CudaAttention, TheSameBitsHoweverTheSequenceIsCut) {
   for (const int window : {0, 70}) {
-    const Shape shape{.head_dim = 64, .window = window, .softcap = window > 0 ? 5.0f : 0.0f, .sinks = window > 0, .rotary_dim = 64};
+    const Shape shape{
+        .head_dim = 64, .window = window, .softcap = window > 0 ? 5.0f : 0.0f, .sinks = window > 0, .rotary_dim = 64};
     const auto qkv = RandomSequences(shape, {700, 90, 300});
     Cache uncut(shape, true);
     const Outputs whole = uncut.Run(qkv, {{0, 0, 540}});
     Cache cut(shape, true);
     uint64_t seed = 1;
-    for (const Step& step : std::vector<Step>{{{1, 0, 20}, {0, 0, 255}}, {{0, 255, 256}}, {{0, 256, 259}, {1, 20, 21}, {2, 0, 30}},
-                                              {{0, 259, 500}}, {{1, 21, 60}, {0, 500, 508}}, {{0, 508, 540}}}) {
+    for (const Step& step : std::vector<Step>{{{1, 0, 20}, {0, 0, 255}},
+                                              {{0, 255, 256}},
+                                              {{0, 256, 259}, {1, 20, 21}, {2, 0, 30}},
+                                              {{0, 259, 500}},
+                                              {{1, 21, 60}, {0, 500, 508}},
+                                              {{0, 508, 540}}}) {
       const ScopedSchedule schedule(seed++);
       const Outputs out = cut.Run(qkv, step);
       size_t token = 0;

@@ -1,4 +1,5 @@
-// One warp's 16 query rows against tiles of 64 keys and values in shared memory. Thread (g, t) of the warp holds rows g and g + 8.
+// One warp's 16 query rows against tiles of 64 keys and values in shared memory. Thread (g, t) of the warp holds rows g
+// and g + 8.
 #pragma once
 
 #include "cuda/attention.h"
@@ -14,7 +15,8 @@ struct SoftmaxState {
   float max, sum;
 };
 // Adds a segment's state to the running one; the accumulators are then total * `keep` + segment * `add`.
-__device__ __forceinline__ SoftmaxState MergeSegment(SoftmaxState total, SoftmaxState segment, float* keep, float* add) {
+__device__ __forceinline__ SoftmaxState MergeSegment(SoftmaxState total, SoftmaxState segment, float* keep,
+                                                     float* add) {
   const float max = fmaxf(total.max, segment.max);
   const float base = max > -INFINITY ? max : 0.0f;
   *keep = Exp2(total.max - base);
@@ -41,7 +43,8 @@ struct SegmentState {
 
 // q rows of f32 to bf16 fragments; null rows and dims beyond head_dim are zeros.
 template <int kDim>
-__device__ __forceinline__ void LoadQuery(const float* low, const float* high, int head_dim, QueryFragment<kDim>* query) {
+__device__ __forceinline__ void LoadQuery(const float* low, const float* high, int head_dim,
+                                          QueryFragment<kDim>* query) {
   const int t = LaneIndex() % 4;
 #pragma unroll
   for (int chunk = 0; chunk < kDim / 32; ++chunk) {
@@ -68,7 +71,8 @@ __device__ __forceinline__ void ClearSegment(SegmentState<kDim>* state) {
 
 // scores[j] = C fragment of keys 8j .. 8j + 7.
 template <int kDim>
-__device__ __forceinline__ void ScoreTile(const QueryFragment<kDim>& query, const std::byte* keys, float (&scores)[kTileKeys / 8][4]) {
+__device__ __forceinline__ void ScoreTile(const QueryFragment<kDim>& query, const std::byte* keys,
+                                          float (&scores)[kTileKeys / 8][4]) {
   const int lane = LaneIndex(), g = lane / 4, t = lane % 4;
 #pragma unroll
   for (int j = 0; j < kTileKeys / 8; ++j) {
@@ -93,7 +97,8 @@ struct Visible {
 };
 
 // Raw products to scores in units of log2, -inf where masked. `slot` is the tile's first key.
-__device__ __forceinline__ void MaskTile(const AttentionParams& p, int slot, Visible low, Visible high, float (&scores)[kTileKeys / 8][4]) {
+__device__ __forceinline__ void MaskTile(const AttentionParams& p, int slot, Visible low, Visible high,
+                                         float (&scores)[kTileKeys / 8][4]) {
   const int t = LaneIndex() % 4;
 #pragma unroll
   for (int j = 0; j < kTileKeys / 8; ++j) {
@@ -139,11 +144,13 @@ __device__ __forceinline__ void SoftmaxRow(float (&scores)[kTileKeys / 8][4], Se
 
 // state->out += probabilities * values.
 template <int kDim>
-__device__ __forceinline__ void AddValues(const float (&scores)[kTileKeys / 8][4], const std::byte* values, SegmentState<kDim>* state) {
+__device__ __forceinline__ void AddValues(const float (&scores)[kTileKeys / 8][4], const std::byte* values,
+                                          SegmentState<kDim>* state) {
   const int lane = LaneIndex();
 #pragma unroll
   for (int step = 0; step < kTileKeys / 16; ++step) {
-    const uint32_t a[4] = {PackBf16(scores[2 * step][0], scores[2 * step][1]), PackBf16(scores[2 * step][2], scores[2 * step][3]),
+    const uint32_t a[4] = {PackBf16(scores[2 * step][0], scores[2 * step][1]),
+                           PackBf16(scores[2 * step][2], scores[2 * step][3]),
                            PackBf16(scores[2 * step + 1][0], scores[2 * step + 1][1]),
                            PackBf16(scores[2 * step + 1][2], scores[2 * step + 1][3])};
 #pragma unroll

@@ -1,4 +1,5 @@
-// The few calls of the CUDA runtime that the host code makes; gpu_cuda.cc does them on a GPU, gpu_emulated.cc on the host for tests.
+// The few calls of the CUDA runtime that the host code makes; gpu_cuda.cc does them on a GPU, gpu_emulated.cc on the
+// host for tests.
 #pragma once
 
 #include <cstdint>

@@ -18,11 +18,14 @@ void ReadScaleMins(const Block& b, KBlock* out) {
       out->scale[2 * j + half] = static_cast<int8_t>(packed.scale);
       out->min[2 * j + half] = packed.min;
     }
-    for (int l = 0; l < 32; ++l) out->q[32 * j + l] = static_cast<int8_t>((b.qs[32 * (j / 2) + l] >> (4 * (j % 2))) & 15);
+    for (int l = 0; l < 32; ++l)
+      out->q[32 * j + l] = static_cast<int8_t>((b.qs[32 * (j / 2) + l] >> (4 * (j % 2))) & 15);
   }
 }
 
-void Read(const BlockQ4_K& b, KBlock* out) { ReadScaleMins(b, out); }
+void Read(const BlockQ4_K& b, KBlock* out) {
+  ReadScaleMins(b, out);
+}
 
 void Read(const BlockQ5_K& b, KBlock* out) {
   ReadScaleMins(b, out);

@@ -17,7 +17,9 @@ struct KBlock {
   int8_t q[kSuperBlock] = {};
 };
 
-constexpr bool IsKBlockType(DType type) { return type == DType::kQ4_K || type == DType::kQ5_K || type == DType::kQ6_K; }
+constexpr bool IsKBlockType(DType type) {
+  return type == DType::kQ4_K || type == DType::kQ5_K || type == DType::kQ6_K;
+}
 
 // One block of such a type; `source` needs no alignment.
 KBlock ReadKBlock(DType type, const std::byte* source);

@@ -27,9 +27,11 @@ void Launch(const LaunchShape& shape, const Params& params) {
     return cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit);
   }();
   if (configured != cudaSuccess) return;
-  kKernel<<<shape.grid, static_cast<unsigned>(shape.threads), shape.shared_bytes, static_cast<cudaStream_t>(shape.stream)>>>(params);
+  kKernel<<<shape.grid, static_cast<unsigned>(shape.threads), shape.shared_bytes,
+            static_cast<cudaStream_t>(shape.stream)>>>(params);
 #else
-  emulator::Do([shape, params] { emulator::RunGrid(shape.grid, shape.threads, shape.shared_bytes, [&] { kKernel(params); }); });
+  emulator::Do(
+      [shape, params] { emulator::RunGrid(shape.grid, shape.threads, shape.shared_bytes, [&] { kKernel(params); }); });
 #endif
 }
 

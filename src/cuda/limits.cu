@@ -1,6 +1,5 @@
-#include "cuda/limits.h"
-
 #include "cuda/launch.h"
+#include "cuda/limits.h"
 
 namespace millrace::cuda {
 namespace {
@@ -21,7 +20,8 @@ __global__ void __launch_bounds__(kMmaPeakThreads, 2) MmaPeak(MmaPeakParams p) {
   }
   float sum = 0.0f;
 #pragma unroll
-  for (int chain = 0; chain < kMmaPeakChains; ++chain) sum += acc[chain][0] + acc[chain][1] + acc[chain][2] + acc[chain][3];
+  for (int chain = 0; chain < kMmaPeakChains; ++chain)
+    sum += acc[chain][0] + acc[chain][1] + acc[chain][2] + acc[chain][3];
   p.out[static_cast<int64_t>(blockIdx.x) * kMmaPeakThreads + threadIdx.x] = sum;
 }
 

@@ -5,7 +5,8 @@
 
 namespace millrace::cuda {
 
-// Every warp of a full GPU issues `repeats` x 16 independent mma.m16n8k16 of bf16 on pseudo-random fragments; out gets a word per thread.
+// Every warp of a full GPU issues `repeats` x 16 independent mma.m16n8k16 of bf16 on pseudo-random fragments; out gets
+// a word per thread.
 struct MmaPeakParams {
   int repeats = 0;
   float* out = nullptr;  // [blocks * 256]

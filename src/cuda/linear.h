@@ -1,4 +1,5 @@
-// Products of packed weights and bf16 activations on tensor cores; linear_format.h has the layout and the order of sums.
+// Products of packed weights and bf16 activations on tensor cores; linear_format.h has the layout and the order of
+// sums.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +34,8 @@ struct LinearParams {
   bool gated = false;
 };
 
-// Up to this many tokens the weights are streamed from memory straight into fragments; beyond, tiles are shared by a block.
+// Up to this many tokens the weights are streamed from memory straight into fragments; beyond, tiles are shared by a
+// block.
 inline constexpr int kMaxStreamTokens = 16;
 
 void LaunchLinear(WeightFormat format, const LinearParams& params, void* stream);

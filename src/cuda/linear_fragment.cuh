@@ -17,7 +17,9 @@ struct RawStep {
   uint32_t high_scales[kScaleWords + 1];
 };
 
-__device__ __forceinline__ uint32_t WordOf(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+__device__ __forceinline__ uint32_t WordOf(const uint4& v, int i) {
+  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
 
 // Scales of rows g and g + 8 of the tile in this step.
 template <WeightFormat kFormat>
@@ -33,7 +35,8 @@ __device__ __forceinline__ void LoadScales(const LinearParams& p, int step, int 
   }
 }
 
-// Byte `index` of a word, minus `bias`: a byte under the exponent of 2^23 is that float plus 2^23, and small integers are exact.
+// Byte `index` of a word, minus `bias`: a byte under the exponent of 2^23 is that float plus 2^23, and small integers
+// are exact.
 __device__ __forceinline__ float ByteToFloat(uint32_t word, int index, float bias) {
   return BitsToFloat(BytePermute(word, 0x4b000000u, 0x7650u + static_cast<uint32_t>(index))) - (8388608.0f + bias);
 }
@@ -51,11 +54,13 @@ __device__ __forceinline__ void ExpandBytes(uint32_t word, uint32_t* pairs) {
 __device__ __forceinline__ void ExpandScaledBytes(uint32_t word, float scale, float min, uint32_t* pairs) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    pairs[i] = PackBf16(scale * ByteToFloat(word, 2 * i, 128.0f) - min, scale * ByteToFloat(word, 2 * i + 1, 128.0f) - min);
+    pairs[i] =
+        PackBf16(scale * ByteToFloat(word, 2 * i, 128.0f) - min, scale * ByteToFloat(word, 2 * i + 1, 128.0f) - min);
   }
 }
 
-// bf16 pairs of eight nibbles, each with `minus_bias` (two bf16) added to 128 + nibble: a nibble in the mantissa of 128 is 128 + nibble.
+// bf16 pairs of eight nibbles, each with `minus_bias` (two bf16) added to 128 + nibble: a nibble in the mantissa of 128
+// is 128 + nibble.
 __device__ __forceinline__ void ExpandNibbles(uint32_t word, uint32_t minus_bias, uint32_t* pairs) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -89,7 +94,8 @@ __device__ __forceinline__ void Expand(const uint4* raw, const uint32_t* scales,
     ExpandScaledBytes(WordOf(raw[0], 2 * group), w.scale, w.min, pairs);
     ExpandScaledBytes(WordOf(raw[0], 2 * group + 1), w.scale, w.min, pairs + 2);
   } else {
-    ExpandNibbles(WordOf(raw[0], group), kFormat == WeightFormat::kInt4 ? 0xc308c308u : 0xc300c300u, pairs);  // - 136, - 128
+    ExpandNibbles(WordOf(raw[0], group), kFormat == WeightFormat::kInt4 ? 0xc308c308u : 0xc300c300u,
+                  pairs);  // - 136, - 128
   }
 }
 
@@ -121,8 +127,8 @@ __device__ __forceinline__ void MakeFragment(const RawStep<kFormat>& raw, int gr
   }
 }
 
-// Sums of the group's activations of the two tokens that the lane has in an accumulator, by a product with ones: what kInt4K multiplies its mins
-// with. Nothing elsewhere.
+// Sums of the group's activations of the two tokens that the lane has in an accumulator, by a product with ones: what
+// kInt4K multiplies its mins with. Nothing elsewhere.
 template <WeightFormat kFormat>
 __device__ __forceinline__ float2 TokenSums(const uint4& x) {
   if constexpr (kFormat != WeightFormat::kInt4K) return {0.0f, 0.0f};
@@ -134,8 +140,8 @@ __device__ __forceinline__ float2 TokenSums(const uint4& x) {
   return {sums[0], sums[1]};
 }
 
-// acc += group of weights * the 8 activations [8t, 8t + 8) of the lane's token; `sums` are TokenSums of x. Quantised groups are summed as integers
-// times bf16 and scaled once, in f32.
+// acc += group of weights * the 8 activations [8t, 8t + 8) of the lane's token; `sums` are TokenSums of x. Quantised
+// groups are summed as integers times bf16 and scaled once, in f32.
 template <WeightFormat kFormat>
 __device__ __forceinline__ void Accumulate(const GroupFragment& w, const uint4& x, float2 sums, float (&acc)[4]) {
   const uint32_t b0[2] = {x.x, x.y}, b1[2] = {x.z, x.w};
@@ -161,12 +167,18 @@ __device__ __forceinline__ void Accumulate(const GroupFragment& w, const uint4& 
 
 __device__ __forceinline__ float Activate(Activation kind, float x) {
   switch (kind) {
-    case Activation::kNone: return x;
-    case Activation::kSilu: return x / (1.0f + expf(-x));
-    case Activation::kGeluTanh: return 0.5f * x * (1.0f + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
-    case Activation::kGeluErf: return 0.5f * x * (1.0f + erff(x * 0.7071067812f));
-    case Activation::kSwigluOai: return x / (1.0f + expf(-1.702f * x));
-    case Activation::kRelu2: return x > 0.0f ? x * x : x * 0.0f;
+    case Activation::kNone:
+      return x;
+    case Activation::kSilu:
+      return x / (1.0f + expf(-x));
+    case Activation::kGeluTanh:
+      return 0.5f * x * (1.0f + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
+    case Activation::kGeluErf:
+      return 0.5f * x * (1.0f + erff(x * 0.7071067812f));
+    case Activation::kSwigluOai:
+      return x / (1.0f + expf(-1.702f * x));
+    case Activation::kRelu2:
+      return x > 0.0f ? x * x : x * 0.0f;
   }
   return x;
 }

@@ -5,7 +5,8 @@ namespace {
 
 template <WeightFormat kFormat, int kTokenTiles>
 __global__ void __launch_bounds__(kStreamWarps* kWarp, kTokenTiles == 1 ? 2 : 1) LinearStream(LinearParams p) {
-  StreamProduct<kFormat, kTokenTiles>(p, nullptr, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y) * 8 * kTokenTiles);
+  StreamProduct<kFormat, kTokenTiles>(p, nullptr, static_cast<int>(blockIdx.x),
+                                      static_cast<int>(blockIdx.y) * 8 * kTokenTiles);
 }
 
 template <WeightFormat kFormat, int kTokenTiles>
@@ -32,11 +33,16 @@ void StartFor(const LinearParams& p, void* stream) {
 
 void LaunchLinearStream(WeightFormat format, const LinearParams& params, void* stream) {
   switch (format) {
-    case WeightFormat::kBf16: return StartFor<WeightFormat::kBf16>(params, stream);
-    case WeightFormat::kInt8: return StartFor<WeightFormat::kInt8>(params, stream);
-    case WeightFormat::kInt4: return StartFor<WeightFormat::kInt4>(params, stream);
-    case WeightFormat::kInt4K: return StartFor<WeightFormat::kInt4K>(params, stream);
-    case WeightFormat::kInt8K: return StartFor<WeightFormat::kInt8K>(params, stream);
+    case WeightFormat::kBf16:
+      return StartFor<WeightFormat::kBf16>(params, stream);
+    case WeightFormat::kInt8:
+      return StartFor<WeightFormat::kInt8>(params, stream);
+    case WeightFormat::kInt4:
+      return StartFor<WeightFormat::kInt4>(params, stream);
+    case WeightFormat::kInt4K:
+      return StartFor<WeightFormat::kInt4K>(params, stream);
+    case WeightFormat::kInt8K:
+      return StartFor<WeightFormat::kInt8K>(params, stream);
   }
 }
 

@@ -1,5 +1,6 @@
-// Few tokens: bound by the bytes of the weights. A warp owns 16 rows and one run of k, reads its weights from memory straight into mma
-// fragments, two steps ahead, and its activations through the first-level cache. Runs of one tile are warps of one block.
+// Few tokens: bound by the bytes of the weights. A warp owns 16 rows and one run of k, reads its weights from memory
+// straight into mma fragments, two steps ahead, and its activations through the first-level cache. Runs of one tile are
+// warps of one block.
 #pragma once
 
 #include "cuda/launch.h"
@@ -25,8 +26,8 @@ __device__ __forceinline__ void LoadStreamStep(const LinearParams& p, int tile, 
 }
 
 template <WeightFormat kFormat, int kTokenTiles>
-__device__ __forceinline__ void MultiplyStreamStep(const LinearParams& p, const int* x_rows, int first_token, int step, const RawStep<kFormat>& raw,
-                                             float (&acc)[kTokenTiles][4]) {
+__device__ __forceinline__ void MultiplyStreamStep(const LinearParams& p, const int* x_rows, int first_token, int step,
+                                                   const RawStep<kFormat>& raw, float (&acc)[kTokenTiles][4]) {
   const int lane = LaneIndex(), g = lane / 4, t = lane % 4;
   const int64_t padded_k = static_cast<int64_t>(p.num_steps) * StepElems(kFormat);
 #pragma unroll
@@ -46,15 +47,18 @@ __device__ __forceinline__ void MultiplyStreamStep(const LinearParams& p, const 
   }
 }
 
-// The product of one tile group with tokens [first_token, first_token + 8 kTokenTiles), by a block of kStreamWarps warps. x_rows: where in x a
-// token's row lies, null for its own. StreamSharedBytes of shared memory; ends without a barrier.
+// The product of one tile group with tokens [first_token, first_token + 8 kTokenTiles), by a block of kStreamWarps
+// warps. x_rows: where in x a token's row lies, null for its own. StreamSharedBytes of shared memory; ends without a
+// barrier.
 template <WeightFormat kFormat, int kTokenTiles>
-__device__ __forceinline__ void StreamProduct(const LinearParams& p, const int* x_rows, int tile_group, int first_token) {
+__device__ __forceinline__ void StreamProduct(const LinearParams& p, const int* x_rows, int tile_group,
+                                              int first_token) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = LaneIndex();
   const int split = warp % p.num_splits;
   const int tile = tile_group * (kStreamWarps / p.num_splits) + warp / p.num_splits;
   const bool active = tile * kTileRows < p.padded_rows;
-  const int begin = SplitBegin(p.num_steps, split, p.num_splits), end = SplitBegin(p.num_steps, split + 1, p.num_splits);
+  const int begin = SplitBegin(p.num_steps, split, p.num_splits),
+            end = SplitBegin(p.num_steps, split + 1, p.num_splits);
 
   float acc[kTokenTiles][4] = {};
   if (active) {
@@ -96,7 +100,9 @@ __device__ __forceinline__ void StreamProduct(const LinearParams& p, const int* 
   }
 }
 
-constexpr size_t StreamSharedBytes(int token_tiles) { return sizeof(float4) * kStreamWarps * static_cast<size_t>(token_tiles) * kWarp; }
+constexpr size_t StreamSharedBytes(int token_tiles) {
+  return sizeof(float4) * kStreamWarps * static_cast<size_t>(token_tiles) * kWarp;
+}
 
 // Blocks that cover all rows.
 inline unsigned StreamTileGroups(const LinearParams& p) {

@@ -1,4 +1,7 @@
-// Products on the emulated GPU against LinearRef and MlpUpRef of the CPU, over formats, remainder shapes and both kernels.
+// Products on the emulated GPU against LinearRef and MlpUpRef of the CPU, over formats, remainder shapes and both
+// kernels.
+#include "kernels/linear/linear.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,7 +11,6 @@
 #include "base/half.h"
 #include "cuda/packed_matrix.h"
 #include "cuda/test_device.h"
-#include "kernels/linear/linear.h"
 
 namespace millrace::cuda {
 namespace {
@@ -22,7 +24,8 @@ struct Weights {
   int64_t rows, cols;
   std::vector<std::byte> stored;
 
-  Weights(DType type_in, int64_t rows_in, int64_t cols_in, uint64_t seed) : type(type_in), rows(rows_in), cols(cols_in) {
+  Weights(DType type_in, int64_t rows_in, int64_t cols_in, uint64_t seed)
+      : type(type_in), rows(rows_in), cols(cols_in) {
     std::mt19937_64 rng(seed);
     std::normal_distribution<float> normal;
     std::vector<float> row(static_cast<size_t>(cols));
@@ -49,8 +52,11 @@ struct Packed {
   ~Packed() { ops.free_matrix(matrix); }
 };
 
-// Inputs are bf16 values, so that only the order of f32 sums differs from the reference: cols roundings of 2^-24 on terms of about 1.
-double Tolerance(int64_t cols) { return 1e-5 * std::sqrt(static_cast<double>(cols)) + 1e-4; }
+// Inputs are bf16 values, so that only the order of f32 sums differs from the reference: cols roundings of 2^-24 on
+// terms of about 1.
+double Tolerance(int64_t cols) {
+  return 1e-5 * std::sqrt(static_cast<double>(cols)) + 1e-4;
+}
 
 void ExpectProduct(DType type, int64_t rows, int64_t cols, int64_t tokens) {
   SCOPED_TRACE(fmt::format("{} {}x{}, {} tokens", DTypeName(type), rows, cols, tokens));
@@ -65,8 +71,14 @@ void ExpectProduct(DType type, int64_t rows, int64_t cols, int64_t tokens) {
   const std::vector<float> x = RandomFloats(static_cast<size_t>(tokens * x_stride), 9);
   std::vector<float> expected(static_cast<size_t>(tokens * out_stride), -5.0f);
   DeviceArray<float> device_x(x), device_out(expected);
-  LinearArgs args{.x = device_x.data(), .x_stride = x_stride, .num_tokens = tokens, .matrix = packed.matrix, .scale = 0.5f,
-                  .accumulate = true, .out = device_out.data(), .out_stride = out_stride};
+  LinearArgs args{.x = device_x.data(),
+                  .x_stride = x_stride,
+                  .num_tokens = tokens,
+                  .matrix = packed.matrix,
+                  .scale = 0.5f,
+                  .accumulate = true,
+                  .out = device_out.data(),
+                  .out_stride = out_stride};
   device.ops.linear(&device.context, &args);
   const std::vector<float> out = device_out.Read();
   args.x = x.data();
@@ -101,8 +113,12 @@ TEST(CudaLinear, TheSameBitsAloneAndInAnyCompany) {
     DeviceArray<float> x(RandomFloats(static_cast<size_t>(tokens * cols), 19, false));
     const auto run = [&](int64_t first, int64_t count) {
       DeviceArray<float> out(std::vector<float>(static_cast<size_t>(count * rows), NAN));
-      const LinearArgs args{.x = x.data() + first * cols, .x_stride = cols, .num_tokens = count, .matrix = packed.matrix,
-                            .out = out.data(), .out_stride = rows};
+      const LinearArgs args{.x = x.data() + first * cols,
+                            .x_stride = cols,
+                            .num_tokens = count,
+                            .matrix = packed.matrix,
+                            .out = out.data(),
+                            .out_stride = rows};
       device.ops.linear(&device.context, &args);
       return out.Read();
     };
@@ -111,7 +127,8 @@ TEST(CudaLinear, TheSameBitsAloneAndInAnyCompany) {
       const ScopedSchedule schedule(static_cast<uint64_t>(first) + 1);
       const std::vector<float> some = run(first, count);
       for (size_t i = 0; i < some.size(); ++i) {
-        ASSERT_EQ(some[i], together[static_cast<size_t>(first * rows) + i]) << DTypeName(type) << " " << count << " tokens, " << i;
+        ASSERT_EQ(some[i], together[static_cast<size_t>(first * rows) + i])
+            << DTypeName(type) << " " << count << " tokens, " << i;
       }
     }
   }
@@ -134,7 +151,8 @@ TEST(CudaLinear, MixedKQuantsAreTheirBf16Values) {
     }
   }
   const int64_t rows = 3 * 21;
-  const WeightRows plain = {DType::kBF16, rows, cols, reinterpret_cast<const std::byte*>(rounded.data()), nullptr, nullptr};
+  const WeightRows plain = {DType::kBF16, rows,   cols, reinterpret_cast<const std::byte*>(rounded.data()),
+                            nullptr,      nullptr};
   kernels::ErrorText error;
   Packed mixed{device.ops, device.ops.pack_matrix(&device.context, parts.data(), 3, nullptr, false, &error)};
   Packed bf16{device.ops, device.ops.pack_matrix(&device.context, &plain, 1, nullptr, false, &error)};
@@ -144,7 +162,12 @@ TEST(CudaLinear, MixedKQuantsAreTheirBf16Values) {
     DeviceArray<float> x(RandomFloats(static_cast<size_t>(tokens * cols), 32));
     const auto run = [&](const kernels::PackedMatrix* matrix) {
       DeviceArray<float> out(std::vector<float>(static_cast<size_t>(tokens * rows), NAN));
-      const LinearArgs args{.x = x.data(), .x_stride = cols, .num_tokens = tokens, .matrix = matrix, .out = out.data(), .out_stride = rows};
+      const LinearArgs args{.x = x.data(),
+                            .x_stride = cols,
+                            .num_tokens = tokens,
+                            .matrix = matrix,
+                            .out = out.data(),
+                            .out_stride = rows};
       device.ops.linear(&device.context, &args);
       return out.Read();
     };
@@ -154,10 +177,12 @@ TEST(CudaLinear, MixedKQuantsAreTheirBf16Values) {
 
 TEST(CudaLinear, GatedPairsAndActivations) {
   using kernels::ActivationKind;
-  for (const auto& [type, activation, gated] :
-       {std::tuple{DType::kBF16, ActivationKind::kSilu, true}, {DType::kQ4_0, ActivationKind::kGeluTanh, true},
-        {DType::kQ8_0, ActivationKind::kSwigluOai, true}, {DType::kQ4_K, ActivationKind::kSilu, true}, {DType::kBF16, ActivationKind::kGeluErf, false},
-        {DType::kBF16, ActivationKind::kRelu2, false}}) {
+  for (const auto& [type, activation, gated] : {std::tuple{DType::kBF16, ActivationKind::kSilu, true},
+                                                {DType::kQ4_0, ActivationKind::kGeluTanh, true},
+                                                {DType::kQ8_0, ActivationKind::kSwigluOai, true},
+                                                {DType::kQ4_K, ActivationKind::kSilu, true},
+                                                {DType::kBF16, ActivationKind::kGeluErf, false},
+                                                {DType::kBF16, ActivationKind::kRelu2, false}}) {
     for (const int64_t tokens : {2, 19}) {
       TestDevice device;
       const int64_t inner = 21, cols = type == DType::kQ4_K ? 256 : 96;
@@ -171,8 +196,14 @@ TEST(CudaLinear, GatedPairsAndActivations) {
       const std::vector<float> x = RandomFloats(static_cast<size_t>(tokens * cols), 6);
       std::vector<float> expected(static_cast<size_t>(tokens * inner), NAN);
       DeviceArray<float> device_x(x), device_out(expected);
-      MlpUpArgs args{.x = device_x.data(), .x_stride = cols, .num_tokens = tokens, .matrix = packed.matrix, .gated = gated,
-                     .activation = activation, .out = device_out.data(), .out_stride = inner};
+      MlpUpArgs args{.x = device_x.data(),
+                     .x_stride = cols,
+                     .num_tokens = tokens,
+                     .matrix = packed.matrix,
+                     .gated = gated,
+                     .activation = activation,
+                     .out = device_out.data(),
+                     .out_stride = inner};
       device.ops.mlp_up(&device.context, &args);
       const std::vector<float> out = device_out.Read();
       args.x = x.data();
@@ -194,16 +225,23 @@ TEST(CudaLinear, NormsAroundAProduct) {
   kernels::ErrorText error;
   Packed packed{device.ops, device.ops.pack_matrix(&device.context, &part, 1, nullptr, false, &error)};
   const std::vector<float> x = RandomFloats(static_cast<size_t>(tokens * cols), 24, false);
-  const std::vector<float> pre = RandomFloats(static_cast<size_t>(cols), 25), pre_bias = RandomFloats(static_cast<size_t>(cols), 26);
+  const std::vector<float> pre = RandomFloats(static_cast<size_t>(cols), 25),
+                           pre_bias = RandomFloats(static_cast<size_t>(cols), 26);
   const std::vector<float> post = RandomFloats(static_cast<size_t>(rows), 27);
   for (const kernels::NormKind kind : {kernels::NormKind::kRms, kernels::NormKind::kLayer}) {
     const float* bias = kind == kernels::NormKind::kLayer ? pre_bias.data() : nullptr;
     std::vector<float> expected(static_cast<size_t>(tokens * rows), 1.0f);
     DeviceArray<float> device_x(x), device_out(expected), device_pre(pre), device_bias(pre_bias), device_post(post);
-    LinearArgs args{.x = device_x.data(), .x_stride = cols, .num_tokens = tokens,
+    LinearArgs args{.x = device_x.data(),
+                    .x_stride = cols,
+                    .num_tokens = tokens,
                     .pre_norm = {kind, device_pre.data(), bias != nullptr ? device_bias.data() : nullptr, 1e-5f},
-                    .matrix = packed.matrix, .post_norm = {kernels::NormKind::kRms, device_post.data(), nullptr, 1e-6f}, .scale = 0.7f,
-                    .accumulate = true, .out = device_out.data(), .out_stride = rows};
+                    .matrix = packed.matrix,
+                    .post_norm = {kernels::NormKind::kRms, device_post.data(), nullptr, 1e-6f},
+                    .scale = 0.7f,
+                    .accumulate = true,
+                    .out = device_out.data(),
+                    .out_stride = rows};
     device.ops.linear(&device.context, &args);
     const std::vector<float> out = device_out.Read();
     args.x = x.data();

@@ -1,5 +1,6 @@
-// Many tokens: bound by arithmetic. A block owns 128 rows and 64 or 128 tokens; both operands come through a ring of shared-memory stages
-// filled by cp.async, in the swizzle that leaves no bank conflicts. Warps: 4 along rows (32 each), 2 along tokens.
+// Many tokens: bound by arithmetic. A block owns 128 rows and 64 or 128 tokens; both operands come through a ring of
+// shared-memory stages filled by cp.async, in the swizzle that leaves no bank conflicts. Warps: 4 along rows (32 each),
+// 2 along tokens.
 #include "cuda/launch.h"
 #include "cuda/linear_fragment.cuh"
 
@@ -29,15 +30,18 @@ struct Stage {
 };
 
 template <WeightFormat kFormat, int kTokens>
-__device__ __forceinline__ void FillStage(const LinearParams& p, int first_row, int first_token, int step, std::byte* stage) {
+__device__ __forceinline__ void FillStage(const LinearParams& p, int first_row, int first_token, int step,
+                                          std::byte* stage) {
   using Shape = Stage<kFormat, kTokens>;
   const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
   for (int i = thread; i < kBlockRows * Shape::kWeightChunks; i += kThreads) {
     const int row = i / Shape::kWeightChunks, chunk = i % Shape::kWeightChunks;
     const bool valid = first_row + row < p.padded_rows;
-    const std::byte* from = valid ? p.weights + (static_cast<int64_t>(first_row + row) * p.num_steps + step) * StepBytes(kFormat) + 16 * chunk
-                                  : p.weights;
+    const std::byte* from =
+        valid
+            ? p.weights + (static_cast<int64_t>(first_row + row) * p.num_steps + step) * StepBytes(kFormat) + 16 * chunk
+            : p.weights;
     CopyAsync16(stage + Shape::WeightOffset(row, chunk), from, valid);
   }
 #pragma unroll
@@ -45,7 +49,8 @@ __device__ __forceinline__ void FillStage(const LinearParams& p, int first_row, 
     const int token = i / Shape::kXChunks, chunk = i % Shape::kXChunks;
     const bool valid = first_token + token < p.num_tokens;
     const uint16_t* from =
-        valid ? p.x + (static_cast<int64_t>(first_token + token) * p.num_steps + step) * StepElems(kFormat) + 8 * chunk : p.x;
+        valid ? p.x + (static_cast<int64_t>(first_token + token) * p.num_steps + step) * StepElems(kFormat) + 8 * chunk
+              : p.x;
     CopyAsync16(stage + Shape::XOffset(token, chunk), from, valid);
   }
 }
@@ -67,7 +72,8 @@ __device__ __forceinline__ void MultiplyStage(const LinearParams& p, const std::
     }
     if (first_row + row + 8 < p.padded_rows) LoadScales(p, step, first_row + row, &raw[m]);
   }
-  [[maybe_unused]] constexpr int kUnroll = kFormat == WeightFormat::kInt4K ? 1 : StepGroups(kFormat);  // unrolled, scales and mins would spill
+  [[maybe_unused]] constexpr int kUnroll =
+      kFormat == WeightFormat::kInt4K ? 1 : StepGroups(kFormat);  // unrolled, scales and mins would spill
 #pragma unroll kUnroll
   for (int group = 0; group < StepGroups(kFormat); ++group) {
     GroupFragment fragment[kRowTiles];
@@ -101,7 +107,8 @@ __global__ void __launch_bounds__(kThreads, 1) LinearTile(LinearParams p) {
     CopyAsyncWait<kStages - 2>();
     __syncthreads();
     const int ahead = step + kStages - 1;
-    if (ahead < p.num_steps) FillStage<kFormat, kTokens>(p, first_row, first_token, ahead, ring + ahead % kStages * Shape::kBytes);
+    if (ahead < p.num_steps)
+      FillStage<kFormat, kTokens>(p, first_row, first_token, ahead, ring + ahead % kStages * Shape::kBytes);
     CopyAsyncCommit();
     MultiplyStage<kFormat, kTokens>(p, ring + step % kStages * Shape::kBytes, first_row, step, acc);
     if (step + 1 == SplitBegin(p.num_steps, split + 1, p.num_splits)) {
@@ -156,11 +163,16 @@ void StartFor(const LinearParams& p, void* stream) {
 
 void LaunchLinearTile(WeightFormat format, const LinearParams& params, void* stream) {
   switch (format) {
-    case WeightFormat::kBf16: return StartFor<WeightFormat::kBf16>(params, stream);
-    case WeightFormat::kInt8: return StartFor<WeightFormat::kInt8>(params, stream);
-    case WeightFormat::kInt4: return StartFor<WeightFormat::kInt4>(params, stream);
-    case WeightFormat::kInt4K: return StartFor<WeightFormat::kInt4K>(params, stream);
-    case WeightFormat::kInt8K: return StartFor<WeightFormat::kInt8K>(params, stream);
+    case WeightFormat::kBf16:
+      return StartFor<WeightFormat::kBf16>(params, stream);
+    case WeightFormat::kInt8:
+      return StartFor<WeightFormat::kInt8>(params, stream);
+    case WeightFormat::kInt4:
+      return StartFor<WeightFormat::kInt4>(params, stream);
+    case WeightFormat::kInt4K:
+      return StartFor<WeightFormat::kInt4K>(params, stream);
+    case WeightFormat::kInt8K:
+      return StartFor<WeightFormat::kInt8K>(params, stream);
   }
 }
 

@@ -1,5 +1,5 @@
-// Whole models through the runner on the emulated GPU against the same runner on the CPU: tokens and log probabilities, chunked prefill,
-// several sequences, device sampling, block copies.
+// Whole models through the runner on the emulated GPU against the same runner on the CPU: tokens and log probabilities,
+// chunked prefill, several sequences, device sampling, block copies.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -31,7 +31,8 @@ class Harness {
     options.max_num_batched_tokens = 64;
     options.max_num_seqs = 4;
     Result<std::unique_ptr<ModelRunner>> runner =
-        cuda ? ModelRunner::Create(std::move(checkpoint), CudaOpTable(), options, {}) : ModelRunner::Create(std::move(checkpoint), options, {});
+        cuda ? ModelRunner::Create(std::move(checkpoint), CudaOpTable(), options, {})
+             : ModelRunner::Create(std::move(checkpoint), options, {});
     CHECK(runner.ok(), "{}", runner.status().message());
     runner_ = std::move(*runner);
     groups_ = static_cast<int>(runner_->model().kv_groups().size());
@@ -58,7 +59,8 @@ class Harness {
     for (int r = 0; r < batch.num_rows(); ++r) {
       const Row& row = rows[static_cast<size_t>(r)];
       const int position = row.context + static_cast<int>(row.tokens.size());
-      batch.outputs.push_back({.token_index = batch.query_start[static_cast<size_t>(r) + 1] - 1, .row = r, .output_position = position});
+      batch.outputs.push_back(
+          {.token_index = batch.query_start[static_cast<size_t>(r) + 1] - 1, .row = r, .output_position = position});
       if (start == nullptr) continue;
       SequenceStart sequence;
       sequence.sequence = static_cast<SequenceId>(row.sequence);
@@ -74,7 +76,8 @@ class Harness {
     Batch batch = MakeBatch(rows);
     for (int r = 0; r < batch.num_rows(); ++r) {
       const int position = static_cast<int>(rows[static_cast<size_t>(r)].tokens.size());
-      batch.outputs.push_back({.token_index = batch.query_start[static_cast<size_t>(r) + 1] - 1, .row = r, .output_position = position});
+      batch.outputs.push_back(
+          {.token_index = batch.query_start[static_cast<size_t>(r) + 1] - 1, .row = r, .output_position = position});
       batch.outputs.back().pooling = pooling;
     }
     return runner_->Submit(std::move(batch)).Wait().outputs;
@@ -149,8 +152,8 @@ void ExpectSameScores(const std::shared_ptr<const Checkpoint>& checkpoint, doubl
 }
 
 TEST(CudaModel, GoldenCheckpoints) {
-  for (const std::string name : {"llama", "llama-tied", "qwen2", "qwen3", "mistral", "phi3", "granite", "smollm3", "gemma2", "gemma3", "olmo2", "gpt2",
-                                 "mixtral", "qwen3-moe", "gpt-oss"}) {
+  for (const std::string name : {"llama", "llama-tied", "qwen2", "qwen3", "mistral", "phi3", "granite", "smollm3",
+                                 "gemma2", "gemma3", "olmo2", "gpt2", "mixtral", "qwen3-moe", "gpt-oss"}) {
     SCOPED_TRACE(name);
     Result<std::unique_ptr<Checkpoint>> checkpoint = OpenCheckpoint(GoldenDir() + name);
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
@@ -180,7 +183,8 @@ TEST(CudaModel, PoolsTheSameVectors) {
     for (size_t r = 0; r < rows.size(); ++r) {
       ASSERT_EQ(actual[r].embedding.size(), expected[r].embedding.size());
       // Normed vectors: values of about 1.
-      for (size_t i = 0; i < expected[r].embedding.size(); ++i) EXPECT_NEAR(actual[r].embedding[i], expected[r].embedding[i], 0.1) << r << " " << i;
+      for (size_t i = 0; i < expected[r].embedding.size(); ++i)
+        EXPECT_NEAR(actual[r].embedding[i], expected[r].embedding[i], 0.1) << r << " " << i;
     }
   }
 }
@@ -236,7 +240,9 @@ TEST(CudaModel, ReplayedStepsDrawWhatLaunchedStepsDraw) {
           const int end = std::min(begin + 64, lengths[static_cast<size_t>(s)]);
           last.resize(static_cast<size_t>(s) + 1);
           const SamplingParams* start = begin == 0 ? &params : nullptr;
-          last.back() = gpu.Draw({{s, begin, std::vector<int32_t>(prompt.begin() + begin, prompt.begin() + end)}}, start)[0].token;
+          last.back() =
+              gpu.Draw({{s, begin, std::vector<int32_t>(prompt.begin() + begin, prompt.begin() + end)}}, start)[0]
+                  .token;
         }
       }
       for (int i = 0; i < 9; ++i) {
@@ -268,7 +274,8 @@ TEST(CudaModel, CopiedBlocksContinueWithTheSameBits) {
   Harness gpu(checkpoint, true);
   gpu.Score({{0, 0, Tokens(0, 33, vocab)}}, 5);
   gpu.CopySequence(0, 2);
-  const auto both = gpu.Score({{0, 33, Tokens(33, 1, vocab)}, {1, 0, Tokens(3, 17, vocab)}, {2, 33, Tokens(33, 1, vocab)}}, 5);
+  const auto both =
+      gpu.Score({{0, 33, Tokens(33, 1, vocab)}, {1, 0, Tokens(3, 17, vocab)}, {2, 33, Tokens(33, 1, vocab)}}, 5);
   EXPECT_EQ(both.front().logprob, both.back().logprob);
   // And as when the whole prompt came in one step.
   const auto whole = gpu.Score({{3, 0, Tokens(0, 34, vocab)}}, 5);

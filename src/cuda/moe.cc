@@ -23,7 +23,8 @@ struct Chunk {
   T* Take(int64_t count) const {
     return context->workspace->Take<T>(count);
   }
-  LinearArgs Product(const kernels::PackedMatrix* matrix, const float* from, int64_t cols, float* out, int64_t rows) const {
+  LinearArgs Product(const kernels::PackedMatrix* matrix, const float* from, int64_t cols, float* out,
+                     int64_t rows) const {
     LinearArgs product;
     product.x = from;
     product.x_stride = cols;
@@ -41,13 +42,15 @@ void RunExperts(const Chunk& chunk, const kernels::PackedMatrix* const* matrices
   params.num_experts = chunk.args.num_experts;
   for (int e = 0; e < chunk.args.num_experts; ++e) {
     const PackedMatrix& matrix = Matrix(matrices[e]);
-    CHECK(matrix.format == first.format && matrix.padded_rows == first.padded_rows && matrix.num_steps == first.num_steps,
-          "experts of different shapes or formats");
+    CHECK(
+        matrix.format == first.format && matrix.padded_rows == first.padded_rows && matrix.num_steps == first.num_steps,
+        "experts of different shapes or formats");
     params.weights[e] = matrix.weights.data();
     params.scales[e] = matrix.scales.as<uint32_t>();
     params.bias[e] = matrix.bias.as<float>();
   }
-  const auto rows_per_expert = static_cast<int>((chunk.NumChoices() + chunk.args.num_experts - 1) / chunk.args.num_experts);
+  const auto rows_per_expert =
+      static_cast<int>((chunk.NumChoices() + chunk.args.num_experts - 1) / chunk.args.num_experts);
   LaunchExpertProduct(first.format, params, rows_per_expert, chunk.context->stream);
 }
 
@@ -98,7 +101,8 @@ float* RunRoutedExperts(const Chunk& chunk, const Routing& routing) {
   float* inner = chunk.Take<float>(chunk.NumChoices() * args.intermediate);
   const PackedMatrix& gate_up = Matrix(args.gate_up[0]);
   ExpertProductParams up;
-  up.product = ProductOf(gate_up, PrepareInput(chunk.context, gate_up, chunk.x, args.hidden, chunk.num_tokens, args.pre_norm), 0);
+  up.product = ProductOf(
+      gate_up, PrepareInput(chunk.context, gate_up, chunk.x, args.hidden, chunk.num_tokens, args.pre_norm), 0);
   up.product.activation = static_cast<Activation>(args.activation);
   up.product.swiglu_limit = args.swiglu_limit;
   up.product.out = inner;
@@ -108,7 +112,8 @@ float* RunRoutedExperts(const Chunk& chunk, const Routing& routing) {
   RunExperts(chunk, args.gate_up, up);
   const PackedMatrix& matrix = Matrix(args.down[0]);
   ExpertProductParams down;
-  down.product = ProductOf(matrix, PrepareInput(chunk.context, matrix, inner, args.intermediate, chunk.NumChoices(), Norm()), 0);
+  down.product =
+      ProductOf(matrix, PrepareInput(chunk.context, matrix, inner, args.intermediate, chunk.NumChoices(), Norm()), 0);
   down.product.out = y;
   down.product.out_stride = args.hidden;
   down.start = routing.start;
@@ -177,7 +182,8 @@ int64_t MoeWorkspaceBytes(const WorkspaceQuery& query) {
   const int64_t tokens = std::min(query.max_tokens, kChunkTokens), choices = tokens * query.num_experts_per_tok;
   const int64_t hidden = std::min(query.max_k, query.max_n), inner = query.max_intermediate;
   const int64_t padding = 128;  // of a row of activations
-  const int64_t words = choices * (4 + hidden + inner) + tokens * (query.num_experts + hidden + 1 + inner) + query.num_experts + 1;
+  const int64_t words =
+      choices * (4 + hidden + inner) + tokens * (query.num_experts + hidden + 1 + inner) + query.num_experts + 1;
   const int64_t inputs = 2 * (tokens * (2 * query.max_k + 2 * padding) + choices * (inner + padding));
   return 4 * words + inputs + 16 * 64;
 }

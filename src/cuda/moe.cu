@@ -15,7 +15,8 @@ __device__ __forceinline__ float WarpMax(float value) {
 
 // A warp per token; lane l has experts l, l + 32, ...
 __global__ void __launch_bounds__(kRouteWarps* kWarp) Route(RouteParams p) {
-  const int token = static_cast<int>(blockIdx.x) * kRouteWarps + static_cast<int>(threadIdx.x) / kWarp, lane = LaneIndex();
+  const int token = static_cast<int>(blockIdx.x) * kRouteWarps + static_cast<int>(threadIdx.x) / kWarp,
+            lane = LaneIndex();
   if (token >= p.num_tokens) return;
   const float* logits = p.logits + static_cast<int64_t>(token) * p.num_experts;
   int* experts = p.experts + static_cast<int64_t>(token) * p.k;
@@ -141,11 +142,16 @@ void LaunchSortChoices(const SortChoicesParams& p, void* stream) {
 
 void LaunchExpertProduct(WeightFormat format, const ExpertProductParams& p, int rows_per_expert, void* stream) {
   switch (format) {
-    case WeightFormat::kBf16: return StartExpertsFor<WeightFormat::kBf16>(p, rows_per_expert, stream);
-    case WeightFormat::kInt8: return StartExpertsFor<WeightFormat::kInt8>(p, rows_per_expert, stream);
-    case WeightFormat::kInt4: return StartExpertsFor<WeightFormat::kInt4>(p, rows_per_expert, stream);
-    case WeightFormat::kInt4K: return StartExpertsFor<WeightFormat::kInt4K>(p, rows_per_expert, stream);
-    case WeightFormat::kInt8K: return StartExpertsFor<WeightFormat::kInt8K>(p, rows_per_expert, stream);
+    case WeightFormat::kBf16:
+      return StartExpertsFor<WeightFormat::kBf16>(p, rows_per_expert, stream);
+    case WeightFormat::kInt8:
+      return StartExpertsFor<WeightFormat::kInt8>(p, rows_per_expert, stream);
+    case WeightFormat::kInt4:
+      return StartExpertsFor<WeightFormat::kInt4>(p, rows_per_expert, stream);
+    case WeightFormat::kInt4K:
+      return StartExpertsFor<WeightFormat::kInt4K>(p, rows_per_expert, stream);
+    case WeightFormat::kInt8K:
+      return StartExpertsFor<WeightFormat::kInt8K>(p, rows_per_expert, stream);
   }
 }
 

@@ -1,5 +1,5 @@
-// Mixture of experts on the device, without a word to the host in between: choose, sort the choices by expert, run every expert's product over
-// its rows, add up in routing order.
+// Mixture of experts on the device, without a word to the host in between: choose, sort the choices by expert, run
+// every expert's product over its rows, add up in routing order.
 #pragma once
 
 #include "kernels/op_table.h"

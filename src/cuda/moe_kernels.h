@@ -8,8 +8,8 @@ namespace millrace::cuda {
 inline constexpr int kMaxExperts = 256;
 inline constexpr int kMaxChoicesPerToken = 64;
 
-// The best k of num_experts logits (ties to the lowest id) and their weights: softmax over all experts, or over the chosen. A NaN makes
-// every weight of the token NaN.
+// The best k of num_experts logits (ties to the lowest id) and their weights: softmax over all experts, or over the
+// chosen. A NaN makes every weight of the token NaN.
 struct RouteParams {
   const float* logits = nullptr;  // [num_tokens, num_experts]
   int num_tokens = 0;
@@ -33,8 +33,8 @@ struct SortChoicesParams {
 };
 void LaunchSortChoices(const SortChoicesParams& params, void* stream);
 
-// The product of every expert with its rows: params' weights, scales, bias and num_tokens are replaced by the expert's. Row r of the output
-// reads row x_rows[r] of x, or r where x_rows is null.
+// The product of every expert with its rows: params' weights, scales, bias and num_tokens are replaced by the expert's.
+// Row r of the output reads row x_rows[r] of x, or r where x_rows is null.
 struct ExpertProductParams {
   LinearParams product;
   const int* start = nullptr;

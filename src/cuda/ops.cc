@@ -1,5 +1,5 @@
-// Arguments of the op table to parameters of kernels: sizes, scratch and the choice between kernels. Runs on the host, touches no device
-// memory itself.
+// Arguments of the op table to parameters of kernels: sizes, scratch and the choice between kernels. Runs on the host,
+// touches no device memory itself.
 #include "cuda/ops.h"
 
 #include <algorithm>
@@ -19,8 +19,8 @@ namespace {
 
 using namespace kernels;  // NOLINT: the arguments of every function here
 
-constexpr int64_t kMaxTickets = 1 << 16;       // (row, kv head) pairs of one attention launch
-constexpr int64_t kPartialBytes = 64 << 20;    // scratch of split attention at most
+constexpr int64_t kMaxTickets = 1 << 16;     // (row, kv head) pairs of one attention launch
+constexpr int64_t kPartialBytes = 64 << 20;  // scratch of split attention at most
 
 TableType ToTableType(DType type) {
   CHECK(type == DType::kF32 || type == DType::kF16 || type == DType::kBF16, "embeddings of type {}", DTypeName(type));
@@ -97,7 +97,8 @@ void AttendSmallRows(OpContext* context, AttentionParams params, const Attention
   const int64_t row_floats =
       int64_t{params.kv.num_kv_heads} * params.num_segments * kSmallRows * PartialStride(params.kv.head_dim);
   const int64_t fit = std::min(scratch_bytes / (row_floats * 4), kMaxTickets / params.kv.num_kv_heads);
-  CHECK(fit > 0, "attention over {} segments needs {} bytes of scratch, {} planned", params.num_segments, row_floats * 4, scratch_bytes);
+  CHECK(fit > 0, "attention over {} segments needs {} bytes of scratch, {} planned", params.num_segments,
+        row_floats * 4, scratch_bytes);
   Workspace::Scope scope(*context->workspace);
   params.partial = context->workspace->Take<float>(std::min<int64_t>(fit, rows.num_rows) * row_floats);
   params.tickets = static_cast<unsigned*>(context->state);
@@ -149,7 +150,8 @@ void AttentionOp(OpContext* context, const AttentionArgs* args) {
 }
 
 void GatherRowsOp(OpContext* context, const GatherRowsArgs* args) {
-  LaunchGather({args->x, args->rows, static_cast<int>(args->num_rows), static_cast<int>(args->cols), args->out}, context->stream);
+  LaunchGather({args->x, args->rows, static_cast<int>(args->num_rows), static_cast<int>(args->cols), args->out},
+               context->stream);
 }
 
 static_assert(sizeof(DrawRow) == sizeof(SampleRow) && offsetof(DrawRow, min_p) == offsetof(SampleRow, min_p));
@@ -165,7 +167,8 @@ int64_t KvLayerBytes(DType dtype, int num_kv_heads, int head_dim) {
   return supported ? num_kv_heads * KvHeadBytes(head_dim) : 0;
 }
 
-void CopyBlocksOp(OpContext* context, std::byte* blocks, int64_t block_bytes, const int32_t* from, const int32_t* to, int64_t n) {
+void CopyBlocksOp(OpContext* context, std::byte* blocks, int64_t block_bytes, const int32_t* from, const int32_t* to,
+                  int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     gpu::Memory()->copy(context->stream, blocks + to[i] * block_bytes, blocks + from[i] * block_bytes, block_bytes);
   }
@@ -175,7 +178,8 @@ int64_t WorkspaceBytes(const WorkspaceQuery* query) {
   const int64_t padded_k = std::max(query->max_k, query->max_intermediate) + 128;
   const int64_t product = query->max_tokens * (padded_k * 2 + query->max_n * 4) + 256;
   // The number of kv heads is not in the query; there are no more than heads.
-  const int64_t attention = PartialBytes(query->num_heads, query->head_dim, query->max_rows, query->max_model_len) + 256;
+  const int64_t attention =
+      PartialBytes(query->num_heads, query->head_dim, query->max_rows, query->max_model_len) + 256;
   return std::max({product, attention, MoeWorkspaceBytes(*query)});
 }
 

@@ -36,7 +36,8 @@ class RowPacker {
   RowPacker(WeightFormat format, int64_t cols, int64_t padded_rows)
       : format_(format), cols_(cols), padded_rows_(padded_rows), values_(static_cast<size_t>(cols)) {}
 
-  // out [num_steps * StepBytes], zeros before; scales [num_steps, padded_rows, ScaleWords] of the whole matrix, this row being `packed_row`.
+  // out [num_steps * StepBytes], zeros before; scales [num_steps, padded_rows, ScaleWords] of the whole matrix, this
+  // row being `packed_row`.
   void Pack(DType type, const std::byte* source, std::byte* out, uint32_t* scales, int64_t packed_row) {
     if (type == DType::kBF16) {
       std::memcpy(out, source, static_cast<size_t>(cols_) * 2);
@@ -120,7 +121,8 @@ bool Refuse(kernels::ErrorText* error, const char* text) {
 }
 
 bool CheckParts(const WeightRows* parts, int num_parts, bool gated, kernels::ErrorText* error) {
-  if (gated && (num_parts != 2 || parts[0].rows != parts[1].rows)) return Refuse(error, "a gated pair needs two parts of equal shape");
+  if (gated && (num_parts != 2 || parts[0].rows != parts[1].rows))
+    return Refuse(error, "a gated pair needs two parts of equal shape");
   for (int i = 0; i < num_parts; ++i) {
     const DTypeInfo& info = GetDTypeInfo(parts[i].dtype);
     if (parts[i].cols != parts[0].cols || parts[i].cols % info.block_elems != 0) {
@@ -136,7 +138,8 @@ bool CheckParts(const WeightRows* parts, int num_parts, bool gated, kernels::Err
 // Packs every row and copies it to the device, a piece at a time; a piece is whole tiles of 16 packed rows.
 bool FillWeights(ThreadPool& pool, const WeightRows* parts, PackedMatrix* matrix, kernels::ErrorText* error) {
   const int64_t row_bytes = int64_t{matrix->num_steps} * StepBytes(matrix->format);
-  std::vector<uint32_t> scales(static_cast<size_t>(int64_t{matrix->num_steps} * ScaleWords(matrix->format) * matrix->padded_rows));
+  std::vector<uint32_t> scales(
+      static_cast<size_t>(int64_t{matrix->num_steps} * ScaleWords(matrix->format) * matrix->padded_rows));
   std::vector<int64_t> source(static_cast<size_t>(matrix->padded_rows), -1);  // stored row of each packed row
   for (int64_t row = 0; row < matrix->num_rows; ++row) {
     source[static_cast<size_t>(PackedRow(row, matrix->num_rows, matrix->gated))] = row;
@@ -165,7 +168,8 @@ bool FillWeights(ThreadPool& pool, const WeightRows* parts, PackedMatrix* matrix
     });
     gpu::Upload(matrix->weights.data() + begin * row_bytes, piece.data(), count * row_bytes);
   }
-  if (!scales.empty()) gpu::Upload(matrix->scales.data(), scales.data(), static_cast<int64_t>(scales.size() * sizeof(uint32_t)));
+  if (!scales.empty())
+    gpu::Upload(matrix->scales.data(), scales.data(), static_cast<int64_t>(scales.size() * sizeof(uint32_t)));
   return gpu::Synchronize(nullptr, error->text, sizeof(error->text));
 }
 
@@ -184,15 +188,17 @@ bool FillBias(const float* bias, PackedMatrix* matrix) {
 }  // namespace
 
 WeightFormat FormatFor(const WeightRows* parts, int num_parts) {
-  const auto all = [&](const auto& fits) { return std::all_of(parts, parts + num_parts, [&](const WeightRows& part) { return fits(part.dtype); }); };
+  const auto all = [&](const auto& fits) {
+    return std::all_of(parts, parts + num_parts, [&](const WeightRows& part) { return fits(part.dtype); });
+  };
   if (all([](DType type) { return type == DType::kQ4_0; })) return WeightFormat::kInt4;
   if (all(IsInt8)) return WeightFormat::kInt8;
   if (all([](DType type) { return type == DType::kQ4_K; })) return WeightFormat::kInt4K;
   return all(IsKBlockType) ? WeightFormat::kInt8K : WeightFormat::kBf16;
 }
 
-kernels::PackedMatrix* PackMatrix(kernels::OpContext* context, const WeightRows* parts, int num_parts, const float* bias, bool gated,
-                                  kernels::ErrorText* error) {
+kernels::PackedMatrix* PackMatrix(kernels::OpContext* context, const WeightRows* parts, int num_parts,
+                                  const float* bias, bool gated, kernels::ErrorText* error) {
   if (!CheckParts(parts, num_parts, gated, error)) return nullptr;
   auto matrix = std::make_unique<PackedMatrix>();
   int64_t rows = 0;
@@ -228,8 +234,12 @@ kernels::PackedMatrix* PackMatrix(kernels::OpContext* context, const WeightRows*
   return reinterpret_cast<kernels::PackedMatrix*>(matrix.release());
 }
 
-void FreeMatrix(kernels::PackedMatrix* matrix) { delete reinterpret_cast<PackedMatrix*>(matrix); }
+void FreeMatrix(kernels::PackedMatrix* matrix) {
+  delete reinterpret_cast<PackedMatrix*>(matrix);
+}
 
-int64_t PackedBytes(const kernels::PackedMatrix* matrix) { return Matrix(matrix).weights.size() + Matrix(matrix).scales.size(); }
+int64_t PackedBytes(const kernels::PackedMatrix* matrix) {
+  return Matrix(matrix).weights.size() + Matrix(matrix).scales.size();
+}
 
 }  // namespace millrace::cuda

@@ -23,16 +23,19 @@ struct PackedMatrix {
   int64_t padded_k() const { return int64_t{num_steps} * StepElems(format); }
 };
 
-// Q4_0 alone and Q4_K alone stay at 4 bits; Q4_0, Q5_0, Q8_0 and IQ4_NL become int8 with the file's scales: all exactly. Other mixes of Q4_K, Q5_K and
-// Q6_K become int8 with the file's scales, rounded to bf16 when multiplied; every other type becomes bf16.
+// Q4_0 alone and Q4_K alone stay at 4 bits; Q4_0, Q5_0, Q8_0 and IQ4_NL become int8 with the file's scales: all
+// exactly. Other mixes of Q4_K, Q5_K and Q6_K become int8 with the file's scales, rounded to bf16 when multiplied;
+// every other type becomes bf16.
 WeightFormat FormatFor(const kernels::WeightRows* parts, int num_parts);
 
 // OpTable::pack_matrix and its relatives; the opaque kernels::PackedMatrix is the struct above.
-kernels::PackedMatrix* PackMatrix(kernels::OpContext* context, const kernels::WeightRows* parts, int num_parts, const float* bias,
-                                  bool gated, kernels::ErrorText* error);
+kernels::PackedMatrix* PackMatrix(kernels::OpContext* context, const kernels::WeightRows* parts, int num_parts,
+                                  const float* bias, bool gated, kernels::ErrorText* error);
 void FreeMatrix(kernels::PackedMatrix* matrix);
 int64_t PackedBytes(const kernels::PackedMatrix* matrix);
 
-inline const PackedMatrix& Matrix(const kernels::PackedMatrix* matrix) { return *reinterpret_cast<const PackedMatrix*>(matrix); }
+inline const PackedMatrix& Matrix(const kernels::PackedMatrix* matrix) {
+  return *reinterpret_cast<const PackedMatrix*>(matrix);
+}
 
 }  // namespace millrace::cuda

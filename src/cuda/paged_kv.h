@@ -1,5 +1,5 @@
-// Keys and values on the GPU, bf16: a layer's part of a block holds, for every kv head, K [16 tokens][head_dim] and then
-// V [16 tokens][head_dim]. Block ids are those of the scheduler.
+// Keys and values on the GPU, bf16: a layer's part of a block holds, for every kv head, K [16 tokens][head_dim] and
+// then V [16 tokens][head_dim]. Block ids are those of the scheduler.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,8 @@
 
 namespace millrace::cuda {
 
-inline constexpr int kBlockSlots = 16;      // tokens of a KV block
-inline constexpr int kSegmentSlots = 256;   // absolute positions that attention reduces alone, as on the CPU
+inline constexpr int kBlockSlots = 16;     // tokens of a KV block
+inline constexpr int kSegmentSlots = 256;  // absolute positions that attention reduces alone, as on the CPU
 
 // One layer of the cache, and the rows of the step; every array on the device (kernels/op_table.h has the meaning).
 struct PagedKv {
@@ -24,6 +24,8 @@ struct PagedKv {
   const int32_t* block_ids = nullptr;
 };
 
-constexpr int64_t KvHeadBytes(int head_dim) { return int64_t{2} * kBlockSlots * head_dim * 2; }
+constexpr int64_t KvHeadBytes(int head_dim) {
+  return int64_t{2} * kBlockSlots * head_dim * 2;
+}
 
 }  // namespace millrace::cuda

@@ -1,4 +1,5 @@
-// The plugin's one symbol: checks that both sides agree, that there is a driver and a GPU that the kernels run on, and hands out the table.
+// The plugin's one symbol: checks that both sides agree, that there is a driver and a GPU that the kernels run on, and
+// hands out the table.
 #include <cuda_runtime_api.h>
 
 #include <cstring>
@@ -53,25 +54,29 @@ bool Describe(int index, kernels::PluginAnswer* answer) {
     return false;
   }
   if (properties.major < kMinMajor) {
-    Refuse(answer, "{} has compute capability {}.{}, the kernels need 8.0", std::string_view(properties.name), properties.major, properties.minor);
+    Refuse(answer, "{} has compute capability {}.{}, the kernels need 8.0", std::string_view(properties.name),
+           properties.major, properties.minor);
     return false;
   }
-  CopyText(fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.1f} GiB, driver for CUDA {}.{}", std::string_view(properties.name),
-                       properties.major, properties.minor, properties.multiProcessorCount,
-                       static_cast<double>(properties.totalGlobalMem) / (1 << 30), driver / 1000, driver % 1000 / 10),
-           answer->description);
+  CopyText(
+      fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.1f} GiB, driver for CUDA {}.{}",
+                  std::string_view(properties.name), properties.major, properties.minor, properties.multiProcessorCount,
+                  static_cast<double>(properties.totalGlobalMem) / (1 << 30), driver / 1000, driver % 1000 / 10),
+      answer->description);
   return true;
 }
 
 }  // namespace
 }  // namespace millrace::cuda
 
-extern "C" __attribute__((visibility("default"))) void millrace_plugin_open(const millrace::kernels::PluginRequest* request,
-                                                                            millrace::kernels::PluginAnswer* answer) {
+extern "C" __attribute__((visibility("default"))) void millrace_plugin_open(
+    const millrace::kernels::PluginRequest* request, millrace::kernels::PluginAnswer* answer) {
   using namespace millrace;  // NOLINT
   if (!cuda::SameInterface(*request)) {
-    cuda::Refuse(answer, "the plugin was built from another version of millrace (interface {}, the program has {}); build both together",
-                 kernels::kPluginAbi, request->abi);
+    cuda::Refuse(
+        answer,
+        "the plugin was built from another version of millrace (interface {}, the program has {}); build both together",
+        kernels::kPluginAbi, request->abi);
     return;
   }
   if (!cuda::Describe(request->device_index, answer)) return;

@@ -7,8 +7,8 @@ namespace millrace::cuda {
 
 using namespace kernels;  // NOLINT: the arguments of every function here
 
-const uint16_t* PrepareInput(OpContext* context, const PackedMatrix& matrix, const float* x, int64_t x_stride, int64_t num_tokens,
-                             const Norm& norm) {
+const uint16_t* PrepareInput(OpContext* context, const PackedMatrix& matrix, const float* x, int64_t x_stride,
+                             int64_t num_tokens, const Norm& norm) {
   PrepareRowsParams params;
   params.x = x;
   params.x_stride = x_stride;

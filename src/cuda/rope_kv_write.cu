@@ -1,8 +1,7 @@
 // A warp per head of a token: lane l has the rope pairs l, l + 32, ... so that a pair meets in one thread.
-#include "cuda/rope_kv_write.h"
-
 #include "cuda/launch.h"
 #include "cuda/paged_kv.cuh"
+#include "cuda/rope_kv_write.h"
 
 namespace millrace::cuda {
 namespace {

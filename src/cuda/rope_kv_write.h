@@ -1,4 +1,5 @@
-// Norm of every query and key head, rope, and the write of keys and values to the cache; formulas in kernels/op_table.h.
+// Norm of every query and key head, rope, and the write of keys and values to the cache; formulas in
+// kernels/op_table.h.
 #pragma once
 
 #include "cuda/paged_kv.h"

@@ -1,6 +1,5 @@
-#include "cuda/rows.h"
-
 #include "cuda/launch.h"
+#include "cuda/rows.h"
 
 namespace millrace::cuda {
 namespace {
@@ -82,9 +81,12 @@ __global__ void __launch_bounds__(kThreads) NormInPlace(NormInPlaceParams p) {
 
 __device__ __forceinline__ float TableValue(const std::byte* table, TableType type, int64_t index) {
   switch (type) {
-    case TableType::kF32: return reinterpret_cast<const float*>(table)[index];
-    case TableType::kF16: return F16ToFloat(reinterpret_cast<const uint16_t*>(table)[index]);
-    case TableType::kBf16: return Bf16LowToFloat(reinterpret_cast<const uint16_t*>(table)[index]);
+    case TableType::kF32:
+      return reinterpret_cast<const float*>(table)[index];
+    case TableType::kF16:
+      return F16ToFloat(reinterpret_cast<const uint16_t*>(table)[index]);
+    case TableType::kBf16:
+      return Bf16LowToFloat(reinterpret_cast<const uint16_t*>(table)[index]);
   }
   return 0.0f;
 }
@@ -114,10 +116,20 @@ LaunchShape RowPerBlock(int rows, void* stream) {
 
 }  // namespace
 
-void LaunchPrepareRows(const PrepareRowsParams& p, void* stream) { Launch<PrepareRows>(RowPerBlock(p.num_tokens, stream), p); }
-void LaunchAddNormedRows(const AddNormedRowsParams& p, void* stream) { Launch<AddNormedRows>(RowPerBlock(p.num_tokens, stream), p); }
-void LaunchNormInPlace(const NormInPlaceParams& p, void* stream) { Launch<NormInPlace>(RowPerBlock(p.num_tokens, stream), p); }
-void LaunchEmbed(const EmbedParams& p, void* stream) { Launch<Embed>(RowPerBlock(p.num_tokens, stream), p); }
-void LaunchGather(const GatherParams& p, void* stream) { Launch<Gather>(RowPerBlock(p.num_rows, stream), p); }
+void LaunchPrepareRows(const PrepareRowsParams& p, void* stream) {
+  Launch<PrepareRows>(RowPerBlock(p.num_tokens, stream), p);
+}
+void LaunchAddNormedRows(const AddNormedRowsParams& p, void* stream) {
+  Launch<AddNormedRows>(RowPerBlock(p.num_tokens, stream), p);
+}
+void LaunchNormInPlace(const NormInPlaceParams& p, void* stream) {
+  Launch<NormInPlace>(RowPerBlock(p.num_tokens, stream), p);
+}
+void LaunchEmbed(const EmbedParams& p, void* stream) {
+  Launch<Embed>(RowPerBlock(p.num_tokens, stream), p);
+}
+void LaunchGather(const GatherParams& p, void* stream) {
+  Launch<Gather>(RowPerBlock(p.num_rows, stream), p);
+}
 
 }  // namespace millrace::cuda

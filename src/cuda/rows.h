@@ -6,7 +6,8 @@
 
 namespace millrace::cuda {
 
-// Values as kernels::NormKind. RMS: x * rsqrt(mean(x^2) + eps) * weight; layer: (x - mean) * rsqrt(var + eps) * weight + bias.
+// Values as kernels::NormKind. RMS: x * rsqrt(mean(x^2) + eps) * weight; layer: (x - mean) * rsqrt(var + eps) * weight
+// + bias.
 enum class NormType : int { kNone, kRms, kLayer };
 
 struct NormParams {

@@ -21,10 +21,13 @@ TEST(CudaRows, EmbedAndGather) {
   std::vector<float> positions;
   for (int i = 0; i < 5 * hidden; ++i) positions.push_back(static_cast<float>(i % 13));
   DeviceArray<uint16_t> device_table(table);
-  DeviceArray<float> device_positions(positions), x(std::vector<float>(3 * hidden, NAN)), gathered(std::vector<float>(2 * hidden, NAN));
+  DeviceArray<float> device_positions(positions), x(std::vector<float>(3 * hidden, NAN)),
+      gathered(std::vector<float>(2 * hidden, NAN));
   DeviceArray<int32_t> ids({8, 0, 3}), at({4, 1, 0}), rows({2, 0});
-  const kernels::WeightRows tokens{DType::kF16, 9, hidden, reinterpret_cast<std::byte*>(device_table.data()), nullptr, nullptr};
-  const kernels::WeightRows places{DType::kF32, 5, hidden, reinterpret_cast<std::byte*>(device_positions.data()), nullptr, nullptr};
+  const kernels::WeightRows tokens{DType::kF16, 9,      hidden, reinterpret_cast<std::byte*>(device_table.data()),
+                                   nullptr,     nullptr};
+  const kernels::WeightRows places{DType::kF32, 5,      hidden, reinterpret_cast<std::byte*>(device_positions.data()),
+                                   nullptr,     nullptr};
   const kernels::EmbedArgs embed{&tokens, &places, ids.data(), at.data(), 3, 2.0f, x.data()};
   device.ops.embed(&device.context, &embed);
   const kernels::GatherRowsArgs gather{x.data(), hidden, rows.data(), 2, gathered.data()};
@@ -34,7 +37,8 @@ TEST(CudaRows, EmbedAndGather) {
   for (int t = 0; t < 3; ++t) {
     for (int i = 0; i < hidden; ++i) {
       const float token = F16ToF32(table[static_cast<size_t>(expected_ids[t] * hidden + i)]);
-      EXPECT_EQ(got[static_cast<size_t>(t * hidden + i)], token * 2.0f + positions[static_cast<size_t>(expected_at[t] * hidden + i)]);
+      EXPECT_EQ(got[static_cast<size_t>(t * hidden + i)],
+                token * 2.0f + positions[static_cast<size_t>(expected_at[t] * hidden + i)]);
     }
   }
   EXPECT_TRUE(std::equal(picked.begin(), picked.begin() + hidden, got.begin() + 2 * hidden));
@@ -70,8 +74,8 @@ void ExpectSameDraws(const SamplingParams& params, const std::vector<float>& log
   for (int i = 0; i < kDraws; ++i) {
     std::vector<float> copy = logits;
     EXPECT_EQ(drawn[static_cast<size_t>(i)], sampler.Sample(1, i + 5, copy).token)
-        << "draw " << i << ", temperature " << params.temperature << ", top-k " << params.top_k << ", top-p " << params.top_p
-        << ", min-p " << params.min_p;
+        << "draw " << i << ", temperature " << params.temperature << ", top-k " << params.top_k << ", top-p "
+        << params.top_p << ", min-p " << params.min_p;
   }
 }
 
@@ -84,8 +88,13 @@ TEST(CudaSample, DrawsWhatTheCpuDraws) {
   SamplingParams params;
   params.seed = 0x123456789abcdefull;
   for (const float temperature : {0.0f, 0.7f, 1.5f}) {
-    for (const auto& [top_k, top_p, min_p] : {std::tuple{0, 1.0f, 0.0f}, {1, 1.0f, 0.0f}, {40, 1.0f, 0.0f}, {0, 0.9f, 0.0f},
-                                              {0, 1.0f, 0.1f}, {300, 0.8f, 0.02f}, {5000, 0.999f, 0.0f}}) {
+    for (const auto& [top_k, top_p, min_p] : {std::tuple{0, 1.0f, 0.0f},
+                                              {1, 1.0f, 0.0f},
+                                              {40, 1.0f, 0.0f},
+                                              {0, 0.9f, 0.0f},
+                                              {0, 1.0f, 0.1f},
+                                              {300, 0.8f, 0.02f},
+                                              {5000, 0.999f, 0.0f}}) {
       params.temperature = temperature;
       params.top_k = top_k;
       params.top_p = top_p;
@@ -103,7 +112,8 @@ TEST(CudaSample, TiesGoToTheLowestIdAndNothingInfiniteIsDrawn) {
   for (int i = 1200; i < 1800; ++i) logits[static_cast<size_t>(i)] = -1e30f;
   logits[1200 + 555] = -3.0f;
   DeviceArray<float> device_logits(logits);
-  DeviceArray<kernels::SampleRow> rows(std::vector<kernels::SampleRow>{{.top_k = 0}, {.temperature = 1.0f}, {.temperature = 1.0f, .top_k = 9}});
+  DeviceArray<kernels::SampleRow> rows(
+      std::vector<kernels::SampleRow>{{.top_k = 0}, {.temperature = 1.0f}, {.temperature = 1.0f, .top_k = 9}});
   DeviceArray<int32_t> tokens(std::vector<int32_t>(3, -7));
   const kernels::SampleArgs args{device_logits.data(), rows.data(), 600, 3, tokens.data()};
   device.ops.sample(&device.context, &args);

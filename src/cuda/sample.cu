@@ -1,7 +1,6 @@
-#include "cuda/sample.h"
-
 #include "base/philox.h"
 #include "cuda/launch.h"
+#include "cuda/sample.h"
 
 namespace millrace::cuda {
 namespace {
@@ -26,7 +25,9 @@ __device__ __forceinline__ Word KeyOf(float value, int token) {
   const uint32_t ordered = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
   return static_cast<Word>(ordered) << 32 | static_cast<uint32_t>(~token);
 }
-__device__ __forceinline__ int TokenOf(Word key) { return static_cast<int>(~static_cast<uint32_t>(key)); }
+__device__ __forceinline__ int TokenOf(Word key) {
+  return static_cast<int>(~static_cast<uint32_t>(key));
+}
 __device__ __forceinline__ float LogitOf(Word key) {
   const auto ordered = static_cast<uint32_t>(key >> 32);
   return BitsToFloat((ordered & 0x80000000u) != 0 ? ordered & 0x7fffffffu : ~ordered);
@@ -38,7 +39,9 @@ struct Row {
   int size;
   float best, temperature;
 
-  __device__ bool IsCandidate(float logit) const { return logit >= best - kPruneLogit * temperature && logit > kMaskedLogit; }
+  __device__ bool IsCandidate(float logit) const {
+    return logit >= best - kPruneLogit * temperature && logit > kMaskedLogit;
+  }
   // Probability relative to the best token's.
   __device__ float Relative(float logit) const { return expf((logit - best) / temperature); }
   __device__ Word Mass(float logit) const { return static_cast<Word>(Relative(logit) * kMassUnit); }
@@ -61,9 +64,11 @@ __device__ __forceinline__ Word TotalWeight(const Row& row, Word floor, const We
   return total;
 }
 
-// The largest key such that candidates from it upwards, none below `floor`, weigh at least `target`. The total must reach it.
+// The largest key such that candidates from it upwards, none below `floor`, weigh at least `target`. The total must
+// reach it.
 template <typename Weight>
-__device__ __forceinline__ Word SelectKey(const Row& row, Word floor, Word target, const Weight& weight, Shared* shared) {
+__device__ __forceinline__ Word SelectKey(const Row& row, Word floor, Word target, const Weight& weight,
+                                          Shared* shared) {
   const int thread = static_cast<int>(threadIdx.x);
   Word prefix = 0;  // the digits chosen so far
   if (thread == 0) shared->remaining = target;
@@ -102,8 +107,9 @@ __device__ __forceinline__ Word SelectKey(const Row& row, Word floor, Word targe
 // sampling/noise.h: -log(-log u), u from Philox of (seed, choice, position, token).
 __device__ __forceinline__ float Gumbel(const DrawRow& draw, int token) {
   const auto index = static_cast<uint32_t>(token);
-  const auto bits = Philox4x32({index >> 2, static_cast<uint32_t>(draw.position), static_cast<uint32_t>(draw.choice_index), 0u},
-                               {static_cast<uint32_t>(draw.seed), static_cast<uint32_t>(draw.seed >> 32)});
+  const auto bits =
+      Philox4x32({index >> 2, static_cast<uint32_t>(draw.position), static_cast<uint32_t>(draw.choice_index), 0u},
+                 {static_cast<uint32_t>(draw.seed), static_cast<uint32_t>(draw.seed >> 32)});
   return -logf(-logf(UniformFromBits(bits[index & 3])));
 }
 

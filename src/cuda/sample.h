@@ -22,9 +22,9 @@ struct SampleParams {
   int32_t* tokens = nullptr;
 };
 
-// Drawing without sorting: thresholds by radix selection on keys that order (logit, lowest id first), then the argmax of
-// logit / temperature + Gumbel noise among what is left. Probabilities are summed as whole multiples of 2^-40, so that no sum depends on
-// the order of additions.
+// Drawing without sorting: thresholds by radix selection on keys that order (logit, lowest id first), then the argmax
+// of logit / temperature + Gumbel noise among what is left. Probabilities are summed as whole multiples of 2^-40, so
+// that no sum depends on the order of additions.
 void LaunchSample(const SampleParams& params, void* stream);
 
 }  // namespace millrace::cuda

@@ -1,5 +1,5 @@
-// What tests of the CUDA table share. The same tests run in the emulator (cuda_test) and, linked with the real kernels, on a GPU
-// (cuda_gpu_test), so everything that kernels read is copied to the device's memory.
+// What tests of the CUDA table share. The same tests run in the emulator (cuda_test) and, linked with the real kernels,
+// on a GPU (cuda_gpu_test), so everything that kernels read is copied to the device's memory.
 #pragma once
 
 #include <cstring>
@@ -29,7 +29,8 @@ template <typename T>
 class DeviceArray {
  public:
   explicit DeviceArray(const std::vector<T>& values)
-      : size_(values.size()), buffer_(*Buffer::Allocate(static_cast<int64_t>(values.size() * sizeof(T)), gpu::Memory())) {
+      : size_(values.size()),
+        buffer_(*Buffer::Allocate(static_cast<int64_t>(values.size() * sizeof(T)), gpu::Memory())) {
     if (size_ > 0) gpu::Upload(buffer_.data(), values.data(), buffer_.size());
   }
   T* data() { return buffer_.as<T>(); }

@@ -1,4 +1,5 @@
-// Pooled hidden states against Hugging Face transformers (tests/golden/models), and the same bits however the prompt is cut.
+// Pooled hidden states against Hugging Face transformers (tests/golden/models), and the same bits however the prompt is
+// cut.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -37,17 +38,20 @@ class SafetensorsFile {
 };
 
 // The formulas of transformers' LlamaRMSNorm, GemmaRMSNorm (weights plus 1) and LayerNorm, in double.
-std::vector<double> Normed(const float* x, const std::vector<float>& weight, const std::vector<float>& bias, double offset, double eps) {
+std::vector<double> Normed(const float* x, const std::vector<float>& weight, const std::vector<float>& bias,
+                           double offset, double eps) {
   const size_t n = weight.size();
   double mean = 0, square = 0;
   for (size_t i = 0; i < n && !bias.empty(); ++i) mean += x[i] / static_cast<double>(n);
   for (size_t i = 0; i < n; ++i) square += (x[i] - mean) * (x[i] - mean) / static_cast<double>(n);
   std::vector<double> out(n);
-  for (size_t i = 0; i < n; ++i) out[i] = (x[i] - mean) / std::sqrt(square + eps) * (weight[i] + offset) + (bias.empty() ? 0.0 : bias[i]);
+  for (size_t i = 0; i < n; ++i)
+    out[i] = (x[i] - mean) / std::sqrt(square + eps) * (weight[i] + offset) + (bias.empty() ? 0.0 : bias[i]);
   return out;
 }
 
-std::vector<std::vector<float>> Embed(const std::string& model, const std::vector<std::vector<TokenId>>& prompts, Pooling pooling, EngineOptions options = {}) {
+std::vector<std::vector<float>> Embed(const std::string& model, const std::vector<std::vector<TokenId>>& prompts,
+                                      Pooling pooling, EngineOptions options = {}) {
   options.model = model;
   options.kv_cache_dtype = DType::kF32;
   options.num_threads = 2;
@@ -77,10 +81,12 @@ TEST(Embedding, MatchesTransformers) {
     const char *model, *weight, *bias;
     double offset;
   };
-  for (const Case& c : {Case{"llama", "model.norm.weight", "", 0}, Case{"qwen3", "model.norm.weight", "", 0}, Case{"gemma2", "model.norm.weight", "", 1},
+  for (const Case& c : {Case{"llama", "model.norm.weight", "", 0}, Case{"qwen3", "model.norm.weight", "", 0},
+                        Case{"gemma2", "model.norm.weight", "", 1},
                         Case{"gpt2", "transformer.ln_f.weight", "transformer.ln_f.bias", 0}}) {
     SCOPED_TRACE(c.model);
-    const SafetensorsFile golden(kModels + c.model + "/golden.safetensors"), weights(kModels + c.model + "/model.safetensors");
+    const SafetensorsFile golden(kModels + c.model + "/golden.safetensors"),
+        weights(kModels + c.model + "/model.safetensors");
     const nlohmann::json config = nlohmann::json::parse(*ReadFile(kModels + c.model + "/config.json", 1 << 20));
     const double eps = config.value("rms_norm_eps", config.value("layer_norm_epsilon", 1e-5));
     ASSERT_EQ(weights.TypeOf(c.weight), "F32");
@@ -110,7 +116,8 @@ TEST(Embedding, TheSameBitsWhateverTheLoad) {
   std::vector<std::vector<TokenId>> prompts;
   for (int i = 0; i < 12; ++i) {
     std::vector<TokenId>& prompt = prompts.emplace_back();
-    for (int t = 0; t < 20 + 13 * i; ++t) prompt.push_back(3 + (t * t + (t < 40 ? 0 : 7 * i)) % 200);  // they share their first tokens
+    for (int t = 0; t < 20 + 13 * i; ++t)
+      prompt.push_back(3 + (t * t + (t < 40 ? 0 : 7 * i)) % 200);  // they share their first tokens
   }
   for (const Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
     std::vector<std::vector<float>> alone;

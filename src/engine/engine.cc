@@ -12,10 +12,12 @@ namespace millrace {
 namespace {
 
 int64_t SteadyUs() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
-// Blocks that one sequence of num_tokens takes over all groups. Window groups are counted in full: chunks may span the window.
+// Blocks that one sequence of num_tokens takes over all groups. Window groups are counted in full: chunks may span the
+// window.
 int64_t BlocksPerSequence(const std::vector<KvGroupSpec>& groups, int64_t block_bytes, int num_tokens, int max_chunk) {
   int64_t blocks = 0;
   for (const KvGroupSpec& group : groups) {
@@ -52,7 +54,8 @@ Status ResolveOptions(EngineOptions* options) {
 
 // Forced tokens are verified as drafts are, and a recurrent state can't go back from a wrong one.
 int NumForcedTokens(const std::vector<KvGroupSpec>& groups, int wanted) {
-  const bool recurrent = std::any_of(groups.begin(), groups.end(), [](const KvGroupSpec& group) { return group.kind == KvGroupKind::kRecurrent; });
+  const bool recurrent = std::any_of(groups.begin(), groups.end(),
+                                     [](const KvGroupSpec& group) { return group.kind == KvGroupKind::kRecurrent; });
   return recurrent ? 0 : wanted;
 }
 
@@ -63,7 +66,8 @@ Result<std::unique_ptr<Engine>> Engine::Open(const EngineOptions& options) {
   return Open(std::move(checkpoint), options);
 }
 
-Result<std::unique_ptr<Engine>> Engine::Open(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> Engine::Open(std::shared_ptr<const Checkpoint> checkpoint,
+                                             const EngineOptions& options) {
   std::unique_ptr<Engine> engine(new Engine());
   RETURN_IF_ERROR(engine->LoadAndPlan(std::move(checkpoint), options));
   RETURN_IF_ERROR(engine->Start());
@@ -120,8 +124,8 @@ Status Engine::LoadAndPlan(std::shared_ptr<const Checkpoint> checkpoint, const E
   input.available_bytes = device != nullptr ? device->available_bytes() : AvailableMemoryBytes();
   input.block_bytes = runner_->block_bytes();
   input.max_model_len = runner_->max_model_len();
-  input.blocks_per_sequence =
-      BlocksPerSequence(runner_->model().kv_groups(), input.block_bytes, input.max_model_len, options_.max_num_batched_tokens);
+  input.blocks_per_sequence = BlocksPerSequence(runner_->model().kv_groups(), input.block_bytes, input.max_model_len,
+                                                options_.max_num_batched_tokens);
   input.max_model_len_given = options_.max_model_len > 0;
   input.max_num_seqs = options_.max_num_seqs;
   input.kv_cache_bytes = options_.kv_cache_bytes;
@@ -182,7 +186,9 @@ Engine::~Engine() {
   if (output_thread_.joinable()) output_thread_.join();
 }
 
-int64_t Engine::NowUs() const { return SteadyUs() - start_us_; }
+int64_t Engine::NowUs() const {
+  return SteadyUs() - start_us_;
+}
 
 void Engine::Post(Message message) {
   {
@@ -197,7 +203,8 @@ Result<RequestId> Engine::Submit(Request request, Sink sink, grammar::GrammarPtr
   if (request.prompt_token_ids.empty()) return InvalidArgument("the prompt has no tokens");
   for (const TokenId id : request.prompt_token_ids) {
     if (id < 0 || id >= checkpoint_->config().vocab_size) {
-      return InvalidArgument("the prompt has token {}, the vocabulary has {} tokens", id, checkpoint_->config().vocab_size);
+      return InvalidArgument("the prompt has token {}, the vocabulary has {} tokens", id,
+                             checkpoint_->config().vocab_size);
     }
   }
   const int64_t length = static_cast<int64_t>(request.prompt_token_ids.size());
@@ -207,10 +214,12 @@ Result<RequestId> Engine::Submit(Request request, Sink sink, grammar::GrammarPtr
   }
   SamplingParams& sampling = request.sampling;
   if (request.pooling != Pooling::kNone) {
-    if (std::string_view(runner_->ops().device) != "cpu") return Unsupported("embeddings are computed by the CPU backend alone");
+    if (std::string_view(runner_->ops().device) != "cpu")
+      return Unsupported("embeddings are computed by the CPU backend alone");
     sampling = {.max_tokens = 1};
   }
-  if (grammar != nullptr && sampling.use_beam_search) return Unsupported("use_beam_search can't be combined with a grammar");
+  if (grammar != nullptr && sampling.use_beam_search)
+    return Unsupported("use_beam_search can't be combined with a grammar");
   std::shared_ptr<const GuidedStart> guided;
   if (grammar != nullptr) {
     ASSIGN_OR_RETURN(guided, GuidedStart::Make(grammar));
@@ -230,13 +239,15 @@ Result<RequestId> Engine::Submit(Request request, Sink sink, grammar::GrammarPtr
 Status Engine::ReserveSequences(int num_sequences) {
   const int64_t limit = int64_t{options_.max_num_waiting} + options_.max_num_seqs;
   if (num_sequences > limit) {
-    return OutOfRange("n or best_of is {}, {} sequences may be open at once (--max-num-seqs and --max-queued)", num_sequences, limit);
+    return OutOfRange("n or best_of is {}, {} sequences may be open at once (--max-num-seqs and --max-queued)",
+                      num_sequences, limit);
   }
   const int64_t before = num_open_sequences_.fetch_add(num_sequences, std::memory_order_relaxed);
   if (before + num_sequences <= limit) return OkStatus();
   num_open_sequences_.fetch_sub(num_sequences, std::memory_order_relaxed);
-  return ResourceExhausted("{} sequences are open and {} more were asked for, the limit is {} (--max-num-seqs and --max-queued)",
-                           before, num_sequences, limit);
+  return ResourceExhausted(
+      "{} sequences are open and {} more were asked for, the limit is {} (--max-num-seqs and --max-queued)", before,
+      num_sequences, limit);
 }
 
 void Engine::Close(const OpenRequest& request) {
@@ -244,11 +255,17 @@ void Engine::Close(const OpenRequest& request) {
   num_open_.fetch_sub(1, std::memory_order_release);
 }
 
-void Engine::SetPaused(RequestId request, bool paused) { Post(PauseMessage{request, paused}); }
+void Engine::SetPaused(RequestId request, bool paused) {
+  Post(PauseMessage{request, paused});
+}
 
-void Engine::Abort(RequestId request) { Post(AbortMessage{request}); }
+void Engine::Abort(RequestId request) {
+  Post(AbortMessage{request});
+}
 
-void Engine::DropCachedPrefixes() { Post(DropCacheMessage{}); }
+void Engine::DropCachedPrefixes() {
+  Post(DropCacheMessage{});
+}
 
 EngineStats Engine::stats() const {
   std::lock_guard lock(stats_mutex_);

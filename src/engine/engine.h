@@ -1,7 +1,8 @@
-// Engine: one model, one scheduler, one runner and the threads between them. README.md in this folder is the contract of the loop.
+// Engine: one model, one scheduler, one runner and the threads between them. README.md in this folder is the contract
+// of the loop.
 //
-// Threads: any thread calls Submit and Abort. The engine thread owns Scheduler and submits steps. The output thread detokenizes and calls
-// the sinks. Both queues between them are bounded by the number of sequences admitted.
+// Threads: any thread calls Submit and Abort. The engine thread owns Scheduler and submits steps. The output thread
+// detokenizes and calls the sinks. Both queues between them are bounded by the number of sequences admitted.
 #pragma once
 
 #include <atomic>
@@ -41,23 +42,24 @@ struct EngineOptions {
   int max_num_batched_tokens = 0;  // 0: what the mode says, 512 without one
   int max_num_waiting = 4096;      // sequences that may wait; Submit refuses beyond
   DType kv_cache_dtype = DType::kBF16;
-  int64_t kv_cache_bytes = 0;      // 0: decided from the memory available
-  int64_t swap_space_bytes = 0;    // host memory for preempted sequences; 0: they are computed again
+  int64_t kv_cache_bytes = 0;    // 0: decided from the memory available
+  int64_t swap_space_bytes = 0;  // host memory for preempted sequences; 0: they are computed again
   bool enable_prefix_caching = true;
-  std::string mode;                // scheduler preset: fills what is 0 above and the next; "": none
-  int num_forced_tokens = 16;      // jump-forward: tokens forced by a grammar that one step computes at most; 0: off
+  std::string mode;            // scheduler preset: fills what is 0 above and the next; "": none
+  int num_forced_tokens = 16;  // jump-forward: tokens forced by a grammar that one step computes at most; 0: off
   int64_t target_inter_token_us = 0;
   std::string scheduling_policy = "fcfs";  // scheduler_config.h has the names of these three
   std::string preemption_policy = "latest";
   std::string batching = "continuous";
-  int64_t queue_timeout_us = 0;    // of requests that bring none; 0: none
+  int64_t queue_timeout_us = 0;            // of requests that bring none; 0: none
   double max_tenant_cache_fraction = 1.0;  // of the KV blocks, for what one tenant has cached
   double max_pinned_cache_fraction = 0.5;  // of the KV blocks, for pinned prefixes
   int64_t idle_check_us = 1'000'000;       // after so long without work the KV bookkeeping is recounted
   ShortSteps short_steps;
-  StepObserver* observer = nullptr;        // sees every step; outlives the engine
-  bool warm_up = false;            // compute something and take the first memory from the system before Open returns or soon after, not with the first requests
-  bool verbose = false;            // tell on standard error what was decided
+  StepObserver* observer = nullptr;  // sees every step; outlives the engine
+  bool warm_up = false;  // compute something and take the first memory from the system before Open returns or soon
+                         // after, not with the first requests
+  bool verbose = false;  // tell on standard error what was decided
   std::function<void(double fraction)> on_load_progress;  // called while the weights are packed; may be empty
 };
 
@@ -78,7 +80,8 @@ class Engine {
   using Sink = std::function<void(RequestOutput output)>;
 
   static Result<std::unique_ptr<Engine>> Open(const EngineOptions& options);
-  static Result<std::unique_ptr<Engine>> Open(std::shared_ptr<const Checkpoint> checkpoint, const EngineOptions& options);
+  static Result<std::unique_ptr<Engine>> Open(std::shared_ptr<const Checkpoint> checkpoint,
+                                              const EngineOptions& options);
   // What Open would take of the memory, line by line; loads the weights, takes no KV memory.
   static Result<std::string> DryRun(const EngineOptions& options);
   ~Engine();
@@ -94,19 +97,21 @@ class Engine {
   // Every token id that ends a generation with this model.
   const std::vector<TokenId>& end_ids() const { return end_ids_; }
 
-  // Checks the request, makes the first mask of its grammar and queues it; the sink gets its outputs until one has request_finished. An id
-  // of 0 is replaced by a new one. With a grammar every choice is drawn from what it allows; it must be compiled for this engine's
-  // tokenizer. A request that could never run is refused here: kInvalidArgument or kOutOfRange; kResourceExhausted when the queue is full.
+  // Checks the request, makes the first mask of its grammar and queues it; the sink gets its outputs until one has
+  // request_finished. An id of 0 is replaced by a new one. With a grammar every choice is drawn from what it allows; it
+  // must be compiled for this engine's tokenizer. A request that could never run is refused here: kInvalidArgument or
+  // kOutOfRange; kResourceExhausted when the queue is full.
   Result<RequestId> Submit(Request request, Sink sink, grammar::GrammarPtr grammar = nullptr);
   // Ends a request without further output; harmless when it ended already.
   void Abort(RequestId request);
 
-  // A paused request computes nothing, holds no KV memory and gives its place to others until it is resumed; a few of its outputs may
-  // still come. Not for beam searches, which go on. Harmless when it has ended.
+  // A paused request computes nothing, holds no KV memory and gives its place to others until it is resumed; a few of
+  // its outputs may still come. Not for beam searches, which go on. Harmless when it has ended.
   void SetPaused(RequestId request, bool paused);
 
-  // Writes the KV of a prompt's beginning to a file (engine/kv_file.h) and gives it back to the prefix cache, also in another process
-  // with the same model and KV type. Return the number of tokens. Wait for the engine thread; not for models with recurrent layers.
+  // Writes the KV of a prompt's beginning to a file (engine/kv_file.h) and gives it back to the prefix cache, also in
+  // another process with the same model and KV type. Return the number of tokens. Wait for the engine thread; not for
+  // models with recurrent layers.
   Result<int> SavePrompt(const CacheDomain& domain, std::span<const TokenId> prompt, const std::string& path);
   Result<int> LoadPrompt(const CacheDomain& domain, const std::string& path);
   // Forgets the cached prefixes that no open request uses.
@@ -166,7 +171,7 @@ class Engine {
   std::vector<TokenId> end_ids_;
   std::unique_ptr<ModelRunner> runner_;
   MemoryPlan plan_;
-  std::unique_ptr<Scheduler> scheduler_;  // engine thread only
+  std::unique_ptr<Scheduler> scheduler_;        // engine thread only
   std::deque<ModelRunner::Pending> in_flight_;  // engine thread only
   std::deque<StepWork> work_in_flight_;         // engine thread only
   std::unique_ptr<StepMeter> meter_;

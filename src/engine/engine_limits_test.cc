@@ -31,7 +31,9 @@ class PoisonedCheckpoint : public Checkpoint {
   const CheckpointInfo& info() const override { return base_->info(); }
   const GenerationDefaults& generation_defaults() const override { return base_->generation_defaults(); }
   const std::string& chat_template() const override { return base_->chat_template(); }
-  const WeightTensor* Find(std::string_view name) const override { return name == kName ? &tensor_ : base_->Find(name); }
+  const WeightTensor* Find(std::string_view name) const override {
+    return name == kName ? &tensor_ : base_->Find(name);
+  }
   std::vector<const WeightTensor*> tensors() const override { return base_->tensors(); }
   Result<std::unique_ptr<Tokenizer>> MakeTokenizer() const override { return base_->MakeTokenizer(); }
   void Release(const WeightTensor& tensor) const override { base_->Release(tensor); }
@@ -64,7 +66,8 @@ TEST(Engine, ANanFailsOneRequestAlone) {
     EXPECT_EQ(results[static_cast<size_t>(i)][0].error, "the model produced a logit that is not finite");
   }
   // What it computed is not shared with others.
-  Request prefix = GreedyRequest(std::vector<TokenId>(bad.prompt_token_ids.begin(), bad.prompt_token_ids.begin() + 40), 5);
+  Request prefix =
+      GreedyRequest(std::vector<TokenId>(bad.prompt_token_ids.begin(), bad.prompt_token_ids.begin() + 40), 5);
   EXPECT_EQ(RunAll(**engine, {prefix})[0][0].error, "");
 }
 
@@ -121,7 +124,8 @@ TEST(Engine, RequestsThatCanNeverRunAreRefusedAtOnce) {
   }
   const Status full = refusal(GreedyRequest({5, 6}, 4));
   EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
-  EXPECT_EQ(full.message(), "5 sequences are open and 1 more were asked for, the limit is 5 (--max-num-seqs and --max-queued)");
+  EXPECT_EQ(full.message(),
+            "5 sequences are open and 1 more were asked for, the limit is 5 (--max-num-seqs and --max-queued)");
   for (const RequestId id : ids) engine->Abort(id);
   EXPECT_TRUE(engine->Drain(10'000'000));
   EXPECT_EQ(RunAll(*engine, {GreedyRequest({3, 4}, 4)})[0][0].error, "");
@@ -162,7 +166,8 @@ TEST(Engine, ASavedPromptIsRestored) {
   }
   EngineOptions options;
   options.model = "synth:tiny-qwen3-next:BF16";
-  EXPECT_EQ(OpenEngine(options)->SavePrompt({}, std::vector<TokenId>{1, 2}, path).status().code(), StatusCode::kUnsupported);
+  EXPECT_EQ(OpenEngine(options)->SavePrompt({}, std::vector<TokenId>{1, 2}, path).status().code(),
+            StatusCode::kUnsupported);
 }
 
 TEST(Engine, TheModeDecidesWhatTheUserDidNot) {
@@ -204,13 +209,17 @@ TEST(Engine, TheDryRunNamesEveryPart) {
   options.swap_space_bytes = 1 << 20;
   const Result<std::string> plan = Engine::DryRun(options);
   ASSERT_TRUE(plan.ok()) << plan.status().message();
-  for (const char* part : {"weights", "workspace", "KV cache        4.0 MiB", "swap space      1.0 MiB", "total", "left", "as --kv-cache-bytes says"}) {
+  for (const char* part : {"weights", "workspace", "KV cache        4.0 MiB", "swap space      1.0 MiB", "total",
+                           "left", "as --kv-cache-bytes says"}) {
     EXPECT_NE(plan->find(part), std::string::npos) << part << " in\n" << *plan;
   }
 }
 
 TEST(MemoryPlan, FitsOrSaysWhy) {
-  MemoryPlanInput input{.available_bytes = 1000 << 20, .block_bytes = 1 << 20, .blocks_per_sequence = 64, .max_model_len = 1024,
+  MemoryPlanInput input{.available_bytes = 1000 << 20,
+                        .block_bytes = 1 << 20,
+                        .blocks_per_sequence = 64,
+                        .max_model_len = 1024,
                         .max_num_seqs = 4};
   EXPECT_EQ(PlanKvMemory(input)->num_blocks, 256);
   input.max_num_seqs = 100;

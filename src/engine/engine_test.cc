@@ -39,7 +39,8 @@ TEST(Engine, GreedyTokensOfPublishedModels) {
       if (!entry.at("model").get<std::string>().starts_with(prefix)) continue;
       ++num_cases;
       const std::vector<TokenId> tokens = entry.at("tokens_in");
-      std::vector<TokenId> prompt = engine->tokenizer().Encode(entry.at("prompt").get<std::string>(), {.add_special = true});
+      std::vector<TokenId> prompt =
+          engine->tokenizer().Encode(entry.at("prompt").get<std::string>(), {.add_special = true});
       if (prefix.starts_with("tinystories")) {  // the prompt ends where the model's choice was last overruled
         const std::vector<TokenId> argmax = entry.at("argmax");
         size_t size = 1;
@@ -122,10 +123,13 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   const std::vector<Request> requests = MixedRequests((*checkpoint)->config().vocab_size, 11);
   std::vector<std::vector<Collected>> reference;
-  const Load loads[] = {{"one at a time", 1, 512, 1, 0.0, 0.0, false}, {"together", 64, 512, 2},
-                        {"small chunks", 64, 24, 3}, {"short steps", 8, 24, 3, 0.0, 0.0, true, {3, 7}},
+  const Load loads[] = {{"one at a time", 1, 512, 1, 0.0, 0.0, false},
+                        {"together", 64, 512, 2},
+                        {"small chunks", 64, 24, 3},
+                        {"short steps", 8, 24, 3, 0.0, 0.0, true, {3, 7}},
                         {"short of memory", 8, 64, 2, 1.5, 0.0, true, {1000, 1000}},
-                        {"swapping", 8, 64, 2, 1.5, 6.0}, {"paused readers", 8, 64, 2, 0.0, 0.0, true, {0, 0}, 3}};
+                        {"swapping", 8, 64, 2, 1.5, 6.0},
+                        {"paused readers", 8, 64, 2, 0.0, 0.0, true, {0, 0}, 3}};
   for (const Load& load : loads) {
     EngineOptions options;
     options.num_threads = load.threads;
@@ -137,7 +141,8 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
     options.warm_up = load.max_num_seqs == 8;
     if (fp8) options.kv_cache_dtype = DType::kF8E4M3;
     const int64_t weight_bytes = WeightBytes(*checkpoint, options);
-    options.short_steps = {load.short_in_tokens.one_thread_below_bytes * weight_bytes, load.short_in_tokens.waiter_below_bytes * weight_bytes};
+    options.short_steps = {load.short_in_tokens.one_thread_below_bytes * weight_bytes,
+                           load.short_in_tokens.waiter_below_bytes * weight_bytes};
     if (load.sequences_in_memory > 0.0) {
       const double sequence = static_cast<double>(BytesOfOneSequence(*checkpoint, options));
       options.kv_cache_bytes = static_cast<int64_t>(load.sequences_in_memory * sequence);
@@ -148,7 +153,8 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
     EXPECT_EQ((*engine)->stats().num_steps, 0);
     const std::vector<std::vector<Collected>> results = RunAll(**engine, requests, nullptr, load.pause_every);
     const EngineStats stats = (*engine)->stats();
-    EXPECT_EQ(std::accumulate(stats.work.rows.counts.begin(), stats.work.rows.counts.end(), int64_t{0}), stats.num_steps);
+    EXPECT_EQ(std::accumulate(stats.work.rows.counts.begin(), stats.work.rows.counts.end(), int64_t{0}),
+              stats.num_steps);
     EXPECT_GE(stats.work.rows.sum, stats.num_steps);
     EXPECT_GE(stats.work.tokens.sum, stats.scheduler.generation_tokens);
     EXPECT_LE(stats.work.tokens.sum, stats.scheduler.computed_tokens);
@@ -160,7 +166,8 @@ TEST_P(EngineEquivalence, TheSameTokensWhateverTheLoad) {
         EXPECT_EQ(result.error, "");
         EXPECT_EQ(static_cast<int>(result.tokens.size()), requests[i].sampling.max_tokens);
         if (!reference.empty()) {
-          EXPECT_EQ(result.tokens, reference[i][choice].tokens) << load.name << ", request " << i << " choice " << choice;
+          EXPECT_EQ(result.tokens, reference[i][choice].tokens)
+              << load.name << ", request " << i << " choice " << choice;
         }
       }
     }
@@ -256,12 +263,17 @@ TEST(Engine, GrammarsHoldInEveryChoiceAndDisturbNobody) {
   guided.sampling.temperature = 1.0f;
   guided.sampling.n = 4;
   int num_stopped = 0;
-  ASSERT_TRUE(engine->Submit(guided, [&](RequestOutput output) {
-    texts[output.choice_index] += output.text;
-    EXPECT_EQ(output.error, "");
-    num_stopped += output.finish_reason == FinishReason::kStop;
-    if (output.request_finished) done.set_value();
-  }, *grammar).ok());
+  ASSERT_TRUE(engine
+                  ->Submit(
+                      guided,
+                      [&](RequestOutput output) {
+                        texts[output.choice_index] += output.text;
+                        EXPECT_EQ(output.error, "");
+                        num_stopped += output.finish_reason == FinishReason::kStop;
+                        if (output.request_finished) done.set_value();
+                      },
+                      *grammar)
+                  .ok());
   EXPECT_EQ(RunAll(*engine, {plain})[0][0].tokens, alone.tokens);
   done.get_future().wait();
   EXPECT_EQ(num_stopped, 4);
@@ -271,9 +283,11 @@ TEST(Engine, GrammarsHoldInEveryChoiceAndDisturbNobody) {
   }
 }
 
-// Forced tokens computed in one step give what a step per token gives: tokens, logprobs, every choice, whatever runs beside.
+// Forced tokens computed in one step give what a step per token gives: tokens, logprobs, every choice, whatever runs
+// beside.
 TEST(Engine, JumpForwardChangesNoBit) {
-  const char* const schema = R"({"type": "object", "properties": {"temperature": {"type": "integer", "maximum": 99, "minimum": 10},
+  const char* const schema =
+      R"({"type": "object", "properties": {"temperature": {"type": "integer", "maximum": 99, "minimum": 10},
       "description": {"enum": ["sunny weather", "rainy weather"]}}, "required": ["temperature", "description"], "additionalProperties": false})";
   const Result<std::shared_ptr<const Checkpoint>> checkpoint = OpenModel("synth:tiny-llama:F32");
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
@@ -285,7 +299,8 @@ TEST(Engine, JumpForwardChangesNoBit) {
     options.num_forced_tokens = forced;
     options.kv_cache_bytes = 64 << 20;
     if (sequences_in_memory > 0) {
-      options.kv_cache_bytes = static_cast<int64_t>(sequences_in_memory * static_cast<double>(BytesOfOneSequence(*checkpoint, options)));
+      options.kv_cache_bytes =
+          static_cast<int64_t>(sequences_in_memory * static_cast<double>(BytesOfOneSequence(*checkpoint, options)));
     }
     const Result<std::unique_ptr<Engine>> opened = Engine::Open(*checkpoint, options);
     ASSERT_TRUE(opened.ok()) << opened.status().message();
@@ -336,9 +351,11 @@ TEST(Engine, GrammarsTooAmbiguousToFollowFailTheirRequestAlone) {
   }
   const Result<grammar::GrammarPtr> grammar = grammar::CompileEbnf(rules, vocabulary);
   ASSERT_TRUE(grammar.ok()) << grammar.status().message();
-  const auto refused = engine->Submit(GreedyRequest({5, 6}, 10), [](RequestOutput) {}, *grammar);
+  const auto refused = engine->Submit(
+      GreedyRequest({5, 6}, 10), [](RequestOutput) {}, *grammar);
   EXPECT_NE(refused.status().message().find("too ambiguous"), std::string::npos) << refused.status().message();
-  const Result<grammar::GrammarPtr> later = grammar::CompileEbnf("root ::= \"0123456789\" x\nx" + rules.substr(4), vocabulary);
+  const Result<grammar::GrammarPtr> later =
+      grammar::CompileEbnf("root ::= \"0123456789\" x\nx" + rules.substr(4), vocabulary);
   ASSERT_TRUE(later.ok()) << later.status().message();
   const auto results = RunAll(*engine, {GreedyRequest({5, 6}, 50)}, *later);
   EXPECT_EQ(results[0][0].reason, FinishReason::kError);
@@ -352,7 +369,9 @@ TEST(Engine, BadRequestsAreRefusedWithAReason) {
   options.max_model_len = 64;
   const std::unique_ptr<Engine> engine = OpenEngine(options);
   ASSERT_NE(engine, nullptr);
-  const auto refusal = [&](const Request& request) { return engine->Submit(request, [](RequestOutput) {}).status().message(); };
+  const auto refusal = [&](const Request& request) {
+    return engine->Submit(request, [](RequestOutput) {}).status().message();
+  };
   EXPECT_EQ(refusal(GreedyRequest({}, 5)), "the prompt has no tokens");
   EXPECT_NE(refusal(GreedyRequest({1 << 30}, 5)).find("the prompt has token 1073741824"), std::string::npos);
   EXPECT_EQ(refusal(GreedyRequest(std::vector<TokenId>(64, 5), 5)),

@@ -22,30 +22,33 @@ struct Collected {
   double mean_logprob = 0.0;
 };
 
-// Submits all requests at once and waits for all their choices. With pause_every, each request is paused and resumed at every so many of
-// its outputs.
+// Submits all requests at once and waits for all their choices. With pause_every, each request is paused and resumed at
+// every so many of its outputs.
 inline std::vector<std::vector<Collected>> RunAll(Engine& engine, const std::vector<Request>& requests,
                                                   grammar::GrammarPtr grammar = nullptr, int pause_every = 0) {
   std::vector<std::vector<Collected>> results(requests.size());
   std::vector<std::promise<void>> done(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     results[i].resize(static_cast<size_t>(requests[i].sampling.n));
-    const Result<RequestId> id = engine.Submit(requests[i], [&, i, outputs = 0](RequestOutput output) mutable {
-      if (pause_every > 0 && ++outputs % pause_every == 0) {
-        engine.SetPaused(output.request, true);
-        engine.SetPaused(output.request, false);
-      }
-      Collected& choice = results[i][static_cast<size_t>(output.choice_index)];
-      for (const OutputResult& token : output.tokens) {
-        choice.tokens.push_back(token.token);
-        choice.mean_logprob += (token.logprob - choice.mean_logprob) / static_cast<double>(choice.tokens.size());
-      }
-      choice.text += output.text;
-      choice.error += output.error;
-      choice.num_cached_tokens = std::max(choice.num_cached_tokens, output.num_cached_tokens);
-      if (output.finish_reason != FinishReason::kNone) choice.reason = output.finish_reason;
-      if (output.request_finished) done[i].set_value();
-    }, grammar);
+    const Result<RequestId> id = engine.Submit(
+        requests[i],
+        [&, i, outputs = 0](RequestOutput output) mutable {
+          if (pause_every > 0 && ++outputs % pause_every == 0) {
+            engine.SetPaused(output.request, true);
+            engine.SetPaused(output.request, false);
+          }
+          Collected& choice = results[i][static_cast<size_t>(output.choice_index)];
+          for (const OutputResult& token : output.tokens) {
+            choice.tokens.push_back(token.token);
+            choice.mean_logprob += (token.logprob - choice.mean_logprob) / static_cast<double>(choice.tokens.size());
+          }
+          choice.text += output.text;
+          choice.error += output.error;
+          choice.num_cached_tokens = std::max(choice.num_cached_tokens, output.num_cached_tokens);
+          if (output.finish_reason != FinishReason::kNone) choice.reason = output.finish_reason;
+          if (output.request_finished) done[i].set_value();
+        },
+        grammar);
     EXPECT_TRUE(id.ok()) << id.status().message();
     if (!id.ok()) done[i].set_value();
   }

@@ -8,7 +8,8 @@
 namespace millrace {
 namespace {
 
-// Where little choice is left, the tokens allowed are prefixes of what must come, and tokens that begin with an escape: few.
+// Where little choice is left, the tokens allowed are prefixes of what must come, and tokens that begin with an escape:
+// few.
 constexpr int kMaxSpellings = 512;
 // Tokens without drafts after a row that accepted few of its own.
 constexpr int kFirstPause = 4;
@@ -21,7 +22,8 @@ bool HasLittleChoice(std::span<const uint32_t> mask) {
 }
 
 Status TooAmbiguous() {
-  return InvalidArgument("the grammar is too ambiguous: its text can be read in more than {} ways at once", grammar::kMaxConfigs);
+  return InvalidArgument("the grammar is too ambiguous: its text can be read in more than {} ways at once",
+                         grammar::kMaxConfigs);
 }
 
 }  // namespace
@@ -34,7 +36,8 @@ Result<std::shared_ptr<const GuidedStart>> GuidedStart::Make(const grammar::Gram
   return std::shared_ptr<const GuidedStart>(std::move(start));
 }
 
-void GrammarMasks::Start(RequestId request, std::span<const SequenceId> sequences, const std::shared_ptr<const GuidedStart>& start) {
+void GrammarMasks::Start(RequestId request, std::span<const SequenceId> sequences,
+                         const std::shared_ptr<const GuidedStart>& start) {
   for (const SequenceId sequence : sequences) matchers_.emplace(sequence, Entry{request, start->matcher, start, 0, {}});
 }
 
@@ -76,15 +79,16 @@ void GrammarMasks::Accept(std::vector<SequenceEvent>& events) {
     }
     for (const OutputResult& token : event.tokens) {
       const bool accepted = entry.matcher.AcceptToken(token.token);
-      CHECK(accepted || event.finish_reason != FinishReason::kNone || entry.matcher.overflowed(), "token {} was drawn against its mask",
-            token.token);
+      CHECK(accepted || event.finish_reason != FinishReason::kNone || entry.matcher.overflowed(),
+            "token {} was drawn against its mask", token.token);
       if (!entry.forced.empty() && entry.forced.front() == token.token) {
         entry.forced.erase(entry.forced.begin());
       } else {
         entry.forced.clear();
       }
     }
-    if (event.finish_reason == FinishReason::kError && entry.matcher.overflowed()) event.error = TooAmbiguous().message();
+    if (event.finish_reason == FinishReason::kError && entry.matcher.overflowed())
+      event.error = TooAmbiguous().message();
     if (event.finish_reason != FinishReason::kNone) matchers_.erase(found);
   }
 }
@@ -118,7 +122,8 @@ void GrammarMasks::FillOutputs(Entry& entry, std::span<const Output> outputs, si
   const bool all = accepted + 1 == static_cast<int>(outputs.size());
   if (max_forced_ > 0 && all && HasLittleChoice(masks.subspan((outputs.size() - 1) * words, own_words))) {
     entry.forced = entry.matcher.ForcedTokens(max_forced_ + 1);
-    for (size_t i = outputs.size() - 1; i > 0 && !entry.forced.empty(); --i) entry.forced.insert(entry.forced.begin(), outputs[i].draft);
+    for (size_t i = outputs.size() - 1; i > 0 && !entry.forced.empty(); --i)
+      entry.forced.insert(entry.forced.begin(), outputs[i].draft);
   }
   entry.matcher.Rollback(accepted);
 }

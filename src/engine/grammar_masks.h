@@ -1,13 +1,13 @@
-// GrammarMasks: the grammar matchers of running sequences, the token bitmasks of the steps in flight and the tokens that grammars
-// foretell. Engine thread only, but for GuidedStart.
+// GrammarMasks: the grammar matchers of running sequences, the token bitmasks of the steps in flight and the tokens
+// that grammars foretell. Engine thread only, but for GuidedStart.
 //
-// A step's masks depend on the tokens of the step before it. So Assign marks the outputs of a scheduled batch, Accept feeds the committed
-// tokens, and MakeMasks computes the masks of the oldest step that still waits for them.
+// A step's masks depend on the tokens of the step before it. So Assign marks the outputs of a scheduled batch, Accept
+// feeds the committed tokens, and MakeMasks computes the masks of the oldest step that still waits for them.
 //
-// Jump-forward: where a grammar leaves little choice, the tokens that spell what must come are guessed before they are drawn. They go to
-// the scheduler as drafts, so that one step computes them all; each is still drawn from its own logits and mask, and what is drawn otherwise
-// is kept instead. The output is therefore that of a step per token, bit for bit. A sequence whose model spells otherwise pauses, for twice
-// as long each time.
+// Jump-forward: where a grammar leaves little choice, the tokens that spell what must come are guessed before they are
+// drawn. They go to the scheduler as drafts, so that one step computes them all; each is still drawn from its own
+// logits and mask, and what is drawn otherwise is kept instead. The output is therefore that of a step per token, bit
+// for bit. A sequence whose model spells otherwise pauses, for twice as long each time.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@
 
 namespace millrace {
 
-// A grammar at its beginning, with the first mask: made on the thread that submits the request, for all of its sequences.
+// A grammar at its beginning, with the first mask: made on the thread that submits the request, for all of its
+// sequences.
 struct GuidedStart {
   // kInvalidArgument when the grammar is too ambiguous to begin with.
   static Result<std::shared_ptr<const GuidedStart>> Make(const grammar::GrammarPtr& grammar);

@@ -69,11 +69,13 @@ uint64_t ModelFingerprint(const Checkpoint& checkpoint, int max_model_len) {
   Fingerprint print;
   const ModelConfig& c = checkpoint.config();
   print.AddText(c.model_type);
-  for (const int value : {c.vocab_size, c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.num_key_value_heads, c.head_dim,
-                          c.rotary_dim, c.sliding_window, static_cast<int>(c.rope_scaling.type)}) {
+  for (const int value :
+       {c.vocab_size, c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.num_key_value_heads, c.head_dim,
+        c.rotary_dim, c.sliding_window, static_cast<int>(c.rope_scaling.type)}) {
     print.AddValue(value);
   }
-  for (const float value : {c.rope_theta, c.rope_local_theta, c.rope_scaling.factor, c.rms_norm_eps}) print.AddValue(value);
+  for (const float value : {c.rope_theta, c.rope_local_theta, c.rope_scaling.factor, c.rms_norm_eps})
+    print.AddValue(value);
   const RopeScalingType rope = c.rope_scaling.type;
   if (rope == RopeScalingType::kDynamic || rope == RopeScalingType::kLongRope) print.AddValue(max_model_len);
   for (const WeightTensor* tensor : checkpoint.tensors()) {
@@ -116,8 +118,8 @@ Result<KvFile> DecodeKvFile(std::string_view bytes) {
   KvFile file;
   uint32_t num_groups = 0, dtype = 0, num_tokens = 0;
   uint64_t block_bytes = 0;
-  if (!reader.Take(&num_groups) || !reader.Take(&dtype) || !reader.Take(&file.fingerprint) || !reader.Take(&block_bytes) ||
-      !reader.Take(&num_tokens)) {
+  if (!reader.Take(&num_groups) || !reader.Take(&dtype) || !reader.Take(&file.fingerprint) ||
+      !reader.Take(&block_bytes) || !reader.Take(&num_tokens)) {
     return damaged;
   }
   if (num_groups == 0 || num_groups > kMaxGroups || dtype >= static_cast<uint32_t>(DType::kCount) || num_tokens == 0 ||
@@ -146,13 +148,15 @@ Result<KvFile> DecodeKvFile(std::string_view bytes) {
 }
 
 Status CheckKvFile(const KvFile& file, const KvFile& expected) {
-  if (file.fingerprint != expected.fingerprint) return InvalidArgument("the KV file was made with another model or model length");
+  if (file.fingerprint != expected.fingerprint)
+    return InvalidArgument("the KV file was made with another model or model length");
   if (file.dtype != expected.dtype) {
-    return InvalidArgument("the KV file holds {}, the cache {} (--kv-cache-dtype)", DTypeName(file.dtype), DTypeName(expected.dtype));
+    return InvalidArgument("the KV file holds {}, the cache {} (--kv-cache-dtype)", DTypeName(file.dtype),
+                           DTypeName(expected.dtype));
   }
   if (file.block_bytes != expected.block_bytes || file.stored.size() != expected.stored.size()) {
-    return InvalidArgument("the KV file has {} groups of {}-byte blocks, the cache {} of {}", file.stored.size(), file.block_bytes,
-                           expected.stored.size(), expected.block_bytes);
+    return InvalidArgument("the KV file has {} groups of {}-byte blocks, the cache {} of {}", file.stored.size(),
+                           file.block_bytes, expected.stored.size(), expected.block_bytes);
   }
   return OkStatus();
 }

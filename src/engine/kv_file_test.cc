@@ -49,8 +49,9 @@ TEST(KvFile, EveryDamageIsFound) {
 // Lies with a right checksum: the sizes are checked against the file all the same.
 TEST(KvFile, LiesAboutSizesAreFound) {
   for (const auto& change : std::vector<std::function<void(KvFile&)>>{
-           [](KvFile& f) { f.blocks.pop_back(); }, [](KvFile& f) { f.tokens.pop_back(); }, [](KvFile& f) { f.stored[0].pop_back(); },
-           [](KvFile& f) { f.stored[0][0] = 2; }, [](KvFile& f) { f.block_bytes = int64_t{1} << 60; }, [](KvFile& f) { f.stored.clear(); },
+           [](KvFile& f) { f.blocks.pop_back(); }, [](KvFile& f) { f.tokens.pop_back(); },
+           [](KvFile& f) { f.stored[0].pop_back(); }, [](KvFile& f) { f.stored[0][0] = 2; },
+           [](KvFile& f) { f.block_bytes = int64_t{1} << 60; }, [](KvFile& f) { f.stored.clear(); },
            [](KvFile& f) { f.tokens.clear(); }}) {
     KvFile file = Small();
     change(file);

@@ -53,8 +53,10 @@ std::string DescribeMemory(const MemoryReport& r, const MemoryPlan& plan) {
   };
   line("weights", r.weight_bytes, fmt::format("{}, packed from {} on disk", r.model, FormatBytes(r.file_bytes)));
   line("workspace", r.workspace_bytes,
-       fmt::format("steps of {} tokens (--max-num-batched-tokens), {} sequences (--max-num-seqs)", r.max_num_batched_tokens, r.max_num_seqs));
-  line("KV cache", kv_bytes, fmt::format("{} blocks of {} in {}", plan.num_blocks, FormatBytes(r.block_bytes), DTypeName(r.kv_dtype)));
+       fmt::format("steps of {} tokens (--max-num-batched-tokens), {} sequences (--max-num-seqs)",
+                   r.max_num_batched_tokens, r.max_num_seqs));
+  line("KV cache", kv_bytes,
+       fmt::format("{} blocks of {} in {}", plan.num_blocks, FormatBytes(r.block_bytes), DTypeName(r.kv_dtype)));
   line("swap space", r.swap_bytes, "--swap-space-bytes");
   line("total", r.weight_bytes + r.workspace_bytes + kv_bytes + r.swap_bytes, "taken at start, never more");
   line("left", std::max<int64_t>(0, plan.available_bytes - kv_bytes), "of what the machine has free now");
@@ -67,7 +69,8 @@ Result<MemoryPlan> PlanKvMemory(const MemoryPlanInput& in) {
   plan.max_model_len = in.max_model_len;
   const int64_t wanted = in.blocks_per_sequence * in.max_num_seqs;
   plan.available_bytes = std::max<int64_t>(0, in.available_bytes - in.swap_bytes);
-  const int64_t affordable = static_cast<int64_t>(kFraction * static_cast<double>(plan.available_bytes)) / in.block_bytes;
+  const int64_t affordable =
+      static_cast<int64_t>(kFraction * static_cast<double>(plan.available_bytes)) / in.block_bytes;
   std::string why;
   if (in.kv_cache_bytes > 0) {
     plan.num_blocks = in.kv_cache_bytes / in.block_bytes;
@@ -82,10 +85,11 @@ Result<MemoryPlan> PlanKvMemory(const MemoryPlanInput& in) {
   if (plan.num_blocks < in.blocks_per_sequence) {
     const int64_t fits = plan.num_blocks * in.max_model_len / in.blocks_per_sequence / kKvBlockTokens * kKvBlockTokens;
     if (in.max_model_len_given || fits < kKvBlockTokens) {
-      return ResourceExhausted("a sequence of {} tokens needs {} of KV cache, {} can be had; lower --max-model-len or raise "
-                               "--kv-cache-bytes",
-                               in.max_model_len, FormatBytes(in.blocks_per_sequence * in.block_bytes),
-                               FormatBytes(plan.num_blocks * in.block_bytes));
+      return ResourceExhausted(
+          "a sequence of {} tokens needs {} of KV cache, {} can be had; lower --max-model-len or raise "
+          "--kv-cache-bytes",
+          in.max_model_len, FormatBytes(in.blocks_per_sequence * in.block_bytes),
+          FormatBytes(plan.num_blocks * in.block_bytes));
     }
     plan.max_model_len = static_cast<int>(fits);
     why += fmt::format("; --max-model-len lowered from {} to {} to fit", in.max_model_len, fits);

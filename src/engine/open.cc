@@ -17,7 +17,8 @@ constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
 Result<std::shared_ptr<const Checkpoint>> OpenModel(const std::string& model) {
   if (model.starts_with("synth:")) {
     const size_t colon = model.find(':', 6);
-    if (colon == std::string::npos) return InvalidArgument("{}: expected synth:SHAPE:TYPE, as synth:llama-3.2-1b:Q4_0", model);
+    if (colon == std::string::npos)
+      return InvalidArgument("{}: expected synth:SHAPE:TYPE, as synth:llama-3.2-1b:Q4_0", model);
     ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
                      MakeSynthCheckpoint(model.substr(6, colon - 6), model.substr(colon + 1)));
     return std::shared_ptr<const Checkpoint>(std::move(checkpoint));

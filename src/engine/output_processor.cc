@@ -42,14 +42,17 @@ void OutputProcessor::Start(std::shared_ptr<const Request> request) {
   const int choices = sampling.use_beam_search ? sampling.n : std::max(sampling.n, sampling.best_of);
   if (choices > sampling.n) entry.held.resize(static_cast<size_t>(choices));
   for (int i = 0; i < choices; ++i) {
-    entry.choices.push_back({std::make_unique<StreamingDetokenizer>(tokenizer_, request->sampling.skip_special_tokens), "", false});
+    entry.choices.push_back(
+        {std::make_unique<StreamingDetokenizer>(tokenizer_, request->sampling.skip_special_tokens), "", false});
   }
   const RequestId id = request->id;
   entry.request = std::move(request);
   entries_[id] = std::move(entry);
 }
 
-void OutputProcessor::Forget(RequestId request) { entries_.erase(request); }
+void OutputProcessor::Forget(RequestId request) {
+  entries_.erase(request);
+}
 
 bool OutputProcessor::ReleaseText(const SamplingParams& params, bool final, Choice* choice, std::string* text,
                                   std::string* stop_reason) const {
@@ -80,7 +83,8 @@ bool OutputProcessor::ReleaseText(const SamplingParams& params, bool final, Choi
 std::vector<RequestOutput> OutputProcessor::BestOf(Entry* entry) {
   std::vector<RequestOutput>& all = entry->held;
   const std::vector<OutputResult> prompt_logprobs = std::move(all[0].prompt_logprobs);  // the first choice carries them
-  std::stable_sort(all.begin(), all.end(), [](const RequestOutput& a, const RequestOutput& b) { return MeanLogprob(a) > MeanLogprob(b); });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const RequestOutput& a, const RequestOutput& b) { return MeanLogprob(a) > MeanLogprob(b); });
   all.resize(static_cast<size_t>(entry->request->sampling.n));
   for (size_t i = 0; i < all.size(); ++i) {
     all[i].request = entry->request->id;
@@ -142,7 +146,8 @@ RequestOutput OutputProcessor::ProcessChoice(const SequenceEvent& event, Entry* 
   } else if (event.finish_reason != FinishReason::kNone) {
     if (event.finish_reason == FinishReason::kStop && !event.tokens.empty()) {
       const TokenId last = event.tokens.back().token;
-      if (std::find(params.stop_token_ids.begin(), params.stop_token_ids.end(), last) != params.stop_token_ids.end()) out.stop_token = last;
+      if (std::find(params.stop_token_ids.begin(), params.stop_token_ids.end(), last) != params.stop_token_ids.end())
+        out.stop_token = last;
     }
     choice.held += choice.detokenizer->Finish();
     if (ReleaseText(params, true, &choice, &out.text, &out.stop_reason)) out.finish_reason = FinishReason::kStop;

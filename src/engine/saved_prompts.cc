@@ -41,11 +41,15 @@ Result<int> Engine::SavePrompt(const CacheDomain& domain, std::span<const TokenI
     for (size_t g = 0; g < table.groups.size(); ++g) {
       for (const BlockRef& block : table.groups[g].blocks) {
         file.stored[g].push_back(block ? 1 : 0);
-        if (block) file.blocks.append(reinterpret_cast<const char*>(runner_->KvBlock(block.id())), static_cast<size_t>(file.block_bytes));
+        if (block)
+          file.blocks.append(reinterpret_cast<const char*>(runner_->KvBlock(block.id())),
+                             static_cast<size_t>(file.block_bytes));
       }
     }
   });
-  if (num_tokens == 0) return NotFound("no block of the prompt is cached: compute it first (a prompt shorter than {} tokens has none)", kKvBlockTokens + 1);
+  if (num_tokens == 0)
+    return NotFound("no block of the prompt is cached: compute it first (a prompt shorter than {} tokens has none)",
+                    kKvBlockTokens + 1);
   file.tokens.assign(prompt.begin(), prompt.begin() + num_tokens);
   RETURN_IF_ERROR(WriteFileAtomic(path, EncodeKvFile(file)));
   return num_tokens;
@@ -83,7 +87,8 @@ Result<int> Engine::LoadPrompt(const CacheDomain& domain, const std::string& pat
 }
 
 Status Engine::CheckSaving() const {
-  if (!options_.enable_prefix_caching) return InvalidArgument("saved prompts live in the prefix cache, which is off (--enable-prefix-caching)");
+  if (!options_.enable_prefix_caching)
+    return InvalidArgument("saved prompts live in the prefix cache, which is off (--enable-prefix-caching)");
   for (const KvGroupSpec& group : runner_->model().kv_groups()) {
     if (group.kind == KvGroupKind::kRecurrent) return Unsupported("models with recurrent layers can't save a prompt");
   }

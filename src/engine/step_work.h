@@ -10,7 +10,8 @@
 
 namespace millrace {
 
-// Parameters of the layers that a token is multiplied with: neither embedding nor head, and of the experts those it is routed to.
+// Parameters of the layers that a token is multiplied with: neither embedding nor head, and of the experts those it is
+// routed to.
 int64_t ActiveParameters(const Checkpoint& checkpoint);
 
 struct StepWork {

@@ -19,7 +19,8 @@ Status WarmUp(const SchedulerConfig& config, ModelRunner& runner) {
   plain.victim_policy = VictimPolicy::kLatest;
   Scheduler scheduler(plain);
   const int64_t longest = std::min(config.max_num_batched_tokens, scheduler.max_sequence_tokens() - 2);
-  const int64_t num_tokens = std::min(longest, std::max<int64_t>(1, kWorkBytes / std::max<int64_t>(1, runner.model().weight_bytes())));
+  const int64_t num_tokens =
+      std::min(longest, std::max<int64_t>(1, kWorkBytes / std::max<int64_t>(1, runner.model().weight_bytes())));
   if (num_tokens < 1) return OkStatus();
   auto request = std::make_shared<Request>();
   request->id = 1;

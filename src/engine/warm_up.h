@@ -7,8 +7,9 @@
 
 namespace millrace {
 
-// Computes a prompt and two tokens, so that code, weights and memory have been touched before a user's first request: as long a prompt as
-// takes some 20 ms. Before any other step; leaves nothing behind but KV that nobody refers to. kInternal: the model can't compute.
+// Computes a prompt and two tokens, so that code, weights and memory have been touched before a user's first request:
+// as long a prompt as takes some 20 ms. Before any other step; leaves nothing behind but KV that nobody refers to.
+// kInternal: the model can't compute.
 Status WarmUp(const SchedulerConfig& config, ModelRunner& runner);
 
 }  // namespace millrace

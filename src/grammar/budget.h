@@ -1,7 +1,7 @@
 // Budget: what one grammar compilation may spend. Every loop that an input can make long charges it.
 // Owned by one compilation, used from one thread.
-// The bounds that an input meets are counts, so that a grammar is accepted on a busy machine exactly when it is on an idle one.
-// The clock only guards against a machine that stands still.
+// The bounds that an input meets are counts, so that a grammar is accepted on a busy machine exactly when it is on an
+// idle one. The clock only guards against a machine that stands still.
 #pragma once
 
 #include <chrono>
@@ -23,9 +23,8 @@ class Budget {
  public:
   explicit Budget(const CompileLimits& limits)
       : limits_(limits),
-        deadline_(std::chrono::steady_clock::now() +
-                  std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                      std::chrono::duration<double>(limits.max_seconds))) {}
+        deadline_(std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                                         std::chrono::duration<double>(limits.max_seconds))) {}
 
   // Accounts for bytes of lasting memory and for the steps that filling them takes. Once it failed it keeps failing.
   [[nodiscard]] bool Charge(size_t bytes) {

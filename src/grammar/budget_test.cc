@@ -13,8 +13,8 @@ namespace {
 std::string ManyAlternatives(int n) {
   std::string all;
   for (int i = 0; i < n; ++i) {
-    all += std::string(all.empty() ? "" : ",") +
-           "{\"oneOf\":[{\"required\":[\"a" + std::to_string(i) + "\"]},{\"required\":[\"b" + std::to_string(i) + "\"]}]}";
+    all += std::string(all.empty() ? "" : ",") + "{\"oneOf\":[{\"required\":[\"a" + std::to_string(i) +
+           "\"]},{\"required\":[\"b" + std::to_string(i) + "\"]}]}";
   }
   return "{\"type\":\"object\",\"allOf\":[" + all + "]}";
 }

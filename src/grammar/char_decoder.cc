@@ -7,17 +7,19 @@ namespace {
 
 // State layout: the phase in the top 4 bits, data below.
 enum Phase : uint32_t {
-  kBody = 0,         // data: UTF-8 in progress, 0 when none
+  kBody = 0,  // data: UTF-8 in progress, 0 when none
   kBeforeQuote = 1,
   kDone = 2,
-  kEscape = 3,       // after a backslash
-  kHex = 4,          // data: digits << 16 | value
-  kHighAlone = 5,    // data: the 10 bits of a high surrogate; a backslash must follow
-  kHighEscape = 6,   // ... then a u
-  kHighHex = 7,      // data: digits << 26 | value << 10 | high bits
+  kEscape = 3,      // after a backslash
+  kHex = 4,         // data: digits << 16 | value
+  kHighAlone = 5,   // data: the 10 bits of a high surrogate; a backslash must follow
+  kHighEscape = 6,  // ... then a u
+  kHighHex = 7,     // data: digits << 26 | value << 10 | high bits
 };
 
-constexpr uint32_t Make(Phase phase, uint32_t data) { return (uint32_t{phase} << 28) | data; }
+constexpr uint32_t Make(Phase phase, uint32_t data) {
+  return (uint32_t{phase} << 28) | data;
+}
 
 // UTF-8 data: remaining bytes << 24 | total length << 21 | bits so far (right-aligned). Never 0 inside a character.
 constexpr uint32_t Utf8State(uint32_t remaining, uint32_t length, uint32_t bits) {
@@ -32,9 +34,15 @@ CharRange Utf8Range(uint32_t data) {
   return {std::max(low, min), std::min(high, max)};
 }
 
-DecodeStep Dead() { return {}; }
-DecodeStep Char(uint32_t c) { return {DecodeStep::kChar, c, 0}; }
-DecodeStep Partial(uint32_t state) { return {DecodeStep::kPartial, 0, state}; }
+DecodeStep Dead() {
+  return {};
+}
+DecodeStep Char(uint32_t c) {
+  return {DecodeStep::kChar, c, 0};
+}
+DecodeStep Partial(uint32_t state) {
+  return {DecodeStep::kPartial, 0, state};
+}
 
 DecodeStep Utf8Byte(uint32_t data, uint8_t byte) {
   if (data == 0) {

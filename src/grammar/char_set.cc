@@ -20,7 +20,9 @@ CharSet::CharSet(std::vector<CharRange> ranges) {
   }
 }
 
-CharSet CharSet::All() { return CharSet({{0, kSurrogateFirst - 1}, {kSurrogateLast + 1, kMaxCodePoint}}); }
+CharSet CharSet::All() {
+  return CharSet({{0, kSurrogateFirst - 1}, {kSurrogateLast + 1, kMaxCodePoint}});
+}
 
 bool CharSet::Contains(uint32_t c) const {
   auto it = std::upper_bound(ranges_.begin(), ranges_.end(), c,
@@ -66,16 +68,30 @@ CharSet CharSet::WithAsciiCaseFolded() const {
   return CharSet(std::move(all));
 }
 
-CharSet CharSet::Digits() { return CharSet({{'0', '9'}}); }
-
-CharSet CharSet::WordChars() { return CharSet({{'a', 'z'}, {'A', 'Z'}, {'0', '9'}, {'_', '_'}}); }
-
-CharSet CharSet::WhiteSpace() {
-  return CharSet({{0x09, 0x0D}, {0x20, 0x20}, {0xA0, 0xA0}, {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029},
-                  {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}});
+CharSet CharSet::Digits() {
+  return CharSet({{'0', '9'}});
 }
 
-CharSet CharSet::Dot() { return CharSet({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}).Complement(); }
+CharSet CharSet::WordChars() {
+  return CharSet({{'a', 'z'}, {'A', 'Z'}, {'0', '9'}, {'_', '_'}});
+}
+
+CharSet CharSet::WhiteSpace() {
+  return CharSet({{0x09, 0x0D},
+                  {0x20, 0x20},
+                  {0xA0, 0xA0},
+                  {0x1680, 0x1680},
+                  {0x2000, 0x200A},
+                  {0x2028, 0x2029},
+                  {0x202F, 0x202F},
+                  {0x205F, 0x205F},
+                  {0x3000, 0x3000},
+                  {0xFEFF, 0xFEFF}});
+}
+
+CharSet CharSet::Dot() {
+  return CharSet({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}).Complement();
+}
 
 namespace {
 
@@ -100,13 +116,27 @@ const std::vector<std::pair<CharRange, std::string_view>>& GeneralCategories() {
 }  // namespace
 
 Result<CharSet> CharSet::UnicodeProperty(std::string_view name) {
-  static constexpr std::pair<std::string_view, std::string_view> kLongNames[] = {
-      {"Letter", "L"},           {"Mark", "M"},         {"Number", "N"},         {"Punctuation", "P"},
-      {"punct", "P"},            {"Symbol", "S"},       {"Separator", "Z"},      {"Other", "C"},
-      {"Uppercase_Letter", "Lu"}, {"Lowercase_Letter", "Ll"}, {"Titlecase_Letter", "Lt"}, {"Modifier_Letter", "Lm"},
-      {"Other_Letter", "Lo"},    {"Decimal_Number", "Nd"}, {"digit", "Nd"},      {"Letter_Number", "Nl"},
-      {"Other_Number", "No"},    {"Control", "Cc"},     {"cntrl", "Cc"},         {"Space_Separator", "Zs"},
-      {"Alphabetic", "L"}};
+  static constexpr std::pair<std::string_view, std::string_view> kLongNames[] = {{"Letter", "L"},
+                                                                                 {"Mark", "M"},
+                                                                                 {"Number", "N"},
+                                                                                 {"Punctuation", "P"},
+                                                                                 {"punct", "P"},
+                                                                                 {"Symbol", "S"},
+                                                                                 {"Separator", "Z"},
+                                                                                 {"Other", "C"},
+                                                                                 {"Uppercase_Letter", "Lu"},
+                                                                                 {"Lowercase_Letter", "Ll"},
+                                                                                 {"Titlecase_Letter", "Lt"},
+                                                                                 {"Modifier_Letter", "Lm"},
+                                                                                 {"Other_Letter", "Lo"},
+                                                                                 {"Decimal_Number", "Nd"},
+                                                                                 {"digit", "Nd"},
+                                                                                 {"Letter_Number", "Nl"},
+                                                                                 {"Other_Number", "No"},
+                                                                                 {"Control", "Cc"},
+                                                                                 {"cntrl", "Cc"},
+                                                                                 {"Space_Separator", "Zs"},
+                                                                                 {"Alphabetic", "L"}};
   const size_t equals = name.find('=');
   if (equals != std::string_view::npos) {
     const std::string_view key = name.substr(0, equals);

@@ -13,7 +13,9 @@ namespace {
 constexpr uint64_t kMissing = 4096;
 constexpr uint64_t kDetour = 16;  // what an optional member or item costs beyond its bytes
 
-uint64_t Sum(uint64_t a, uint64_t b) { return std::min(a + b, CompletionCost::kImpossible); }
+uint64_t Sum(uint64_t a, uint64_t b) {
+  return std::min(a + b, CompletionCost::kImpossible);
+}
 
 // Bytes of the shortest spelling of a character.
 uint32_t SpellingOf(TextEncoding encoding, uint32_t c) {
@@ -32,7 +34,8 @@ std::vector<uint32_t> ShortestSpellings(const Terminal& terminal) {
   for (size_t i = 0; i < alphabet.starts.size(); ++i) {
     const uint32_t last = i + 1 < alphabet.starts.size() ? alphabet.starts[i + 1] - 1 : kMaxCodePoint;
     uint32_t& least = bytes[alphabet.classes[i]];
-    for (uint32_t c = alphabet.starts[i]; c <= last && c < 0x80; ++c) least = std::min(least, SpellingOf(terminal.encoding, c));
+    for (uint32_t c = alphabet.starts[i]; c <= last && c < 0x80; ++c)
+      least = std::min(least, SpellingOf(terminal.encoding, c));
     if (last >= 0x80) least = std::min(least, SpellingOf(terminal.encoding, std::max(alphabet.starts[i], 0x80u)));
   }
   return bytes;
@@ -70,7 +73,8 @@ std::vector<uint32_t> BytesToAccept(const Terminal& terminal, const std::vector<
 }  // namespace
 
 CompletionCost::CompletionCost(const Program& program) : program_(program) {
-  for (const Terminal& terminal : program.terminals) to_accept_.push_back(BytesToAccept(terminal, terminal.dfa->accepting));
+  for (const Terminal& terminal : program.terminals)
+    to_accept_.push_back(BytesToAccept(terminal, terminal.dfa->accepting));
   rule_cost_.assign(program.rules.size(), kImpossible);
   state_cost_.assign(program.states.size(), kImpossible);
   add_cost_.assign(program.states.size(), kImpossible);
@@ -169,7 +173,8 @@ uint64_t CompletionCost::MissingItems(const ArraySpec& spec, const Payload& payl
     cost = Sum(cost, Sum(item, kMissing));
   }
   for (size_t c = 0; c < spec.contains.size(); ++c) {
-    if (payload.counters[c] < spec.contains[c].min) cost = Sum(cost, kMissing * (spec.contains[c].min - payload.counters[c]));
+    if (payload.counters[c] < spec.contains[c].min)
+      cost = Sum(cost, kMissing * (spec.contains[c].min - payload.counters[c]));
   }
   return cost;
 }
@@ -196,9 +201,11 @@ uint64_t CompletionCost::KeyCost(const Config& config, const Machine& machine) c
   auto unmet = [&](uint32_t claim) { return !((payload.claims >> claim) & 1); };
   uint64_t best = kImpossible;
   if (config.lex.q != kNoState) {
-    best = (any_helps ? 0 : kMissing) + 2 * kDetour + WordCost(to_accept_[spec.key_terminal], spec.key_terminal, config.lex);
+    best = (any_helps ? 0 : kMissing) + 2 * kDetour +
+           WordCost(to_accept_[spec.key_terminal], spec.key_terminal, config.lex);
     for (uint32_t i = 0; i < spec.num_claims; ++i) {
-      if (unmet(i)) best = std::min(best, 2 * kDetour + WordCost(ClaimCost(payload.spec, i), spec.key_terminal, config.lex));
+      if (unmet(i))
+        best = std::min(best, 2 * kDetour + WordCost(ClaimCost(payload.spec, i), spec.key_terminal, config.lex));
     }
   }
   if (config.lex.count == kNoState) return best;
@@ -210,7 +217,8 @@ uint64_t CompletionCost::KeyCost(const Config& config, const Machine& machine) c
     if (!AnyNameAvailable(spec, payload, n.first, n.last)) continue;
     if (n.name != kNoRule && NameAvailable(spec, payload, n.name)) {
       bool needed = any_helps || ((spec.required[n.name / 64] >> (n.name % 64)) & 1);
-      for (uint32_t i = 0; i < spec.num_claims; ++i) needed |= unmet(i) && spec.name_rules[size_t{1} << i][n.name] != kNoRule;
+      for (uint32_t i = 0; i < spec.num_claims; ++i)
+        needed |= unmet(i) && spec.name_rules[size_t{1} << i][n.name] != kNoRule;
       const uint64_t value = needed || spec.is_set ? 0 : RuleCost(spec.name_rules[0][n.name]);
       best = std::min(best, Sum(depth + (needed ? 0 : kMissing), value));
     }
@@ -233,7 +241,8 @@ uint64_t CompletionCost::WordCost(const std::vector<uint32_t>& distance, uint32_
   }
   for (int i = 0; i < partial.count; ++i) {
     const auto [first, last] = partial.ranges[i];
-    for (size_t at = dfa.alphabet.IntervalOf(first); at < dfa.alphabet.starts.size() && dfa.alphabet.starts[at] <= last; ++at) {
+    for (size_t at = dfa.alphabet.IntervalOf(first); at < dfa.alphabet.starts.size() && dfa.alphabet.starts[at] <= last;
+         ++at) {
       const uint32_t next = row[dfa.alphabet.classes[at]];
       if (next != kNoState) best = std::min(best, Sum(cost_at(next), after_backslash ? 5 : BytesToFinish(lex.decoder)));
     }

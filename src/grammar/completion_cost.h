@@ -1,5 +1,5 @@
-// An estimate of how many bytes the shortest way to an end takes, for finishing a text quickly: following the byte with the
-// least estimate comes to an end. Only testing and sampling need it; masks don't.
+// An estimate of how many bytes the shortest way to an end takes, for finishing a text quickly: following the byte with
+// the least estimate comes to an end. Only testing and sampling need it; masks don't.
 #pragma once
 
 #include <cstdint>

@@ -13,7 +13,9 @@ namespace {
 // Minimising a long chain takes as many rounds as it has states; beyond this an automaton stays correct, only larger.
 constexpr uint64_t kMaxRefinementSteps = 10'000'000;
 
-uint64_t PairKey(uint32_t a, uint32_t b) { return (uint64_t{a} << 32) | b; }
+uint64_t PairKey(uint32_t a, uint32_t b) {
+  return (uint64_t{a} << 32) | b;
+}
 
 // The coarsest partition that refines both.
 struct Refinement {

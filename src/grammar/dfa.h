@@ -19,7 +19,7 @@ inline constexpr uint32_t kNoState = UINT32_MAX;
 
 // Partition of the code points into classes that no transition distinguishes.
 struct Alphabet {
-  std::vector<uint32_t> starts = {0};  // ascending first code point of each interval; the last ends at kMaxCodePoint
+  std::vector<uint32_t> starts = {0};   // ascending first code point of each interval; the last ends at kMaxCodePoint
   std::vector<uint16_t> classes = {0};  // class of each interval
   std::array<uint16_t, 128> ascii = {};
   uint32_t num_classes = 1;
@@ -67,15 +67,15 @@ std::vector<uint32_t> ShortestWords(const Dfa& dfa);
 // A short accepted word (shortest in code points); nullopt for the empty language.
 std::optional<std::u32string> ShortestWord(const Dfa& dfa);
 
-// Removes states that reach no accepting state, or that the start does not reach, and merges equivalent ones. labels, when
-// given, holds one label per state; accepting states with different labels stay apart, and it is permuted like the states.
-// What it costs is charged, but never refused: the caller's next charge fails.
+// Removes states that reach no accepting state, or that the start does not reach, and merges equivalent ones. labels,
+// when given, holds one label per state; accepting states with different labels stay apart, and it is permuted like the
+// states. What it costs is charged, but never refused: the caller's next charge fails.
 Dfa TrimAndMinimize(Dfa dfa, Budget& budget, std::vector<uint16_t>* labels = nullptr);
 
 // Runs several automata side by side. Every string is accepted; label_of says which of them accept it.
 struct LabelledDfa {
   Dfa dfa;
-  std::vector<uint16_t> label_of;           // per state
+  std::vector<uint16_t> label_of;            // per state
   std::vector<std::vector<uint8_t>> labels;  // [label][automaton]: accepts
 };
 Result<LabelledDfa> RunTogether(const std::vector<DfaPtr>& automata, Budget& budget);

@@ -45,7 +45,8 @@ Result<LabelledDfa> RunTogether(const std::vector<DfaPtr>& automata, Budget& bud
     if (inserted) states.push_back(std::move(tuple));
     return it->second;
   };
-  if (classes.size() > kMaxClasses) return Unsupported("the patterns of an object's keys tell more than {} characters apart", kMaxClasses);
+  if (classes.size() > kMaxClasses)
+    return Unsupported("the patterns of an object's keys tell more than {} characters apart", kMaxClasses);
   std::vector<uint32_t> start;
   for (const DfaPtr& dfa : automata) start.push_back(dfa->empty() ? kNoState : 0);
   intern(std::move(start));

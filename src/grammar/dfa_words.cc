@@ -6,7 +6,8 @@
 namespace millrace::grammar {
 
 std::vector<uint8_t> FiniteStates(const Dfa& dfa, uint64_t max_words) {
-  // A state accepts finitely many words exactly when it reaches no cycle (every state is live): peel off sinks, counting.
+  // A state accepts finitely many words exactly when it reaches no cycle (every state is live): peel off sinks,
+  // counting.
   const uint32_t n = dfa.num_states(), k = dfa.alphabet.num_classes;
   constexpr uint64_t kMany = uint64_t{1} << 40;
   std::vector<uint64_t> class_size(k, 0);

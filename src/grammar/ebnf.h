@@ -1,10 +1,10 @@
 // EBNF front ends.
 //
-// GBNF (llama.cpp): name ::= "text" | [a-z\n\x41] | [^...] | . | rule | (group) | x* x+ x? x{m} x{m,} x{m,n} ; # comment.
-// The root rule is called root.
-// Lark: rule: expansions, ?rule, _rule, TERMINAL, "text" ("text"i), /regex/flags, "a".."z", (group), [optional], x* x+ x?
-// x~n, x~m..n, -> alias, priorities, // comment, %ignore TERMINAL, %import common.NAME for the usual names. The root rule is
-// called start. %declare, templates and other directives are refused.
+// GBNF (llama.cpp): name ::= "text" | [a-z\n\x41] | [^...] | . | rule | (group) | x* x+ x? x{m} x{m,} x{m,n} ; #
+// comment. The root rule is called root. Lark: rule: expansions, ?rule, _rule, TERMINAL, "text" ("text"i),
+// /regex/flags, "a".."z", (group), [optional], x* x+ x? x~n, x~m..n, -> alias, priorities, // comment, %ignore
+// TERMINAL, %import common.NAME for the usual names. The root rule is called start. %declare, templates and other
+// directives are refused.
 #pragma once
 
 #include <string_view>

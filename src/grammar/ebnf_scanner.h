@@ -1,4 +1,5 @@
-// What the two EBNF parsers share: a cursor with line numbers and a table of rules that may be used before they are defined.
+// What the two EBNF parsers share: a cursor with line numbers and a table of rules that may be used before they are
+// defined.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +31,8 @@ class EbnfScanner {
   void Seek(size_t position) { pos_ = position; }
 
   Status Error(std::string_view what) const {
-    const auto line = 1 + std::count(text_.begin(), text_.begin() + static_cast<long>(std::min(pos_, text_.size())), U'\n');
+    const auto line =
+        1 + std::count(text_.begin(), text_.begin() + static_cast<long>(std::min(pos_, text_.size())), U'\n');
     return InvalidArgument("grammar, line {}: {}", line, what);
   }
 

@@ -23,7 +23,8 @@ atom ::= [0-9]+ | "(" sum ")"
 TEST(EbnfTest, GbnfLeftRecursion) {
   const GrammarPtr grammar = Compile(kArithmetic);
   ASSERT_NE(grammar, nullptr);
-  for (const char* good : {"1", "1+2*3", "(1+2)*3-4", "((((1))))", "123*456+789"}) EXPECT_TRUE(Matches(grammar, good)) << good;
+  for (const char* good : {"1", "1+2*3", "(1+2)*3-4", "((((1))))", "123*456+789"})
+    EXPECT_TRUE(Matches(grammar, good)) << good;
   for (const char* bad : {"", "+", "1+", "(1", "1)", "()", "1 + 2"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
   ExpectMaskIsExact(grammar, "((1+2)*12)-123");
 }
@@ -32,8 +33,12 @@ TEST(EbnfTest, GbnfNotation) {
   const GrammarPtr grammar = Compile(
       "root ::= \"a\\n\\x41\\u00e9\" [^a-z] (\"x\" | \"y\"){2,3} word? . # tail\nword ::= \"w\" # c\n  | \"v\"+\n");
   ASSERT_NE(grammar, nullptr);
-  EXPECT_TRUE(Matches(grammar, "a\nA\xC3\xA9" "Zxyvvv\xF0\x9F\x98\x80"));
-  EXPECT_TRUE(Matches(grammar, "a\nA\xC3\xA9" "Zxyx!"));
+  EXPECT_TRUE(Matches(grammar,
+                      "a\nA\xC3\xA9"
+                      "Zxyvvv\xF0\x9F\x98\x80"));
+  EXPECT_TRUE(Matches(grammar,
+                      "a\nA\xC3\xA9"
+                      "Zxyx!"));
   EXPECT_FALSE(Matches(grammar, "a\nA\xC3\xA9zxyx!"));
   EXPECT_FALSE(Matches(grammar, "a\nA\xC3\xA9Zx!"));
   // Found by llama.cpp's users: nested empty repetitions must end.
@@ -42,7 +47,8 @@ TEST(EbnfTest, GbnfNotation) {
 }
 
 TEST(EbnfTest, NullableLeftRecursionIsComplete) {
-  // S -> A S "b" | "x", A -> empty | "a": hidden left recursion. The language is x b* with one a before any of the b's calls.
+  // S -> A S "b" | "x", A -> empty | "a": hidden left recursion. The language is x b* with one a before any of the b's
+  // calls.
   const GrammarPtr grammar = Compile("root ::= a root \"b\" | \"x\"\na ::= \"\" | \"a\"");
   for (const char* good : {"x", "xb", "axb", "xbb", "axbb", "aaxbb"}) EXPECT_TRUE(Matches(grammar, good)) << good;
   for (const char* bad : {"ax", "aaxb", "b", "xa"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
@@ -127,7 +133,8 @@ NAME: ("a".."z") /[a-z0-9_]/i*
 CALL: "min"i "(" /\d+/ ("," /\d+/)~1..2 ")"
 )g");
   ASSERT_NE(grammar, nullptr);
-  for (const char* good : {"1 + 2", "(x*-3.5e2)-y_1 ", "MIN(1,2,3)", " 1\n"}) EXPECT_TRUE(Matches(grammar, good)) << good;
+  for (const char* good : {"1 + 2", "(x*-3.5e2)-y_1 ", "MIN(1,2,3)", " 1\n"})
+    EXPECT_TRUE(Matches(grammar, good)) << good;
   for (const char* bad : {"1 +", "min(1)", "min(1,2,3,4)", "2x", "(1"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
   ExpectMaskIsExact(grammar, "(ab + 12) * -x");
 }
@@ -145,12 +152,13 @@ TEST(EbnfTest, ErrorsNameTheLine) {
     const char* text;
     const char* message;
   };
-  for (const Case& c : {Case{"root ::= a", "\"a\" is used but not defined"}, Case{"x ::= \"a\"", "called \"root\""},
-                        Case{"root ::= \"a\nb", "line 2"}, Case{"root ::= (\"a\"", "expected )"},
-                        Case{"root ::= [a", "without its ]"}, Case{"root ::= \"a\"{3,1}", "bounds"},
-                        Case{"root ::= root \"a\"", "matches nothing"}, Case{"start: %", "not supported"},
-                        Case{"start: A\nA: /7$7/", "matches nothing"}, Case{"start: A (\",\" A)*\nA: /7%$7/", "matches nothing"},
-                        Case{"start: a\n%declare X", "%declare"}, Case{"", "start"}}) {
+  for (const Case& c :
+       {Case{"root ::= a", "\"a\" is used but not defined"}, Case{"x ::= \"a\"", "called \"root\""},
+        Case{"root ::= \"a\nb", "line 2"}, Case{"root ::= (\"a\"", "expected )"}, Case{"root ::= [a", "without its ]"},
+        Case{"root ::= \"a\"{3,1}", "bounds"}, Case{"root ::= root \"a\"", "matches nothing"},
+        Case{"start: %", "not supported"}, Case{"start: A\nA: /7$7/", "matches nothing"},
+        Case{"start: A (\",\" A)*\nA: /7%$7/", "matches nothing"}, Case{"start: a\n%declare X", "%declare"},
+        Case{"", "start"}}) {
     auto result = CompileEbnf(c.text, SmallVocabulary());
     ASSERT_FALSE(result.ok()) << c.text;
     EXPECT_NE(result.status().message().find(c.message), std::string::npos) << result.status().message();

@@ -12,10 +12,11 @@ namespace {
 constexpr char kDate[] =
     "(\\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\\d|3[01])|(0[469]|11)-(0[1-9]|[12]\\d|30)|02-(0[1-9]|1\\d|2[0-8]))"
     "|((\\d\\d)(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)";
-// RFC 3339, with leap seconds where UTC has them and the offset is zero: other offsets would need an automaton state for
-// every minute of the day.
+// RFC 3339, with leap seconds where UTC has them and the offset is zero: other offsets would need an automaton state
+// for every minute of the day.
 constexpr char kTime[] =
-    "(([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d+)?([zZ]|[+-]([01]\\d|2[0-3]):[0-5]\\d)|23:59:60(\\.\\d+)?([zZ]|[+-]00:00))";
+    "(([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d+)?([zZ]|[+-]([01]\\d|2[0-3]):[0-5]\\d)|23:59:60(\\.\\d+)?([zZ]|[+-]00:"
+    "00))";
 constexpr char kUuid[] = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 constexpr char kIpv4[] = "((25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)\\.){3}(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 constexpr char kLabel[] = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
@@ -86,10 +87,10 @@ Result<DfaPtr> HostName(Budget& budget) {
 Result<DfaPtr> Email(Budget& budget) {
   const std::string atom = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+";
   ASSIGN_OR_RETURN(DfaPtr local, CompileRegex("(" + atom + "(\\." + atom +
-                                              ")*|\"([\\x20-\\x21\\x23-\\x5B\\x5D-\\x7E]|\\\\[\\x20-\\x7E])*\")@",
+                                                  ")*|\"([\\x20-\\x21\\x23-\\x5B\\x5D-\\x7E]|\\\\[\\x20-\\x7E])*\")@",
                                               RegexMode::kFullMatch, budget));
-  ASSIGN_OR_RETURN(DfaPtr literal,
-                   CompileRegex("\\[(" + std::string(kIpv4) + "|IPv6:" + Ipv6() + ")\\]", RegexMode::kFullMatch, budget));
+  ASSIGN_OR_RETURN(DfaPtr literal, CompileRegex("\\[(" + std::string(kIpv4) + "|IPv6:" + Ipv6() + ")\\]",
+                                                RegexMode::kFullMatch, budget));
   const std::string label = std::string("(") + kLabel + ")";
   ASSIGN_OR_RETURN(DfaPtr domain, CompileRegex(label + "(\\." + label + ")*", RegexMode::kFullMatch, budget));
   ExprPool pool;
@@ -101,8 +102,20 @@ Result<DfaPtr> Email(Budget& budget) {
 }  // namespace
 
 std::vector<std::string_view> EnforcedFormats() {
-  return {"date-time", "date", "time", "duration", "email",         "hostname",     "ipv4",
-          "ipv6",      "uuid", "uri",  "uri-reference", "json-pointer", "relative-json-pointer", "regex"};
+  return {"date-time",
+          "date",
+          "time",
+          "duration",
+          "email",
+          "hostname",
+          "ipv4",
+          "ipv6",
+          "uuid",
+          "uri",
+          "uri-reference",
+          "json-pointer",
+          "relative-json-pointer",
+          "regex"};
 }
 
 FormatSupport SupportOfFormat(std::string_view name) {

@@ -1,6 +1,6 @@
-// The format "regex": expressions that ECMA-262 (with and without the flag u) and most other libraries read alike, with groups
-// up to kMaxGroups deep. Left out, though valid: back-references, look-behind, look-ahead inside groups, named groups, properties,
-// ranges that begin with other characters than those of kRangeStarts (an automaton remembers each).
+// The format "regex": expressions that ECMA-262 (with and without the flag u) and most other libraries read alike, with
+// groups up to kMaxGroups deep. Left out, though valid: back-references, look-behind, look-ahead inside groups, named
+// groups, properties, ranges that begin with other characters than those of kRangeStarts (an automaton remembers each).
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,7 +24,8 @@ std::string ClassItems() {
   for (const char* first = kRangeStarts; *first != '\0'; ++first) {
     std::string last;
     for (char c = *first; c <= '~'; ++c) {
-      if (std::string_view("\\[]^-").find(c) == std::string_view::npos) last += fmt::format("\\x{:02x}", static_cast<int>(c));
+      if (std::string_view("\\[]^-").find(c) == std::string_view::npos)
+        last += fmt::format("\\x{:02x}", static_cast<int>(c));
     }
     out += fmt::format("|{}-[{}]", *first, last);
   }
@@ -41,7 +42,8 @@ std::string Quantifier() {
 
 Result<DfaPtr> RegexFormat(Budget& budget) {
   auto compile = [&](const std::string& regex) { return CompileRegex(regex, RegexMode::kFullMatch, budget); };
-  ASSIGN_OR_RETURN(DfaPtr simple, compile(std::string("\\.|") + kLiteral + "|" + kEscape + "|\\[\\^?" + ClassItems() + "+-?\\]"));
+  ASSIGN_OR_RETURN(DfaPtr simple,
+                   compile(std::string("\\.|") + kLiteral + "|" + kEscape + "|\\[\\^?" + ClassItems() + "+-?\\]"));
   ASSIGN_OR_RETURN(DfaPtr assertion, compile("\\^|\\$|\\\\[bB]"));
   ASSIGN_OR_RETURN(DfaPtr quantifier, compile(Quantifier()));
   ASSIGN_OR_RETURN(DfaPtr open, compile("\\((\\?:)?"));
@@ -51,7 +53,8 @@ Result<DfaPtr> RegexFormat(Budget& budget) {
     ExprPool pool;
     const ExprId close = pool.Chars(CharSet::Of(')'));
     ExprId atom = pool.Automaton(simple), zero_width = pool.Automaton(assertion);
-    if (inner != nullptr) atom = pool.Choice({atom, pool.Sequence({pool.Automaton(open), pool.Automaton(inner), close})});
+    if (inner != nullptr)
+      atom = pool.Choice({atom, pool.Sequence({pool.Automaton(open), pool.Automaton(inner), close})});
     if (depth == kMaxGroups) {
       zero_width = pool.Choice({zero_width, pool.Sequence({pool.Automaton(look), pool.Automaton(inner), close})});
     }

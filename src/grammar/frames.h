@@ -11,19 +11,20 @@ namespace millrace::grammar {
 struct Payload {
   enum Kind : uint8_t { kNone, kRepeat, kObject, kArray } kind = kNone;
   uint32_t spec = 0;
-  uint32_t count = 0;          // members, items or repetitions so far
-  uint32_t pending_rule = 0;   // object: rule of the value that belongs to the key just read
-  uint32_t claims = 0;         // object: obligations met
-  uint32_t required_seen = 0;  // object
-  uint32_t extra = 0;          // object: head of the list of keys seen outside the names; 0: none
-  uint32_t step = 0;           // when it was made
-  std::vector<uint64_t> seen;  // object: bit per name
+  uint32_t count = 0;              // members, items or repetitions so far
+  uint32_t pending_rule = 0;       // object: rule of the value that belongs to the key just read
+  uint32_t claims = 0;             // object: obligations met
+  uint32_t required_seen = 0;      // object
+  uint32_t extra = 0;              // object: head of the list of keys seen outside the names; 0: none
+  uint32_t step = 0;               // when it was made
+  std::vector<uint64_t> seen;      // object: bit per name
   std::vector<uint32_t> counters;  // array: items counted for each contains
 
   // Equal but for the time it was made.
   bool SameAs(const Payload& o) const {
-    return kind == o.kind && spec == o.spec && count == o.count && pending_rule == o.pending_rule && claims == o.claims &&
-           required_seen == o.required_seen && extra == o.extra && seen == o.seen && counters == o.counters;
+    return kind == o.kind && spec == o.spec && count == o.count && pending_rule == o.pending_rule &&
+           claims == o.claims && required_seen == o.required_seen && extra == o.extra && seen == o.seen &&
+           counters == o.counters;
   }
 };
 

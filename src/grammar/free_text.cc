@@ -39,7 +39,8 @@ bool IsAscii(const std::vector<std::string>& texts) {
 }  // namespace
 
 FreeText::FreeText(const std::vector<std::string>& triggers, bool utf8)
-    : encoding_(utf8 && IsAscii(triggers) ? TextEncoding::kUtf8 : TextEncoding::kBytes), alphabet_(MakeAlphabet(triggers)) {
+    : encoding_(utf8 && IsAscii(triggers) ? TextEncoding::kUtf8 : TextEncoding::kBytes),
+      alphabet_(MakeAlphabet(triggers)) {
   const uint32_t classes = alphabet_.num_classes;
   auto add_state = [&] {
     next_.insert(next_.end(), classes, kNoState);

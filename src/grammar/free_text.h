@@ -11,8 +11,8 @@ namespace millrace::grammar {
 // Aho and Corasick's automaton over bytes. State s has read the longest suffix of the text that begins a trigger.
 class FreeText {
  public:
-  // No trigger may be empty; their bytes are few (the automaton has a state for each). With utf8 the text is valid UTF-8,
-  // provided that all triggers are ASCII; otherwise it is any bytes.
+  // No trigger may be empty; their bytes are few (the automaton has a state for each). With utf8 the text is valid
+  // UTF-8, provided that all triggers are ASCII; otherwise it is any bytes.
   explicit FreeText(const std::vector<std::string>& triggers, bool utf8 = false);
 
   // Texts in which no trigger occurs; the empty text is one.

@@ -68,7 +68,8 @@ Result<GrammarPtr> CompileJsonSchema(std::string_view schema, VocabularyPtr voca
 Result<GrammarPtr> CompileJsonObject(VocabularyPtr vocabulary, const CompileOptions& options) {
   return CompileGrammar(GrammarKind::kJsonSchema, R"({"type":"object"})", std::move(vocabulary), options);
 }
-Result<GrammarPtr> CompileRegexGrammar(std::string_view pattern, VocabularyPtr vocabulary, const CompileOptions& options) {
+Result<GrammarPtr> CompileRegexGrammar(std::string_view pattern, VocabularyPtr vocabulary,
+                                       const CompileOptions& options) {
   return CompileGrammar(GrammarKind::kRegex, pattern, std::move(vocabulary), options);
 }
 Result<GrammarPtr> CompileEbnf(std::string_view grammar, VocabularyPtr vocabulary, const CompileOptions& options) {
@@ -95,14 +96,16 @@ Result<GrammarPtr> CompileChoice(std::span<const std::string> choices, Vocabular
   return Finish(root, builder, std::move(vocabulary));
 }
 
-Result<GrammarPtr> CompileStructuralTags(const StructuralTags& tags, VocabularyPtr vocabulary, const CompileOptions& options) {
+Result<GrammarPtr> CompileStructuralTags(const StructuralTags& tags, VocabularyPtr vocabulary,
+                                         const CompileOptions& options) {
   Budget budget(options.limits);
   ProgramBuilder builder(options.json, budget);
   ASSIGN_OR_RETURN(const uint32_t root, AddStructuralTags(tags, *vocabulary, builder));
   return Finish(root, builder, std::move(vocabulary));
 }
 
-Result<GrammarPtr> CompileStructure(const Structure& structure, VocabularyPtr vocabulary, const CompileOptions& options) {
+Result<GrammarPtr> CompileStructure(const Structure& structure, VocabularyPtr vocabulary,
+                                    const CompileOptions& options) {
   Budget budget(options.limits);
   ProgramBuilder builder(options.json, budget);
   ASSIGN_OR_RETURN(const uint32_t root, AddStructure(structure, *vocabulary, builder));

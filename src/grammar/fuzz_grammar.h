@@ -1,5 +1,5 @@
-// What the fuzzers of the grammar notations share: any text is compiled under tight limits; when that works, it is sampled
-// from: masks and AcceptToken must agree and no dead end may be met.
+// What the fuzzers of the grammar notations share: any text is compiled under tight limits; when that works, it is
+// sampled from: masks and AcceptToken must agree and no dead end may be met.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 namespace millrace::grammar {
 
 inline int FuzzGrammar(GrammarKind kind, const uint8_t* data, size_t size) {
-  static const FakeTokenizer tokenizer({"{\"", "\":", "\",\"", "\"}", "ab", "12", "true", "\xC3\xA9", "\xE2\x82", "]}", ", "});
+  static const FakeTokenizer tokenizer(
+      {"{\"", "\":", "\",\"", "\"}", "ab", "12", "true", "\xC3\xA9", "\xE2\x82", "]}", ", "});
   static const auto vocabulary = std::make_shared<const GrammarVocabulary>(tokenizer);
   if (size > 4096) return 0;
   CompileOptions options;

@@ -1,6 +1,6 @@
 // Guided decoding: compiled grammars and the per-sequence matcher.
-// Compile (any thread, bounded) once per distinct grammar; a CompiledGrammar is immutable and shared; each sequence owns
-// a GrammarMatcher.
+// Compile (any thread, bounded) once per distinct grammar; a CompiledGrammar is immutable and shared; each sequence
+// owns a GrammarMatcher.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,8 @@ using VocabularyPtr = std::shared_ptr<const GrammarVocabulary>;
 enum class GrammarKind { kJsonSchema, kRegex, kEbnf };
 Result<GrammarPtr> CompileGrammar(GrammarKind kind, std::string_view text, VocabularyPtr vocabulary,
                                   const CompileOptions& = {});
-Result<GrammarPtr> CompileJsonSchema(std::string_view schema_json, VocabularyPtr vocabulary, const CompileOptions& = {});
+Result<GrammarPtr> CompileJsonSchema(std::string_view schema_json, VocabularyPtr vocabulary,
+                                     const CompileOptions& = {});
 // Any JSON object.
 Result<GrammarPtr> CompileJsonObject(VocabularyPtr vocabulary, const CompileOptions& = {});
 Result<GrammarPtr> CompileRegexGrammar(std::string_view pattern, VocabularyPtr vocabulary, const CompileOptions& = {});
@@ -55,8 +56,8 @@ Result<GrammarPtr> CompileChoice(std::span<const std::string> choices, Vocabular
 // The SQL subset that ships with the engine: SELECT, INSERT, UPDATE, DELETE.
 Result<GrammarPtr> CompileSql(VocabularyPtr vocabulary, const CompileOptions& = {});
 
-// Free text in which a trigger starts a tag: begin, content, end. begin starts with one of the triggers (or is a control
-// token, which then is its own trigger; end may be one too).
+// Free text in which a trigger starts a tag: begin, content, end. begin starts with one of the triggers (or is a
+// control token, which then is its own trigger; end may be one too).
 struct StructuralTag {
   std::string begin;
   GrammarKind kind = GrammarKind::kJsonSchema;
@@ -70,7 +71,8 @@ struct StructuralTags {
   bool stop_after_first = false;  // nothing may follow a tag
   bool free_text = true;          // false: only tags, one after the other
 };
-Result<GrammarPtr> CompileStructuralTags(const StructuralTags& tags, VocabularyPtr vocabulary, const CompileOptions& = {});
+Result<GrammarPtr> CompileStructuralTags(const StructuralTags& tags, VocabularyPtr vocabulary,
+                                         const CompileOptions& = {});
 // GBNF (rules written ::=) or Lark (rules written with a colon); told apart by looking.
 Result<GrammarPtr> CompileEbnf(std::string_view grammar, VocabularyPtr vocabulary, const CompileOptions& = {});
 
@@ -97,8 +99,9 @@ class GrammarMatcher {
   TokenId ForcedControl() const;
   // The bytes that every continuation starts with ("" when there is a choice); at most max_bytes.
   std::string ForcedBytes(size_t max_bytes = 256);
-  // What most likely comes next where there is little choice (LikelyByte), and control tokens that are forced, as the tokenizer
-  // spells it; at most max_tokens, and not more than max_rollback. A guess: a model may draw something else that is allowed.
+  // What most likely comes next where there is little choice (LikelyByte), and control tokens that are forced, as the
+  // tokenizer spells it; at most max_tokens, and not more than max_rollback. A guess: a model may draw something else
+  // that is allowed.
   std::vector<TokenId> ForcedTokens(int max_tokens);
   // Takes back the last n accepted tokens; n is at most the tokens accepted and max_rollback.
   void Rollback(int n);
@@ -134,10 +137,10 @@ class GrammarMatcher {
   GrammarPtr grammar_;
   Machine machine_;
   size_t max_rollback_;
-  std::deque<Snapshot> history_;  // the last one is now; never empty
-  size_t collect_at_ = 4096;      // nodes
-  std::vector<ConfigSet> walk_sets_;            // scratch, by depth
-  std::vector<Machine::Mark> walk_marks_;       // scratch, by depth
+  std::deque<Snapshot> history_;           // the last one is now; never empty
+  size_t collect_at_ = 4096;               // nodes
+  std::vector<ConfigSet> walk_sets_;       // scratch, by depth
+  std::vector<Machine::Mark> walk_marks_;  // scratch, by depth
   std::vector<uint32_t> scratch_mask_;
 };
 

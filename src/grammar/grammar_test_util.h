@@ -15,10 +15,12 @@ namespace millrace::grammar {
 // Tokens that cross every kind of boundary in JSON, and pieces of UTF-8 characters.
 inline const FakeTokenizer& SmallTokenizer() {
   static const FakeTokenizer tokenizer(
-      {"{\"", "\":", "\":\"", "\",\"", "\"}", "\"]", "\"},", "{}", "[]", "[[", "]]", "}}", "},{\"", "[\"", "\", \"", "\": ",
-       "true", "false", "null", "tr", "ue", "ab", "abc", "abcd", "a\"", "b\":", "ab\":\"", "name", "na", "me\"", "12", "123",
-       "0.", ".5", "1e", "-1", ", ", ",1", "1,2", "1]", "\\u", "\\u00", "00e9", "\\\"", "\\n", "\xC3\xA9", "\xC3",
-       "\xE2\x82", "\xAC\"", "\xF0\x9F", "\x98\x80", "x\xC3\xA9\"", "  ", "\n", "\n  ", "(1", "+2", "))", "select ", "SELECT"});
+      {"{\"",      "\":",         "\":\"", "\",\"", "\"}",    "\"]",      "\"},",    "{}",       "[]",      "[[",
+       "]]",       "}}",          "},{\"", "[\"",   "\", \"", "\": ",     "true",    "false",    "null",    "tr",
+       "ue",       "ab",          "abc",   "abcd",  "a\"",    "b\":",     "ab\":\"", "name",     "na",      "me\"",
+       "12",       "123",         "0.",    ".5",    "1e",     "-1",       ", ",      ",1",       "1,2",     "1]",
+       "\\u",      "\\u00",       "00e9",  "\\\"",  "\\n",    "\xC3\xA9", "\xC3",    "\xE2\x82", "\xAC\"",  "\xF0\x9F",
+       "\x98\x80", "x\xC3\xA9\"", "  ",    "\n",    "\n  ",   "(1",       "+2",      "))",       "select ", "SELECT"});
   return tokenizer;
 }
 inline VocabularyPtr SmallVocabulary() {

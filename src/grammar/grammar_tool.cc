@@ -75,10 +75,12 @@ void RunGrammarLines(std::istream& in, std::ostream& out, const VocabularyPtr& v
   while (std::getline(in, line)) {
     const nlohmann::json request = nlohmann::json::parse(line, nullptr, false);
     if (request.is_discarded() || !request.contains("schema")) {
-      out << R"({"status":"invalid","message":"expected an object with a schema"})" << "\n";
+      out << R"({"status":"invalid","message":"expected an object with a schema"})"
+          << "\n";
       continue;
     }
-    out << RunLine(request, vocabulary, last).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) << "\n" << std::flush;
+    out << RunLine(request, vocabulary, last).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) << "\n"
+        << std::flush;
   }
 }
 
@@ -109,8 +111,8 @@ int RunGrammarTool(const GrammarToolOptions& options, const VocabularyPtr& vocab
   if (!timings.micros.empty()) {
     std::sort(timings.micros.begin(), timings.micros.end());
     const size_t n = timings.micros.size();
-    out << fmt::format("{} masks: median {:.1f} us, 99th percentile {:.1f} us, most {:.1f} us\n", n, timings.micros[n / 2],
-                       timings.micros[n * 99 / 100], timings.micros[n - 1]);
+    out << fmt::format("{} masks: median {:.1f} us, 99th percentile {:.1f} us, most {:.1f} us\n", n,
+                       timings.micros[n / 2], timings.micros[n * 99 / 100], timings.micros[n - 1]);
   }
   return status;
 }

@@ -35,24 +35,34 @@ TEST(JsonSchemaTest, Numbers) {
   Check({
       {R"({"type":"integer"})", {"0", "-12", "1.0", "12345678901234567890"}, {"1.5", "01", "1.", "\"1\""}},
       {R"({"type":"number"})", {"1e5", "-0.5E-3", "0"}, {"+1", ".5", "NaN"}},
-      {R"({"minimum":-1.5,"maximum":20})", {"-1.5", "-1.50", "0", "-0", "20.0", "19.999", "true"}, {"-1.51", "20.01", "100", "-2"}},
+      {R"({"minimum":-1.5,"maximum":20})",
+       {"-1.5", "-1.50", "0", "-0", "20.0", "19.999", "true"},
+       {"-1.51", "20.01", "100", "-2"}},
       {R"({"exclusiveMinimum":99,"type":"integer"})", {"100", "1000"}, {"99", "99.0", "9"}},
       {R"({"type":"number","exclusiveMaximum":-0.05})", {"-0.051", "-1"}, {"-0.05", "0", "-0.0"}},
       {R"({"minimum":5,"exclusiveMinimum":true,"$schema":"http://json-schema.org/draft-04/schema#"})", {"6"}, {"5"}},
       {R"({"multipleOf":0.01})", {"4.02", "0", "1.0200"}, {"4.021", "0.001"}},
       {R"({"multipleOf":15,"minimum":1})", {"15", "30", "150.0"}, {"0", "16", "7.5"}},
       {R"({"not":{"minimum":3}})", {"2", "2.99"}, {"3", "3.0", "4", "\"x\""}},
-      {R"({"enum":[1,2.50,"a",null,[1],{"b":1}]})", {"1", "1.0", "2.5", "\"a\"", "null", "[1]", "{\"b\":1.0}"}, {"2", "[]", "{}", "{\"b\":2}"}},
+      {R"({"enum":[1,2.50,"a",null,[1],{"b":1}]})",
+       {"1", "1.0", "2.5", "\"a\"", "null", "[1]", "{\"b\":1.0}"},
+       {"2", "[]", "{}", "{\"b\":2}"}},
   });
 }
 
 TEST(JsonSchemaTest, Strings) {
   Check({
-      {R"({"type":"string","minLength":2,"maxLength":3})", {"\"ab\"", "\"\xC3\xA9\xC3\xA9\\n\"", "\"\\ud83d\\ude00x\""}, {"\"a\"", "\"abcd\"", "1"}},
+      {R"({"type":"string","minLength":2,"maxLength":3})",
+       {"\"ab\"", "\"\xC3\xA9\xC3\xA9\\n\"", "\"\\ud83d\\ude00x\""},
+       {"\"a\"", "\"abcd\"", "1"}},
       {R"({"pattern":"^a+$"})", {"\"aa\"", "\"\\u0061\"", "3"}, {"\"\"", "\"ab\""}},
       {R"({"type":"string","pattern":"b","maxLength":2})", {"\"ab\"", "\"b\""}, {"\"aab\"", "\"a\""}},
-      {R"({"const":"\"\\\u00e9\n"})", {"\"\\\"\\\\\xC3\xA9\\n\"", "\"\\u0022\\u005C\\u00e9\\u000a\""}, {"\"\\\"\\\\e\\n\""}},
-      {R"({"format":"date"})", {"\"2024-02-29\"", "\"2023-12-31\""}, {"\"2023-02-29\"", "\"2023-13-01\"", "\"2023-1-01\""}},
+      {R"({"const":"\"\\\u00e9\n"})",
+       {"\"\\\"\\\\\xC3\xA9\\n\"", "\"\\u0022\\u005C\\u00e9\\u000a\""},
+       {"\"\\\"\\\\e\\n\""}},
+      {R"({"format":"date"})",
+       {"\"2024-02-29\"", "\"2023-12-31\""},
+       {"\"2023-02-29\"", "\"2023-13-01\"", "\"2023-1-01\""}},
       {R"({"format":"uuid"})", {"\"2eb8aa08-aa98-11ea-b4aa-73b441d16380\""}, {"\"2eb8aa08aa9811eab4aa73b441d16380\""}},
       {R"({"format":"ipv6"})", {"\"::1\"", "\"1::d6:192.168.0.1\""}, {"\"1::2::3\"", "\"12345::\""}},
       {R"({"type":"string","not":{"enum":["a","b"]}})", {"\"c\"", "\"ab\"", "\"\""}, {"\"a\"", "\"\\u0062\"", "1"}},
@@ -65,27 +75,50 @@ TEST(JsonSchemaTest, Objects) {
       {R"({"type":"object","properties":{"a":{"type":"integer"},"b":{}},"required":["b"],"additionalProperties":false})",
        {R"({"b":1})", R"({"b":{},"a":2})", R"({"a":2,"b":"x"})", R"({"\u0062":1})"},
        {R"({})", R"({"a":1})", R"({"a":"x","b":1})", R"({"b":1,"b":2})", R"({"b":1,"\u0062":2})", R"({"b":1,"c":1})"}},
-      {R"({"properties":{"a":{"type":"integer"}}})", {R"({"x":[],"a":1,"y":{"x":1}})", "[]"}, {R"({"a":"1"})", R"({"x":1,"x":2})", R"({"x":1,"\u0078":2})"}},
+      {R"({"properties":{"a":{"type":"integer"}}})",
+       {R"({"x":[],"a":1,"y":{"x":1}})", "[]"},
+       {R"({"a":"1"})", R"({"x":1,"x":2})", R"({"x":1,"\u0078":2})"}},
       {R"({"patternProperties":{"^n":{"type":"integer"},"s$":{"type":"string"}},"additionalProperties":{"type":"null"}})",
-       {R"({"n":1})", R"({"ss":"x","n2":3,"q":null})"}, {R"({"n":"x"})", R"({"ns":1})", R"({"ns":"x"})", R"({"q":1})"}},
-      {R"({"type":"object","minProperties":1,"maxProperties":2})", {R"({"a":1})", R"({"a":1,"b":2})"}, {"{}", R"({"a":1,"b":2,"c":3})"}},
+       {R"({"n":1})", R"({"ss":"x","n2":3,"q":null})"},
+       {R"({"n":"x"})", R"({"ns":1})", R"({"ns":"x"})", R"({"q":1})"}},
+      {R"({"type":"object","minProperties":1,"maxProperties":2})",
+       {R"({"a":1})", R"({"a":1,"b":2})"},
+       {"{}", R"({"a":1,"b":2,"c":3})"}},
       {R"({"type":"object","required":["a","b"],"maxProperties":2})", {R"({"b":1,"a":2})"}, {R"({"a":1,"c":2})"}},
       {R"({"propertyNames":{"maxLength":2}})", {R"({"ab":1})", "{}"}, {R"({"abc":1})"}},
-      {R"({"type":"object","dependentRequired":{"a":["b"]}})", {"{}", R"({"b":1})", R"({"a":1,"b":2})"}, {R"({"a":1})"}},
-      {R"({"type":"object","dependencies":{"a":{"properties":{"b":{"type":"integer"}}}}})", {R"({"b":"x"})", R"({"a":1,"b":2})"}, {R"({"a":1,"b":"x"})"}},
+      {R"({"type":"object","dependentRequired":{"a":["b"]}})",
+       {"{}", R"({"b":1})", R"({"a":1,"b":2})"},
+       {R"({"a":1})"}},
+      {R"({"type":"object","dependencies":{"a":{"properties":{"b":{"type":"integer"}}}}})",
+       {R"({"b":"x"})", R"({"a":1,"b":2})"},
+       {R"({"a":1,"b":"x"})"}},
       {R"({"type":"object","not":{"required":["a"]}})", {"{}", R"({"b":1})"}, {R"({"a":1})"}},
-      {R"({"type":"object","not":{"additionalProperties":{"type":"integer"}}})", {R"({"a":1,"b":"x"})"}, {"{}", R"({"a":1})"}},
-      {R"({"type":"object","not":{"properties":{"a":{},"b":{}},"additionalProperties":false}})", {R"({"c":1})", R"({"a":1,"c":1})"}, {"{}", R"({"a":1})"}},
+      {R"({"type":"object","not":{"additionalProperties":{"type":"integer"}}})",
+       {R"({"a":1,"b":"x"})"},
+       {"{}", R"({"a":1})"}},
+      {R"({"type":"object","not":{"properties":{"a":{},"b":{}},"additionalProperties":false}})",
+       {R"({"c":1})", R"({"a":1,"c":1})"},
+       {"{}", R"({"a":1})"}},
   });
 }
 
 TEST(JsonSchemaTest, Arrays) {
   Check({
-      {R"({"type":"array","prefixItems":[{"type":"integer"}],"items":{"type":"string"},"maxItems":3})", {"[]", "[1]", "[1,\"a\",\"b\"]"}, {"[\"a\"]", "[1,2]", "[1,\"a\",\"b\",\"c\"]"}},
-      {R"({"type":"array","items":[{"type":"integer"},{"type":"null"}],"additionalItems":false,"minItems":2})", {"[1,null]"}, {"[1]", "[1,null,2]"}},
-      {R"({"type":"array","contains":{"const":5},"minContains":2,"maxContains":2})", {"[5,5]", "[1,5,2,5]"}, {"[]", "[5]", "[5,5,5]"}},
-      {R"({"type":"array","items":{"enum":["a","b",1]},"uniqueItems":true})", {"[]", "[\"a\",1,\"b\"]", "[1,\"a\"]"}, {"[1,1]", "[\"a\",\"\\u0061\"]"}},
-      {R"({"type":"array","items":{"type":"string"},"uniqueItems":true,"minItems":2})", {"[\"a\",\"b\",\"\"]"}, {"[\"a\",\"a\"]", "[\"a\"]", "[\"a\",\"b\",\"\\u0061\"]"}},
+      {R"({"type":"array","prefixItems":[{"type":"integer"}],"items":{"type":"string"},"maxItems":3})",
+       {"[]", "[1]", "[1,\"a\",\"b\"]"},
+       {"[\"a\"]", "[1,2]", "[1,\"a\",\"b\",\"c\"]"}},
+      {R"({"type":"array","items":[{"type":"integer"},{"type":"null"}],"additionalItems":false,"minItems":2})",
+       {"[1,null]"},
+       {"[1]", "[1,null,2]"}},
+      {R"({"type":"array","contains":{"const":5},"minContains":2,"maxContains":2})",
+       {"[5,5]", "[1,5,2,5]"},
+       {"[]", "[5]", "[5,5,5]"}},
+      {R"({"type":"array","items":{"enum":["a","b",1]},"uniqueItems":true})",
+       {"[]", "[\"a\",1,\"b\"]", "[1,\"a\"]"},
+       {"[1,1]", "[\"a\",\"\\u0061\"]"}},
+      {R"({"type":"array","items":{"type":"string"},"uniqueItems":true,"minItems":2})",
+       {"[\"a\",\"b\",\"\"]"},
+       {"[\"a\",\"a\"]", "[\"a\"]", "[\"a\",\"b\",\"\\u0061\"]"}},
       {R"({"type":"array","not":{"items":{"type":"integer"}}})", {"[\"a\"]", "[1,null]"}, {"[]", "[1,2]"}},
   });
 }
@@ -93,26 +126,38 @@ TEST(JsonSchemaTest, Arrays) {
 TEST(JsonSchemaTest, Applicators) {
   Check({
       {R"({"oneOf":[{"type":"integer"},{"minimum":2}]})", {"1", "2.5"}, {"3", "1.5"}},
-      {R"({"oneOf":[{"required":["a"]},{"required":["b"]}],"type":"object"})", {R"({"a":1})", R"({"b":1,"c":2})"}, {"{}", R"({"a":1,"b":2})"}},
+      {R"({"oneOf":[{"required":["a"]},{"required":["b"]}],"type":"object"})",
+       {R"({"a":1})", R"({"b":1,"c":2})"},
+       {"{}", R"({"a":1,"b":2})"}},
       {R"({"anyOf":[{"properties":{"k":{"const":"x"},"v":{"type":"integer"}},"required":["k","v"]},{"properties":{"k":{"const":"y"}},"required":["k"]}],"type":"object"})",
-       {R"({"k":"x","v":1})", R"({"v":1,"k":"x"})", R"({"v":"s","k":"y"})"}, {R"({"k":"x","v":"s"})", R"({"v":"s","k":"x"})"}},
-      {R"({"allOf":[{"properties":{"a":{"minimum":3}}},{"properties":{"a":{"maximum":5}},"required":["a"]}],"type":"object"})", {R"({"a":4})"}, {R"({"a":6})", R"({"a":2})", "{}"}},
+       {R"({"k":"x","v":1})", R"({"v":1,"k":"x"})", R"({"v":"s","k":"y"})"},
+       {R"({"k":"x","v":"s"})", R"({"v":"s","k":"x"})"}},
+      {R"({"allOf":[{"properties":{"a":{"minimum":3}}},{"properties":{"a":{"maximum":5}},"required":["a"]}],"type":"object"})",
+       {R"({"a":4})"},
+       {R"({"a":6})", R"({"a":2})", "{}"}},
       {R"({"type":"object","if":{"properties":{"t":{"const":1}},"required":["t"]},"then":{"required":["x"]},"else":{"required":["y"]}})",
-       {R"({"t":1,"x":0})", R"({"t":2,"y":0})", R"({"y":0})"}, {R"({"t":1,"y":0})", R"({"x":0})"}},
+       {R"({"t":1,"x":0})", R"({"t":2,"y":0})", R"({"y":0})"},
+       {R"({"t":1,"y":0})", R"({"x":0})"}},
       {R"({"$ref":"#/$defs/tree","$defs":{"tree":{"type":"object","properties":{"l":{"$ref":"#/$defs/tree"},"v":{"type":"integer"}},"required":["v"],"additionalProperties":false}}})",
-       {R"({"v":1})", R"({"l":{"l":{"v":3},"v":2},"v":1})"}, {R"({"l":{}})", R"({"v":1,"l":{"v":"x"}})"}},
-      {R"({"$id":"http://x/root.json","items":{"$ref":"item.json#num"},"type":"array","$defs":{"i":{"$id":"item.json","$anchor":"other","$defs":{"n":{"$anchor":"num","type":"null"}}}}})", {"[null]"}, {"[1]"}},
+       {R"({"v":1})", R"({"l":{"l":{"v":3},"v":2},"v":1})"},
+       {R"({"l":{}})", R"({"v":1,"l":{"v":"x"}})"}},
+      {R"({"$id":"http://x/root.json","items":{"$ref":"item.json#num"},"type":"array","$defs":{"i":{"$id":"item.json","$anchor":"other","$defs":{"n":{"$anchor":"num","type":"null"}}}}})",
+       {"[null]"},
+       {"[1]"}},
   });
 }
 
 TEST(JsonSchemaTest, TheFormatRegexTakesWhatEveryLibraryReads) {
   Check({{R"({"type":"string","format":"regex"})",
-          {R"x("")x", R"x("^[a-z0-9_-]+$")x", R"x("([abc])+\\s+$")x", R"x("^(?:a|(b{2,10}?|[^\\]]))*\\.(?=x|$)")x", R"x("a{3}|\\x41\\u00e9/")x"},
-          {R"x("^(abc]")x", R"x("a**")x", R"x("[z-a]")x", R"x("*a")x", R"x("a{3,2}")x", R"x("\\Z")x", R"x("(")x", R"x("[]")x", R"x("\\")x", R"x("^*")x"}}});
+          {R"x("")x", R"x("^[a-z0-9_-]+$")x", R"x("([abc])+\\s+$")x", R"x("^(?:a|(b{2,10}?|[^\\]]))*\\.(?=x|$)")x",
+           R"x("a{3}|\\x41\\u00e9/")x"},
+          {R"x("^(abc]")x", R"x("a**")x", R"x("[z-a]")x", R"x("*a")x", R"x("a{3,2}")x", R"x("\\Z")x", R"x("(")x",
+           R"x("[]")x", R"x("\\")x", R"x("^*")x"}}});
 }
 
 TEST(JsonSchemaTest, LongLimitsBesidePatternsAreCounted) {
-  const GrammarPtr grammar = Compile(R"({"type":"string","pattern":"^(ab|c)*(xyz)?$","minLength":3,"maxLength":20000})");
+  const GrammarPtr grammar =
+      Compile(R"({"type":"string","pattern":"^(ab|c)*(xyz)?$","minLength":3,"maxLength":20000})");
   ASSERT_NE(grammar, nullptr);
   const std::string full(20'000, 'c');
   EXPECT_TRUE(Matches(grammar, "\"" + full + "\""));
@@ -128,8 +173,9 @@ TEST(JsonSchemaTest, LongLimitsBesidePatternsAreCounted) {
   ASSERT_TRUE(matcher.AcceptBytes("c"));
   EXPECT_FALSE(matcher.AcceptBytes("a"));
   ExpectMaskIsExact(Compile(R"({"type":"string","pattern":"^(ab|c)*(na1)?$","maxLength":1300})"), "\"abcabna1\"");
-  EXPECT_EQ(CompileJsonSchema(R"({"type":"string","pattern":"^x{90}$","maxLength":89})", SmallVocabulary()).status().code(),
-            StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      CompileJsonSchema(R"({"type":"string","pattern":"^x{90}$","maxLength":89})", SmallVocabulary()).status().code(),
+      StatusCode::kInvalidArgument);
 }
 
 TEST(JsonSchemaTest, WhatNothingMeetsIsCutOff) {
@@ -150,13 +196,13 @@ TEST(JsonSchemaTest, RefusalsNameKeywordAndPointer) {
     const char* schema;
     const char* pointer;
   };
-  for (const Refused& r : {Refused{R"({"properties":{"a":{"unevaluatedProperties":false}}})", "/properties/a/unevaluatedProperties"},
-                           Refused{R"({"items":{"format":"idn-email"}})", "/items/format"},
-                           Refused{R"({"properties":{"p":{"pattern":"(a)\\1"}}})", "/properties/p/pattern"},
-                           Refused{R"({"items":{"type":"object"},"type":"array","uniqueItems":true})", "uniqueItems"},
-                           Refused{R"({"$ref":"http://example.com/other"})", "/$ref"},
-                           Refused{R"({"$ref":"#"})", "leads back"},
-                           Refused{R"({"properties":{"m":{"multipleOf":1234567}}})", "/properties/m/multipleOf"}}) {
+  for (const Refused& r :
+       {Refused{R"({"properties":{"a":{"unevaluatedProperties":false}}})", "/properties/a/unevaluatedProperties"},
+        Refused{R"({"items":{"format":"idn-email"}})", "/items/format"},
+        Refused{R"({"properties":{"p":{"pattern":"(a)\\1"}}})", "/properties/p/pattern"},
+        Refused{R"({"items":{"type":"object"},"type":"array","uniqueItems":true})", "uniqueItems"},
+        Refused{R"({"$ref":"http://example.com/other"})", "/$ref"}, Refused{R"({"$ref":"#"})", "leads back"},
+        Refused{R"({"properties":{"m":{"multipleOf":1234567}}})", "/properties/m/multipleOf"}}) {
     auto grammar = CompileJsonSchema(r.schema, SmallVocabulary());
     EXPECT_EQ(grammar.status().code(), StatusCode::kUnsupported) << r.schema;
     EXPECT_THAT(grammar.status().message(), HasSubstr(r.pointer));
@@ -196,13 +242,14 @@ TEST(JsonSchemaTest, WhitespaceFollowsTheStyle) {
 }
 
 TEST(JsonSchemaTest, SamplesComeToAnEndAndAreAccepted) {
-  for (const char* schema :
-       {R"({"type":"object","required":["a","b"],"properties":{"a":{"type":"integer","minimum":7},"b":{"type":"array","minItems":3}}})",
-        R"({"type":"array","items":{"type":"string","pattern":"^[a-f]{4}$"},"minItems":2})", R"(true)",
-        R"({"type":"object","not":{"patternProperties":{"^k[0-9]*$":{"type":"integer"}}}})",
-        R"x({"type":"string","pattern":"(^|\\r?\\n)--BEGIN\\r?\\n([0-9]\\s*)+--END($|\\n)"})x",
-        R"({"type":"object","patternProperties":{"\\n\\u00e9":{"type":"null"}},"additionalProperties":false,"minProperties":2})",
-        R"({"oneOf":[{"type":"integer"},{"type":"object","minProperties":2,"additionalProperties":{"type":"boolean"}}]})"}) {
+  for (
+      const char* schema :
+      {R"({"type":"object","required":["a","b"],"properties":{"a":{"type":"integer","minimum":7},"b":{"type":"array","minItems":3}}})",
+       R"({"type":"array","items":{"type":"string","pattern":"^[a-f]{4}$"},"minItems":2})", R"(true)",
+       R"({"type":"object","not":{"patternProperties":{"^k[0-9]*$":{"type":"integer"}}}})",
+       R"x({"type":"string","pattern":"(^|\\r?\\n)--BEGIN\\r?\\n([0-9]\\s*)+--END($|\\n)"})x",
+       R"({"type":"object","patternProperties":{"\\n\\u00e9":{"type":"null"}},"additionalProperties":false,"minProperties":2})",
+       R"({"oneOf":[{"type":"integer"},{"type":"object","minProperties":2,"additionalProperties":{"type":"boolean"}}]})"}) {
     const GrammarPtr grammar = Compile(schema);
     for (uint64_t seed = 0; seed < 30; ++seed) {
       auto sample = SampleText(grammar, {.seed = seed}, nullptr);

@@ -1,4 +1,5 @@
-// JSON values for schemas: member order and the digits of numbers are kept, since both matter when a schema is compiled.
+// JSON values for schemas: member order and the digits of numbers are kept, since both matter when a schema is
+// compiled.
 #pragma once
 
 #include <cstdint>

@@ -189,9 +189,7 @@ class LarkParser {
   }
 
   // Inside rules, ignored text may come before every terminal.
-  ExprId Spaced(ExprId terminal) {
-    return in_terminal_ ? terminal : rules_.pool.Sequence({ignored_, terminal});
-  }
+  ExprId Spaced(ExprId terminal) { return in_terminal_ ? terminal : rules_.pool.Sequence({ignored_, terminal}); }
 
   Result<ExprId> Suffix(ExprId item) {
     if (scan_.Accept(U"*")) return rules_.pool.Repeat(item, 0, kUnboundedRepeat);

@@ -42,7 +42,8 @@ std::vector<LocalMask::Exit> CollectExits(const std::vector<ExitNode>& nodes, co
     }
   }
   std::map<uint16_t, std::vector<std::pair<std::string_view, TokenId>>> by_label;
-  for (const Entry& e : entries) by_label[e.label].emplace_back(std::string_view(buffer).substr(e.offset, e.size), e.id);
+  for (const Entry& e : entries)
+    by_label[e.label].emplace_back(std::string_view(buffer).substr(e.offset, e.size), e.id);
   std::vector<LocalMask::Exit> exits;
   for (auto& [label, list] : by_label) exits.push_back({label, TokenTrie(std::move(list))});
   return exits;

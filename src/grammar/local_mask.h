@@ -18,8 +18,8 @@ struct LocalMask {
   // Accepted tokens, as bits when they are many, else as a list.
   std::vector<uint32_t> bits;
   std::vector<TokenId> ids;
-  // Tokens that are not accepted above and leave the lexeme after at least one byte: their remaining bytes, merged over all
-  // the ways to leave with one label. Every path is non-empty.
+  // Tokens that are not accepted above and leave the lexeme after at least one byte: their remaining bytes, merged over
+  // all the ways to leave with one label. Every path is non-empty.
   struct Exit {
     uint16_t label = 0;
     TokenTrie rest;

@@ -9,7 +9,9 @@ namespace {
 
 constexpr uint32_t kRootNode = 0;
 // Frames are told from rules by the top bits of a node's key.
-uint32_t FrameKey(EdgeKind kind, uint32_t spec) { return (static_cast<uint32_t>(kind) << 28) | spec; }
+uint32_t FrameKey(EdgeKind kind, uint32_t spec) {
+  return (static_cast<uint32_t>(kind) << 28) | spec;
+}
 
 }  // namespace
 
@@ -70,7 +72,8 @@ void Machine::StepToken(const ConfigSet& in, TokenId token, ConfigSet& out) {
   for (const Config& config : in.configs) {
     const Edge& edge = program_->edges[config.edge];
     if (edge.kind == EdgeKind::kAnything) AddConfig(config, out);
-    if (edge.kind == EdgeKind::kAnything || (edge.kind == EdgeKind::kToken && edge.arg == static_cast<uint32_t>(token))) {
+    if (edge.kind == EdgeKind::kAnything ||
+        (edge.kind == EdgeKind::kToken && edge.arg == static_cast<uint32_t>(token))) {
       Visit(edge.next, config.payload, config.node);
     }
   }
@@ -257,7 +260,8 @@ void Machine::Truncate(const Mark& mark) {
 
 void Machine::Collect(const std::vector<ConfigSet*>& live) {
   Machine kept(*program_);
-  std::unordered_map<uint32_t, uint32_t> node_ids = {{kRootNode, kRootNode}}, payload_ids = {{0, 0}}, extra_ids = {{0, 0}};
+  std::unordered_map<uint32_t, uint32_t> node_ids = {{kRootNode, kRootNode}}, payload_ids = {{0, 0}},
+                                         extra_ids = {{0, 0}};
   std::vector<uint32_t> work;
   auto map_payload = [&](uint32_t id) {
     auto [it, inserted] = payload_ids.try_emplace(id, static_cast<uint32_t>(kept.payloads_.size()));

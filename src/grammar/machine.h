@@ -1,6 +1,6 @@
-// Machine: the pushdown automaton of one sequence. All ways to read the text so far run side by side; their stacks share
-// nodes (a graph-structured stack, as in generalised LL parsing), so that ambiguity and left recursion cost polynomial time.
-// Not thread-safe; copying it forks the sequence.
+// Machine: the pushdown automaton of one sequence. All ways to read the text so far run side by side; their stacks
+// share nodes (a graph-structured stack, as in generalised LL parsing), so that ambiguity and left recursion cost
+// polynomial time. Not thread-safe; copying it forks the sequence.
 //
 // Invariants: (1) every config can be completed (rules, automaton states and frames that can't were pruned);
 // (2) all configs of a set consume the same next byte; (3) a node gains return edges only during the step that made it.
@@ -18,7 +18,7 @@ namespace millrace::grammar {
 // One way to read the text: in the middle of a terminal or key (or before a control token) of a frame.
 struct Config {
   uint32_t edge = 0;
-  LexState lex;  // keys: q is kNoState when only names remain, count is the node in the name trie or kNoState
+  LexState lex;        // keys: q is kNoState when only names remain, count is the node in the name trie or kNoState
   uint32_t start = 0;  // offset in the text where the key began
   uint32_t payload = 0;
   uint32_t node = 0;
@@ -92,9 +92,7 @@ class Machine {
   struct Mark {
     size_t nodes, returns, payloads, extras, text;
   };
-  Mark GetMark() const {
-    return {nodes_.size(), returns_.size(), payloads_.size(), extras_.size(), text_.size()};
-  }
+  Mark GetMark() const { return {nodes_.size(), returns_.size(), payloads_.size(), extras_.size(), text_.size()}; }
   void Truncate(const Mark& mark);
 
   // Keeps only what these sets reach, and renumbers them.
@@ -153,7 +151,7 @@ class Machine {
   std::vector<Return> returns_;
   std::vector<Payload> payloads_;
   std::vector<ExtraKey> extras_;
-  std::string text_;  // what was consumed, where the program needs it
+  std::string text_;         // what was consumed, where the program needs it
   std::vector<Item> items_;  // visited in this step; also the work list
   size_t next_item_ = 0;
 };

@@ -7,7 +7,9 @@
 namespace millrace::grammar {
 namespace {
 
-void SetBit(std::span<uint32_t> mask, TokenId id) { mask[static_cast<size_t>(id) / 32] |= 1u << (id % 32); }
+void SetBit(std::span<uint32_t> mask, TokenId id) {
+  mask[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+}
 
 void OrLocal(const LocalMask& local, std::span<uint32_t> mask) {
   for (size_t w = 0; w < local.bits.size(); ++w) mask[w] |= local.bits[w];
@@ -204,7 +206,8 @@ void GrammarMatcher::FillBitmask(std::span<uint32_t> mask) {
 void GrammarMatcher::FillConfig(const Config& config, std::span<uint32_t> mask) {
   const Edge& edge = machine_.EdgeOf(config);
   if (edge.kind == EdgeKind::kToken) {
-    if (edge.arg < static_cast<uint32_t>(grammar_->vocabulary().vocab_size())) SetBit(mask, static_cast<TokenId>(edge.arg));
+    if (edge.arg < static_cast<uint32_t>(grammar_->vocabulary().vocab_size()))
+      SetBit(mask, static_cast<TokenId>(edge.arg));
     return;
   }
   if (edge.kind == EdgeKind::kAnything) {

@@ -56,7 +56,8 @@ void GrammarMatcher::FillKey(const Config& config, std::span<uint32_t> mask) {
   }
   if (config.lex.q == kNoState) return WalkTrie(grammar_->vocabulary().trie(), 0, names_only, mask);
 
-  // Every key of the class first, then without the names and the keys that were there already, then the names that may come.
+  // Every key of the class first, then without the names and the keys that were there already, then the names that may
+  // come.
   scratch_mask_.assign(mask.size(), 0);
   const std::span<uint32_t> keys(scratch_mask_);
   const auto local = grammar_->MaskOf(spec.key_terminal, {config.lex.q, config.lex.decoder, 0});

@@ -74,8 +74,9 @@ Result<NumberLanguage> AboveNonNegative(const Decimal& limit, bool or_equal, Bud
 }
 
 // Texts of digits with at most one point whose value is a multiple of p * 10^-k; what is not a number may be in it too.
-// Row j holds the remainders of value * 10^j mod p after j digits of the fraction (row 0: before the point); k - j zeros
-// are still to come. After the point come rows of their own ("dots"), since digits before and after it count differently.
+// Row j holds the remainders of value * 10^j mod p after j digits of the fraction (row 0: before the point); k - j
+// zeros are still to come. After the point come rows of their own ("dots"), since digits before and after it count
+// differently.
 Dfa RemainderDfa(uint64_t p, uint64_t k) {
   constexpr uint32_t kClasses = 13, kMinus = 11, kPoint = 12;  // classes 1..10 are the digits
   Dfa dfa;
@@ -119,9 +120,15 @@ Decimal Negate(Decimal d) {
 
 }  // namespace
 
-Result<NumberLanguage> AnyNumber(Budget& budget) { return FromRegex(kWithExponent, true, budget); }
-Result<NumberLanguage> IntegerNumbers(Budget& budget) { return FromRegex(kInteger, false, budget); }
-Result<NumberLanguage> PlainIntegers(Budget& budget) { return FromRegex("-?(0|[1-9][0-9]*)", false, budget); }
+Result<NumberLanguage> AnyNumber(Budget& budget) {
+  return FromRegex(kWithExponent, true, budget);
+}
+Result<NumberLanguage> IntegerNumbers(Budget& budget) {
+  return FromRegex(kInteger, false, budget);
+}
+Result<NumberLanguage> PlainIntegers(Budget& budget) {
+  return FromRegex("-?(0|[1-9][0-9]*)", false, budget);
+}
 
 Result<NumberLanguage> BoundedNumbers(NumberBound bound, const Decimal& limit, Budget& budget) {
   const bool or_equal = bound == NumberBound::kAtLeast || bound == NumberBound::kAtMost;

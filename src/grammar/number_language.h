@@ -9,8 +9,8 @@
 namespace millrace::grammar {
 
 struct NumberLanguage {
-  DfaPtr dfa;               // empty automaton: no number
-  bool exponents = false;   // spellings with an exponent are decided too
+  DfaPtr dfa;              // empty automaton: no number
+  bool exponents = false;  // spellings with an exponent are decided too
 };
 
 enum class NumberBound { kAtLeast, kMoreThan, kAtMost, kLessThan };

@@ -62,8 +62,8 @@ struct NameTrie {
 };
 
 // A JSON object whose members come in any order, or (is_set) an array of different strings. Rules are indexed
-// [claims][name or label]: bit i of claims says that the member satisfies obligation i, "some member ...". Index 0 is the
-// plain rule; kNoRule where the member can't be.
+// [claims][name or label]: bit i of claims says that the member satisfies obligation i, "some member ...". Index 0 is
+// the plain rule; kNoRule where the member can't be.
 struct ObjectSpec {
   NameTrie names;
   std::vector<uint64_t> allowed;   // bit per name: it may appear
@@ -78,8 +78,8 @@ struct ObjectSpec {
   bool is_set = false;
 };
 
-// Items by position; the last row repeats for ever. A row holds one rule per combination of contains: bit i says "counts
-// for contains i"; kNoRule where that can't be.
+// Items by position; the last row repeats for ever. A row holds one rule per combination of contains: bit i says
+// "counts for contains i"; kNoRule where that can't be.
 struct ArraySpec {
   std::vector<std::vector<uint32_t>> rows;
   uint32_t min_items = 0;

@@ -36,8 +36,8 @@ Result<uint32_t> ProgramBuilder::AddLiteral(std::u32string_view text) {
   return it->second;
 }
 
-// A punctuation mark with the white space that the style allows before and after it; "s" and "*" in before and after stand
-// for the optional single space and for a run.
+// A punctuation mark with the white space that the style allows before and after it; "s" and "*" in before and after
+// stand for the optional single space and for a run.
 Result<uint32_t> ProgramBuilder::Punctuation(std::u32string_view before, char32_t c, std::u32string_view after) {
   ExprPool pool;
   std::vector<ExprId> parts;

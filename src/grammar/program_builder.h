@@ -1,5 +1,5 @@
-// ProgramBuilder: assembles a Program, one rule at a time. Front ends give it expressions; the JSON Schema front end also
-// adds objects, arrays and sets.
+// ProgramBuilder: assembles a Program, one rule at a time. Front ends give it expressions; the JSON Schema front end
+// also adds objects, arrays and sets.
 #pragma once
 
 #include <map>

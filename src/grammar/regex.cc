@@ -18,7 +18,8 @@ Result<DfaPtr> CompileBranch(ExprPool& pool, const RegexBranch& branch, RegexMod
     DfaBuildOptions search{.search = true};
     const ExprId anchored = pool.Sequence({pool.AtStart(), look.body});
     ASSIGN_OR_RETURN(DfaPtr condition, BuildDfa(pool, anchored, nullptr, search, budget));
-    ASSIGN_OR_RETURN(dfa, look.negative ? SubtractDfa(*dfa, *condition, budget) : IntersectDfa(*dfa, *condition, budget));
+    ASSIGN_OR_RETURN(dfa,
+                     look.negative ? SubtractDfa(*dfa, *condition, budget) : IntersectDfa(*dfa, *condition, budget));
   }
   return dfa;
 }

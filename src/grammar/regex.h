@@ -1,6 +1,6 @@
 // Regular expressions: the common subset of ECMA-262 and Python. Supported: literals, escapes (\d \w \s \D \W \S \t \n
-// \r \f \v \0 \xHH \uHHHH \u{H} \cX \p{..} \P{..}), classes, groups (capturing, non-capturing, named), alternation, * + ?
-// {m,n} and their lazy forms, ^ $, and look-ahead directly after a leading ^ (or at the very start of a full match).
+// \r \f \v \0 \xHH \uHHHH \u{H} \cX \p{..} \P{..}), classes, groups (capturing, non-capturing, named), alternation, * +
+// ? {m,n} and their lazy forms, ^ $, and look-ahead directly after a leading ^ (or at the very start of a full match).
 // Refused by name: back-references, look-behind, other look-ahead, \b and \B, inline flags.
 #pragma once
 

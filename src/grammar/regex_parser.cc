@@ -130,7 +130,8 @@ class Parser {
   std::optional<int> ParseNumber() {
     if (Peek() < '0' || Peek() > '9') return std::nullopt;
     int value = 0;
-    while (Peek() >= '0' && Peek() <= '9') value = std::min(kMaxRepeat + 1, value * 10 + static_cast<int>(Next() - '0'));
+    while (Peek() >= '0' && Peek() <= '9')
+      value = std::min(kMaxRepeat + 1, value * 10 + static_cast<int>(Next() - '0'));
     return value;
   }
   uint32_t Next() { return text_[pos_++]; }
@@ -343,7 +344,8 @@ class Parser {
 
 Result<std::vector<RegexBranch>> ParseRegex(std::string_view pattern, const RegexOptions& options, ExprPool& pool) {
   ASSIGN_OR_RETURN(std::u32string text, DecodeUtf8(pattern));
-  if (text.size() > 100'000) return Unsupported("a regular expression of {} characters, expected at most 100000", text.size());
+  if (text.size() > 100'000)
+    return Unsupported("a regular expression of {} characters, expected at most 100000", text.size());
   return Parser(std::move(text), options, pool).ParseAll();
 }
 

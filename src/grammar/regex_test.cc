@@ -19,32 +19,60 @@ TEST(RegexTest, SearchMatchesWhereEcmaScriptDoes) {
     const char* text;
     bool matches;
   };
-  const Case cases[] = {
-      {"", "anything", true},          {"a", "xay", true},           {"^a", "ba", false},
-      {"a$", "ba", true},              {"a$", "ab", false},          {"^a|b$", "ax", true},
-      {"^a|b$", "xb", true},           {"^a|b$", "xax", false},      {"^(a|b)*$", "abba", true},
-      {"^(a|b)*$", "abc", false},      {"^a{2,3}$", "a", false},     {"^a{2,3}$", "aaa", true},
-      {"^a{2,3}$", "aaaa", false},     {"^a{2}$", "aa", true},       {"^a{2,}$", "aaaaa", true},
-      {"^\\d+$", "123", true},         {"^\\d+$", "\xD9\xA3", false}, {"^\\w$", "\xC3\xA9", false},
-      {"^.$", "\xF0\x9F\x98\x80", true}, {"^.$", "\n", false},       {"^[^a]$", "\n", true},
-      {"^[\\s\\S]$", "\n", true},      {"^\\p{Lu}$", "\xC3\x89", true}, {"^\\p{Lu}$", "e", false},
-      {"^\\u0061$", "a", true},        {"^\\x41$", "A", true},       {"^\\cA$", "\x01", true},
-      {"^[a-c\\-x]+$", "a-x", true},   {"^a{x}$", "a{x}", true},     {"^(?:ab)+?$", "abab", true},
-      {"^(?!foo).*$", "foobar", false}, {"^(?!foo).*$", "barfoo", true}, {"^(?=.*\\d)[a-z\\d]+$", "abc1", true},
-      {"^(?=.*\\d)[a-z\\d]+$", "abc", false}, {"^$", "", true},      {"^$", "x", false},
-      {"(^a)(b$)", "ab", true},        {"$^", "", true},             {"a^", "a", false},
-      {"^\\S(|(.|\\n)*\\S)\\Z", "x y", true}, {"^\\S(|(.|\\n)*\\S)\\Z", "x ", false}};
+  const Case cases[] = {{"", "anything", true},
+                        {"a", "xay", true},
+                        {"^a", "ba", false},
+                        {"a$", "ba", true},
+                        {"a$", "ab", false},
+                        {"^a|b$", "ax", true},
+                        {"^a|b$", "xb", true},
+                        {"^a|b$", "xax", false},
+                        {"^(a|b)*$", "abba", true},
+                        {"^(a|b)*$", "abc", false},
+                        {"^a{2,3}$", "a", false},
+                        {"^a{2,3}$", "aaa", true},
+                        {"^a{2,3}$", "aaaa", false},
+                        {"^a{2}$", "aa", true},
+                        {"^a{2,}$", "aaaaa", true},
+                        {"^\\d+$", "123", true},
+                        {"^\\d+$", "\xD9\xA3", false},
+                        {"^\\w$", "\xC3\xA9", false},
+                        {"^.$", "\xF0\x9F\x98\x80", true},
+                        {"^.$", "\n", false},
+                        {"^[^a]$", "\n", true},
+                        {"^[\\s\\S]$", "\n", true},
+                        {"^\\p{Lu}$", "\xC3\x89", true},
+                        {"^\\p{Lu}$", "e", false},
+                        {"^\\u0061$", "a", true},
+                        {"^\\x41$", "A", true},
+                        {"^\\cA$", "\x01", true},
+                        {"^[a-c\\-x]+$", "a-x", true},
+                        {"^a{x}$", "a{x}", true},
+                        {"^(?:ab)+?$", "abab", true},
+                        {"^(?!foo).*$", "foobar", false},
+                        {"^(?!foo).*$", "barfoo", true},
+                        {"^(?=.*\\d)[a-z\\d]+$", "abc1", true},
+                        {"^(?=.*\\d)[a-z\\d]+$", "abc", false},
+                        {"^$", "", true},
+                        {"^$", "x", false},
+                        {"(^a)(b$)", "ab", true},
+                        {"$^", "", true},
+                        {"a^", "a", false},
+                        {"^\\S(|(.|\\n)*\\S)\\Z", "x y", true},
+                        {"^\\S(|(.|\\n)*\\S)\\Z", "x ", false}};
   for (const Case& c : cases) EXPECT_EQ(Search(c.pattern, c.text), c.matches) << c.pattern << " on " << c.text;
 }
 
 TEST(RegexTest, RefusesWhatItDoesNotEnforce) {
-  for (const char* pattern : {"(a)\\1", "(?<=a)b", "a(?=b)", "\\bword", "(?i)a", "a{100001}", "[[:alpha:]]", "(?<!a)b"}) {
+  for (const char* pattern :
+       {"(a)\\1", "(?<=a)b", "a(?=b)", "\\bword", "(?i)a", "a{100001}", "[[:alpha:]]", "(?<!a)b"}) {
     Budget budget({});
     EXPECT_EQ(CompileRegex(pattern, RegexMode::kSearch, budget).status().code(), StatusCode::kUnsupported) << pattern;
   }
   for (const char* pattern : {"(", "a)", "[a", "*a", "a**", "a{3,2}", "\\", "\\u12", "[b-a]"}) {
     Budget budget({});
-    EXPECT_EQ(CompileRegex(pattern, RegexMode::kSearch, budget).status().code(), StatusCode::kInvalidArgument) << pattern;
+    EXPECT_EQ(CompileRegex(pattern, RegexMode::kSearch, budget).status().code(), StatusCode::kInvalidArgument)
+        << pattern;
   }
 }
 
@@ -52,7 +80,8 @@ TEST(RegexTest, BoundsHoldOnHostilePatterns) {
   for (const std::string& pattern : {std::string("(a|b)*a(a|b){24}"), std::string("((((a{1000}){1000}){1000}))"),
                                      std::string(5000, '('), std::string("(x+x+)+y")}) {
     Budget budget({});
-    auto result = CompileRegex(pattern, RegexMode::kFullMatch, budget);  // must come back soon, with or without an answer
+    auto result =
+        CompileRegex(pattern, RegexMode::kFullMatch, budget);  // must come back soon, with or without an answer
     if (!result.ok()) {
       EXPECT_EQ(result.status().code(), StatusCode::kUnsupported) << pattern;
     }
@@ -79,7 +108,8 @@ TEST(RegexTest, BooleanOperationsAgreeWithMembership) {
   Budget budget({});
   const DfaPtr a = *CompileRegex("^[ab]*aa[ab]*$", RegexMode::kSearch, budget);
   const DfaPtr b = *CompileRegex("^[ab]{0,4}$", RegexMode::kSearch, budget);
-  const DfaPtr both = *IntersectDfa(*a, *b, budget), either = *UnionDfa(*a, *b, budget), minus = *SubtractDfa(*a, *b, budget);
+  const DfaPtr both = *IntersectDfa(*a, *b, budget), either = *UnionDfa(*a, *b, budget),
+               minus = *SubtractDfa(*a, *b, budget);
   for (int length = 0; length <= 6; ++length) {
     for (int bits = 0; bits < (1 << length); ++bits) {
       std::u32string text;

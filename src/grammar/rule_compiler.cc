@@ -244,6 +244,8 @@ class RuleCompiler {
 
 }  // namespace
 
-Result<uint32_t> AddRuleSet(RuleSet rules, ProgramBuilder& builder) { return RuleCompiler(std::move(rules), builder).Run(); }
+Result<uint32_t> AddRuleSet(RuleSet rules, ProgramBuilder& builder) {
+  return RuleCompiler(std::move(rules), builder).Run();
+}
 
 }  // namespace millrace::grammar

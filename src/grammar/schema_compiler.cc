@@ -12,7 +12,9 @@ constexpr size_t kMaxSetValues = 1000;
 // An object with more unknown keys than this can run out of a finite class unnoticed.
 constexpr uint64_t kMaxWatchedKeys = 4096;
 
-void SetBit(std::vector<uint64_t>& bits, size_t i) { bits[i / 64] |= uint64_t{1} << (i % 64); }
+void SetBit(std::vector<uint64_t>& bits, size_t i) {
+  bits[i / 64] |= uint64_t{1} << (i % 64);
+}
 
 std::string JsonTextOf(const std::u32string& text) {
   std::string out = "\"";
@@ -139,7 +141,8 @@ void SchemaCompiler::EmitObjectSpec(ObjectSpec spec, EdgeKind kind, uint32_t fro
 Status SchemaCompiler::EmitObject(const ObjectDraft& draft, uint32_t from, uint32_t to) {
   ObjectSpec spec{.min_members = draft.min, .max_members = draft.max, .num_claims = draft.num_claims};
   const size_t words = (draft.names.size() + 63) / 64;
-  for (const std::u32string& name : draft.names) builder_.budget().Spend(name.size() * 4 + draft.name_values.size() * 8);
+  for (const std::u32string& name : draft.names)
+    builder_.budget().Spend(name.size() * 4 + draft.name_values.size() * 8);
   spec.names = NameTrie::Build(draft.names);
   spec.allowed.assign(words, 0);
   spec.required.assign(words, 0);
@@ -223,7 +226,8 @@ Status SchemaCompiler::EmitSet(const ArrayDraft& draft, uint32_t from, uint32_t 
   return Unsupported("uniqueItems is supported where all items are strings or come from a small set of scalars");
 }
 
-Result<bool> SchemaCompiler::EmitValueSet(const SchemaValue& item, const ArrayDraft& draft, uint32_t from, uint32_t to) {
+Result<bool> SchemaCompiler::EmitValueSet(const SchemaValue& item, const ArrayDraft& draft, uint32_t from,
+                                          uint32_t to) {
   Budget& budget = builder_.budget();
   if (!item.objects.empty() || !item.arrays.empty() || item.numbers.dfa == nullptr) return false;
   std::vector<std::string> texts;

@@ -39,10 +39,10 @@ struct SchemaNode {
   std::string pointer;  // where it was first seen
   bool never = false;   // the schema false
   uint8_t types = kAllTypes;
-  bool integer_only = false;     // numbers must be integers
-  bool plain_integers = false;   // ... written without a fraction (draft 4)
+  bool integer_only = false;    // numbers must be integers
+  bool plain_integers = false;  // ... written without a fraction (draft 4)
 
-  bool has_values = false;  // enum or const
+  bool has_values = false;                // enum or const
   std::vector<const JsonValue*> scalars;  // of enum and const
   std::vector<NodeId> composites;         // arrays and objects of enum and const, as schemas of exactly that value
 

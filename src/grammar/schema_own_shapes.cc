@@ -7,9 +7,15 @@
 namespace millrace::grammar {
 namespace {
 
-KeySet Name(std::u32string name) { return {.kind = KeySet::kName, .name = std::move(name)}; }
-KeySet Pattern(DfaPtr dfa) { return {.kind = KeySet::kPattern, .dfa = std::move(dfa)}; }
-KeySet Outside(DfaPtr dfa) { return {.kind = KeySet::kOutside, .dfa = std::move(dfa)}; }
+KeySet Name(std::u32string name) {
+  return {.kind = KeySet::kName, .name = std::move(name)};
+}
+KeySet Pattern(DfaPtr dfa) {
+  return {.kind = KeySet::kPattern, .dfa = std::move(dfa)};
+}
+KeySet Outside(DfaPtr dfa) {
+  return {.kind = KeySet::kOutside, .dfa = std::move(dfa)};
+}
 
 ObjectShape Forbid(const std::u32string& name) {
   ObjectShape shape;
@@ -36,7 +42,8 @@ Result<std::vector<ObjectShape>> SchemaShapes::Own(const SchemaNode& node, const
   ObjectShape own;
   const NodeId id = static_cast<NodeId>(&node - doc_.nodes.data());
   for (const auto& [name, value] : node.properties) own.rules.push_back({.keys = Name(name), .value = {value}});
-  for (const auto& [dfa, value] : node.pattern_properties) own.rules.push_back({.keys = Pattern(dfa), .value = {value}});
+  for (const auto& [dfa, value] : node.pattern_properties)
+    own.rules.push_back({.keys = Pattern(dfa), .value = {value}});
   if (node.additional_properties != kNoNode) {
     const bool never = doc_.nodes[node.additional_properties].never;
     own.rules.push_back(
@@ -167,7 +174,8 @@ Result<std::vector<ArrayShape>> SchemaShapes::NotOwn(const SchemaNode& node, con
   }
   if (node.contains != kNoNode) {
     if (node.min_contains > 0) out.push_back({.claims = {{0, {node.contains}, 0, node.min_contains - 1}}});
-    if (node.max_contains != kNoLimit) out.push_back({.claims = {{0, {node.contains}, node.max_contains + 1, kNoLimit}}});
+    if (node.max_contains != kNoLimit)
+      out.push_back({.claims = {{0, {node.contains}, node.max_contains + 1, kNoLimit}}});
   }
   if (node.min_items > 0) out.push_back({.max = node.min_items - 1});
   if (node.max_items != kNoLimit) out.push_back({.min = node.max_items + 1});

@@ -16,7 +16,8 @@ constexpr size_t kMaxNodes = 100'000;
 int DraftOf(const JsonValue& root) {
   const JsonValue* schema = root.Find("$schema");
   if (schema == nullptr || !schema->is(JsonValue::kString)) return 2020;
-  for (const auto& [name, draft] : {std::pair{"draft-03", 4}, {"draft-04", 4}, {"draft-06", 6}, {"draft-07", 7}, {"2019-09", 2019}}) {
+  for (const auto& [name, draft] :
+       {std::pair{"draft-03", 4}, {"draft-04", 4}, {"draft-06", 6}, {"draft-07", 7}, {"2019-09", 2019}}) {
     if (schema->text.find(name) != std::string::npos) return draft;
   }
   return 2020;
@@ -119,8 +120,8 @@ class SchemaParser {
       names.push_back(type);
     }
     static const std::map<std::string, uint8_t> kNames = {
-        {"null", kTypeNull}, {"boolean", kTypeBool},     {"number", kTypeNumber}, {"integer", kTypeNumber},
-        {"string", kTypeString}, {"array", kTypeArray}, {"object", kTypeObject}, {"any", kAllTypes}};
+        {"null", kTypeNull},     {"boolean", kTypeBool}, {"number", kTypeNumber}, {"integer", kTypeNumber},
+        {"string", kTypeString}, {"array", kTypeArray},  {"object", kTypeObject}, {"any", kAllTypes}};
     node.types = 0;
     bool number = false;
     for (const JsonValue* name : names) {
@@ -333,7 +334,8 @@ class SchemaParser {
     return Count(place, "maxProperties", node.max_properties);
   }
 
-  static Result<std::vector<std::u32string>> Names(const SchemaPlace& place, const std::string& keyword, const JsonValue& v) {
+  static Result<std::vector<std::u32string>> Names(const SchemaPlace& place, const std::string& keyword,
+                                                   const JsonValue& v) {
     if (!v.is(JsonValue::kArray)) return Wrong(place, keyword, "an array of names");
     std::vector<std::u32string> names;
     for (const JsonValue& item : v.items) {
@@ -372,7 +374,8 @@ class SchemaParser {
     for (const char* keyword : {"allOf", "anyOf", "oneOf"}) {
       const JsonValue* list = schema.Find(keyword);
       if (list == nullptr) continue;
-      if (!list->is(JsonValue::kArray) || list->items.empty()) return Wrong(place, keyword, "a non-empty array of schemas");
+      if (!list->is(JsonValue::kArray) || list->items.empty())
+        return Wrong(place, keyword, "a non-empty array of schemas");
       std::vector<NodeId> ids;
       for (size_t i = 0; i < list->items.size(); ++i) {
         ASSIGN_OR_RETURN(NodeId id, Child(place, list->items[i], fmt::format("{}/{}", keyword, i)));

@@ -12,8 +12,12 @@ constexpr size_t kMaxScalarDepth = 200;
 // An automaton and a greatest length become one automaton up to this size; beyond, the length is counted at run time.
 constexpr uint64_t kMaxUnrolledStates = 2'000;
 
-StringLanguage NoStrings() { return {.min = 1, .max = 0}; }
-NumberLanguage NoNumbers() { return {std::make_shared<const Dfa>(), true}; }
+StringLanguage NoStrings() {
+  return {.min = 1, .max = 0};
+}
+NumberLanguage NoNumbers() {
+  return {std::make_shared<const Dfa>(), true};
+}
 
 }  // namespace
 
@@ -123,13 +127,14 @@ Result<NumberLanguage> SchemaScalars::OwnNumbers(const SchemaNode& node) {
   auto key_of = [](const Decimal& d) { return fmt::format("{}{}e{}", d.negative ? "-" : "", d.digits, d.exponent); };
   if (node.integer_only) {
     ASSIGN_OR_RETURN(NumberLanguage integers, cached(node.plain_integers ? "plain" : "integer", [&] {
-      return node.plain_integers ? PlainIntegers(budget_) : IntegerNumbers(budget_);
-    }));
+                       return node.plain_integers ? PlainIntegers(budget_) : IntegerNumbers(budget_);
+                     }));
     ASSIGN_OR_RETURN(out, And(out, integers));
   }
   for (const NumberLimit& limit : node.number_limits) {
-    ASSIGN_OR_RETURN(NumberLanguage part, cached(fmt::format("{}:{}", static_cast<int>(limit.bound), key_of(limit.limit)),
-                                                 [&] { return BoundedNumbers(limit.bound, limit.limit, budget_); }));
+    ASSIGN_OR_RETURN(NumberLanguage part,
+                     cached(fmt::format("{}:{}", static_cast<int>(limit.bound), key_of(limit.limit)),
+                            [&] { return BoundedNumbers(limit.bound, limit.limit, budget_); }));
     ASSIGN_OR_RETURN(out, And(out, part));
   }
   if (node.multiple_of) {

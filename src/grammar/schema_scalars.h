@@ -17,8 +17,8 @@ struct Literal {
   Literal operator!() const { return {node, !negated}; }
 };
 
-// A set of strings: those of an automaton (null: all) with min to max characters. With an automaton min is 0, and there is a
-// word of at most max characters unless it is empty.
+// A set of strings: those of an automaton (null: all) with min to max characters. With an automaton min is 0, and there
+// is a word of at most max characters unless it is empty.
 struct StringLanguage {
   DfaPtr dfa;
   uint32_t min = 0;

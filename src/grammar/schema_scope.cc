@@ -6,14 +6,30 @@
 namespace millrace::grammar {
 namespace {
 
-constexpr std::array<std::string_view, 18> kSchemaKeywords = {
-    "items",        "additionalItems", "prefixItems", "contains", "additionalProperties",  "propertyNames",    "not",
-    "if",           "then",            "else",        "allOf",    "anyOf",                 "oneOf",            "contentSchema",
-    "unevaluatedItems", "unevaluatedProperties", "extends", "disallow"};
-constexpr std::array<std::string_view, 6> kSchemaMaps = {"properties", "patternProperties", "$defs",
-                                                         "definitions", "dependentSchemas", "dependencies"};
+constexpr std::array<std::string_view, 18> kSchemaKeywords = {"items",
+                                                              "additionalItems",
+                                                              "prefixItems",
+                                                              "contains",
+                                                              "additionalProperties",
+                                                              "propertyNames",
+                                                              "not",
+                                                              "if",
+                                                              "then",
+                                                              "else",
+                                                              "allOf",
+                                                              "anyOf",
+                                                              "oneOf",
+                                                              "contentSchema",
+                                                              "unevaluatedItems",
+                                                              "unevaluatedProperties",
+                                                              "extends",
+                                                              "disallow"};
+constexpr std::array<std::string_view, 6> kSchemaMaps = {"properties",  "patternProperties", "$defs",
+                                                         "definitions", "dependentSchemas",  "dependencies"};
 
-std::string WithoutFragment(std::string_view uri) { return std::string(uri.substr(0, uri.find('#'))); }
+std::string WithoutFragment(std::string_view uri) {
+  return std::string(uri.substr(0, uri.find('#')));
+}
 
 // RFC 3986, section 5.2, as far as schemas use it.
 std::string ResolveUri(const std::string& base, const std::string& ref) {
@@ -39,7 +55,9 @@ std::string ResolveUri(const std::string& base, const std::string& ref) {
 
 std::string PercentDecode(std::string_view text) {
   std::string out;
-  auto hex = [](char c) { return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1; };
+  auto hex = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+  };
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '%' && i + 2 < text.size() && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) {
       out += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
@@ -96,14 +114,16 @@ void SchemaScope::Index(const JsonValue& schema, const std::string& outer, const
   IndexChildren(schema, base, pointer, depth);
 }
 
-void SchemaScope::IndexChildren(const JsonValue& schema, const std::string& base, const std::string& pointer, int depth) {
+void SchemaScope::IndexChildren(const JsonValue& schema, const std::string& base, const std::string& pointer,
+                                int depth) {
   for (const auto& [key, child] : schema.members) {
     const std::string here = pointer + "/" + key;
     if (std::find(kSchemaMaps.begin(), kSchemaMaps.end(), key) != kSchemaMaps.end()) {
       for (const auto& [name, value] : child.members) Index(value, base, here + "/" + name, depth + 1);
     } else if (std::find(kSchemaKeywords.begin(), kSchemaKeywords.end(), key) != kSchemaKeywords.end()) {
       Index(child, base, here, depth + 1);
-      for (size_t i = 0; i < child.items.size(); ++i) Index(child.items[i], base, here + "/" + std::to_string(i), depth + 1);
+      for (size_t i = 0; i < child.items.size(); ++i)
+        Index(child.items[i], base, here + "/" + std::to_string(i), depth + 1);
     }
   }
 }

@@ -78,7 +78,9 @@ Status SchemaValues::ExpandValue(ValueId id) {
     ASSIGN_OR_RETURN(value.numbers, scalars_.And(value.numbers, numbers));
   }
   const std::string pointer = literals.empty() ? "" : doc_.nodes[literals[0].node].pointer;
-  auto named = [&](const Status& status) { return status.message().starts_with("/") ? status : status.WithPrefix(pointer + "/"); };
+  auto named = [&](const Status& status) {
+    return status.message().starts_with("/") ? status : status.WithPrefix(pointer + "/");
+  };
   auto objects = shapes_.Of<ObjectShape>(literals);
   if (!objects.ok()) return named(objects.status());
   for (const ObjectShape& shape : *objects) {
@@ -98,9 +100,10 @@ Status SchemaValues::ExpandValue(ValueId id) {
 }
 
 Result<ObjectDraft> SchemaValues::DraftObject(const ObjectShape& shape, const std::string& pointer) {
-  ObjectDraft draft{.num_claims = static_cast<uint32_t>(shape.claims.size()), .min = shape.min, .max = shape.max,
-                    .pointer = pointer};
-  if (draft.num_claims > kMaxClaims) return Unsupported("more than {} \"some property is ...\" conditions in one object", kMaxClaims);
+  ObjectDraft draft{
+      .num_claims = static_cast<uint32_t>(shape.claims.size()), .min = shape.min, .max = shape.max, .pointer = pointer};
+  if (draft.num_claims > kMaxClaims)
+    return Unsupported("more than {} \"some property is ...\" conditions in one object", kMaxClaims);
   if (draft.num_claims > 0 && shape.max != kNoLimit) {
     return Unsupported("maxProperties together with a condition that some property must meet");
   }
@@ -203,7 +206,8 @@ Status SchemaValues::MoveFewKeysToNames(ObjectDraft& draft) {
 
 Result<ArrayDraft> SchemaValues::DraftArray(const ArrayShape& shape) {
   ArrayDraft draft{.contains = shape.claims, .min = shape.min, .max = shape.max, .unique = shape.unique};
-  if (draft.contains.size() > kMaxContains) return Unsupported("more than {} contains conditions in one array", kMaxContains);
+  if (draft.contains.size() > kMaxContains)
+    return Unsupported("more than {} contains conditions in one array", kMaxContains);
   if (!draft.contains.empty() && draft.min > 1000) return Unsupported("contains together with minItems above 1000");
   uint32_t num_rows = 1;
   for (const ItemRule& rule : shape.rules) {
@@ -211,7 +215,8 @@ Result<ArrayDraft> SchemaValues::DraftArray(const ArrayShape& shape) {
   }
   for (const ItemClaim& claim : shape.claims) {
     num_rows = std::max(num_rows, claim.first + 1);
-    if (claim.min > 1000 || (claim.max != kNoLimit && claim.max > 1000)) return Unsupported("minContains or maxContains above 1000");
+    if (claim.min > 1000 || (claim.max != kNoLimit && claim.max > 1000))
+      return Unsupported("minContains or maxContains above 1000");
   }
   for (uint32_t i = 0; i < num_rows; ++i) {
     std::vector<ValueId> row;
@@ -238,7 +243,8 @@ Result<ArrayDraft> SchemaValues::DraftArray(const ArrayShape& shape) {
 }
 
 bool SchemaValues::IsPossible(const SchemaValue& value) const {
-  if (value.words != 0 || !value.strings.empty() || value.numbers.dfa == nullptr || !value.numbers.dfa->empty()) return true;
+  if (value.words != 0 || !value.strings.empty() || value.numbers.dfa == nullptr || !value.numbers.dfa->empty())
+    return true;
   return std::any_of(value.objects.begin(), value.objects.end(), [&](const ObjectDraft& o) { return IsPossible(o); }) ||
          std::any_of(value.arrays.begin(), value.arrays.end(), [&](const ArrayDraft& a) { return IsPossible(a); });
 }

@@ -1,5 +1,5 @@
-// Expands a schema into values: each is a conjunction of subschemas or their negations, with its scalars, and objects and
-// arrays whose members are other values. Values that nothing meets are found, so that no automaton leads into them.
+// Expands a schema into values: each is a conjunction of subschemas or their negations, with its scalars, and objects
+// and arrays whose members are other values. Values that nothing meets are found, so that no automaton leads into them.
 #pragma once
 
 #include <map>
@@ -15,11 +15,11 @@ inline constexpr ValueId kNoValue = UINT32_MAX;
 
 // See ObjectSpec; members lead to values instead of rules.
 struct ObjectDraft {
-  std::vector<std::u32string> names;  // sorted
-  std::vector<uint8_t> required;      // per name
+  std::vector<std::u32string> names;               // sorted
+  std::vector<uint8_t> required;                   // per name
   std::vector<std::vector<ValueId>> name_values;   // [claims][name]
   std::vector<std::vector<ValueId>> class_values;  // [claims][label]; empty: no other keys
-  LabelledDfa keys;                   // of the other keys; without states: any string, one label
+  LabelledDfa keys;                                // of the other keys; without states: any string, one label
   uint32_t num_claims = 0;
   uint32_t min = 0;
   uint32_t max = kNoLimit;

@@ -14,8 +14,11 @@ GrammarPtr Compile(const StructuralTags& tags) {
 
 const StructuralTags& Functions() {
   static const StructuralTags tags{
-      .tags = {{"<f=ab>", GrammarKind::kJsonSchema, R"({"type":"object","properties":{"a":{"type":"integer"}},"required":["a"],"additionalProperties":false})", "</f>"},
-               {"<f=name>", GrammarKind::kRegex, "[0-9]+", "</f>"}},
+      .tags =
+          {{"<f=ab>", GrammarKind::kJsonSchema,
+            R"({"type":"object","properties":{"a":{"type":"integer"}},"required":["a"],"additionalProperties":false})",
+            "</f>"},
+           {"<f=name>", GrammarKind::kRegex, "[0-9]+", "</f>"}},
       .triggers = {"<f="}};
   return tags;
 }
@@ -25,7 +28,8 @@ TEST(StructuralTagTest, FreeTextUntilATrigger) {
   for (const char* good : {"", "hello < f= \xFF\xC3", "x<f=ab>{\"a\":1}</f> and <f=name>12</f>", "<<f=name>1</f>"}) {
     EXPECT_TRUE(Matches(grammar, good)) << good;
   }
-  for (const char* bad : {"<f=", "<f=other>", "<f=ab>{}</f>", "<f=name>12", "<f=name>x</f>"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
+  for (const char* bad : {"<f=", "<f=other>", "<f=ab>{}</f>", "<f=name>12", "<f=name>x</f>"})
+    EXPECT_FALSE(Matches(grammar, bad)) << bad;
   ExpectMaskIsExact(grammar, "ab <f<f=ab>{\"a\": 12}</f> \"ab");
 }
 
@@ -64,9 +68,11 @@ GrammarPtr Compile(const Structure& structure) {
 }
 
 TEST(StructureTest, PartsFollowEachOther) {
-  const GrammarPtr grammar = Compile(Sequence({Text("<"), Choice({Text("ab"), InGrammar(GrammarKind::kRegex, "[0-9]{2}")}),
-                                               Many(Text(";")), Optional(Text("!")), Free({"end"})}));
-  for (const char* good : {"<ab", "<12;;!text", "<ab;en d", "<12!\xC3\xA9"}) EXPECT_TRUE(Matches(grammar, good)) << good;
+  const GrammarPtr grammar =
+      Compile(Sequence({Text("<"), Choice({Text("ab"), InGrammar(GrammarKind::kRegex, "[0-9]{2}")}), Many(Text(";")),
+                        Optional(Text("!")), Free({"end"})}));
+  for (const char* good : {"<ab", "<12;;!text", "<ab;en d", "<12!\xC3\xA9"})
+    EXPECT_TRUE(Matches(grammar, good)) << good;
   for (const char* bad : {"ab", "<1", "<ab;the end", "<ab\xC3"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
   ExpectMaskIsExact(grammar, "<12;!ab\xC3\xA9");
 }
@@ -119,15 +125,18 @@ TEST(StructureTest, ABudgetForcesTheStop) {
 }
 
 TEST(StructureTest, RawStringsAreThoseOfTheSchema) {
-  const GrammarPtr grammar = Compile(RawString(R"({"type":"string","minLength":2,"pattern":"^[^1]*$"})", {"</x>"}, "^#"));
+  const GrammarPtr grammar =
+      Compile(RawString(R"({"type":"string","minLength":2,"pattern":"^[^1]*$"})", {"</x>"}, "^#"));
   for (const char* good : {"ab", "\"a\\", "a#</x"}) EXPECT_TRUE(Matches(grammar, good)) << good;
   for (const char* bad : {"", "a", "a1", "#ab", "ab</x>"}) EXPECT_FALSE(Matches(grammar, bad)) << bad;
   EXPECT_FALSE(CompileStructure(RawString(R"({"type":"integer"})", {}), SmallVocabulary()).ok());
 }
 
 TEST(MatcherTest, LikelyTokensPassOverEscapesAndMissingSpaces) {
-  const auto grammar = CompileJsonSchema(R"({"type":"object","properties":{"name":{"enum":["abcd","12"]},"x":{"type":"boolean"}},
-      "required":["name","x"],"additionalProperties":false})", SmallVocabulary());
+  const auto grammar =
+      CompileJsonSchema(R"({"type":"object","properties":{"name":{"enum":["abcd","12"]},"x":{"type":"boolean"}},
+      "required":["name","x"],"additionalProperties":false})",
+                        SmallVocabulary());
   ASSERT_TRUE(grammar.ok());
   const auto likely = [&](const char* text) {
     GrammarMatcher matcher(*grammar);
@@ -158,13 +167,17 @@ TEST(SqlGrammarTest, TakesStatementsAndNothingElse) {
   auto grammar = CompileSql(SmallVocabulary());
   ASSERT_TRUE(grammar.ok()) << grammar.status().message();
   for (const char* good :
-       {"SELECT * FROM t", "select a, t.b as c from s.t left join u on t.id = u.id where a >= 1.5 and not b is null order by c desc limit 5;",
-        "SELECT count(*) FROM (SELECT DISTINCT x FROM y) AS z GROUP BY x HAVING count(*) > 3", "INSERT INTO t (a, b) VALUES (1, 'it''s'), (2, NULL)",
-        "UPDATE t SET a = a + 1 WHERE b IN (1, 2)", "DELETE FROM t WHERE x LIKE '%y'",
+       {"SELECT * FROM t",
+        "select a, t.b as c from s.t left join u on t.id = u.id where a >= 1.5 and not b is null order by c desc limit "
+        "5;",
+        "SELECT count(*) FROM (SELECT DISTINCT x FROM y) AS z GROUP BY x HAVING count(*) > 3",
+        "INSERT INTO t (a, b) VALUES (1, 'it''s'), (2, NULL)", "UPDATE t SET a = a + 1 WHERE b IN (1, 2)",
+        "DELETE FROM t WHERE x LIKE '%y'",
         "WITH q AS (SELECT 1) SELECT CASE WHEN a = 1 THEN 'x' ELSE 'y' END FROM q UNION ALL SELECT 2"}) {
     EXPECT_TRUE(Matches(*grammar, good)) << good;
   }
-  for (const char* bad : {"", "SELECT", "SELECT * FROM", "DROP TABLE t", "SELECT a FROM t; DROP TABLE t", "SELECTa FROM t", "SELECT (a FROM t"}) {
+  for (const char* bad : {"", "SELECT", "SELECT * FROM", "DROP TABLE t", "SELECT a FROM t; DROP TABLE t",
+                          "SELECTa FROM t", "SELECT (a FROM t"}) {
     EXPECT_FALSE(Matches(*grammar, bad)) << bad;
   }
   ExpectMaskIsExact(*grammar, "select name, 12 from ab where (na=1)");

@@ -29,7 +29,8 @@ std::string EscapeRegex(const std::string& text) {
 
 class StructureBuilder {
  public:
-  StructureBuilder(const GrammarVocabulary& vocabulary, ProgramBuilder& builder) : vocabulary_(vocabulary), builder_(builder) {}
+  StructureBuilder(const GrammarVocabulary& vocabulary, ProgramBuilder& builder)
+      : vocabulary_(vocabulary), builder_(builder) {}
 
   Status Add(const Structure& part, uint32_t from, uint32_t to, int depth) {
     if (depth > kMaxStructureDepth) return Unsupported("a structure nests deeper than {}", kMaxStructureDepth);
@@ -124,7 +125,9 @@ class StructureBuilder {
       if (stop.empty()) return InvalidArgument("a stop of free text is empty");
       bytes += stop.size();
     }
-    return bytes <= kMaxStopBytes ? OkStatus() : Unsupported("stops of free text of {} bytes, expected at most {}", bytes, kMaxStopBytes);
+    return bytes <= kMaxStopBytes
+               ? OkStatus()
+               : Unsupported("stops of free text of {} bytes, expected at most {}", bytes, kMaxStopBytes);
   }
 
   // Stops that begin with a control token can't occur in text at all.
@@ -140,7 +143,8 @@ class StructureBuilder {
   Status AddFree(const std::vector<std::string>& stops, uint32_t from, uint32_t to) {
     RETURN_IF_ERROR(CheckStops(stops));
     builder_.AddEdge(from, EdgeKind::kEpsilon, 0, to);
-    builder_.AddEdge(from, EdgeKind::kTerminal, builder_.AddTerminal(FreeText(TextStops(stops), true).WithoutTriggers(builder_.budget())), to);
+    builder_.AddEdge(from, EdgeKind::kTerminal,
+                     builder_.AddTerminal(FreeText(TextStops(stops), true).WithoutTriggers(builder_.budget())), to);
     return OkStatus();
   }
 
@@ -152,7 +156,8 @@ class StructureBuilder {
     const uint32_t before = builder_.AddState(), begin = builder_.AddState();  // a control token follows `before`
     builder_.AddEdge(from, EdgeKind::kEpsilon, 0, begin);
     builder_.AddEdge(begin, EdgeKind::kEpsilon, 0, before);
-    builder_.AddEdge(begin, EdgeKind::kTerminal, builder_.AddTerminal(free_text.WithoutTriggers(builder_.budget())), before);
+    builder_.AddEdge(begin, EdgeKind::kTerminal, builder_.AddTerminal(free_text.WithoutTriggers(builder_.budget())),
+                     before);
     uint32_t next_text = 0;
     for (size_t i = 0; i < part.children.size(); ++i) {
       const std::string& stop = part.stops[i];
@@ -162,7 +167,8 @@ class StructureBuilder {
         RETURN_IF_ERROR(AddText(stop, before, after));
       } else {
         const uint32_t read = builder_.AddState();
-        builder_.AddEdge(begin, EdgeKind::kTerminal, builder_.AddTerminal(free_text.UpTo(next_text, builder_.budget())), read);
+        builder_.AddEdge(begin, EdgeKind::kTerminal, builder_.AddTerminal(free_text.UpTo(next_text, builder_.budget())),
+                         read);
         RETURN_IF_ERROR(AddText(std::string_view(stop).substr(texts[next_text].size()), read, after));
         ++next_text;
       }
@@ -188,7 +194,8 @@ class StructureBuilder {
     }
     if (strings->empty()) return InvalidArgument("the schema allows no string");
     if (strings->accepting[0]) builder_.AddEdge(from, EdgeKind::kEpsilon, 0, to);
-    if (strings->CanStep(0)) builder_.AddEdge(from, EdgeKind::kTerminal, builder_.AddTerminal({.dfa = std::move(strings)}), to);
+    if (strings->CanStep(0))
+      builder_.AddEdge(from, EdgeKind::kTerminal, builder_.AddTerminal({.dfa = std::move(strings)}), to);
     return OkStatus();
   }
 
@@ -208,15 +215,27 @@ class StructureBuilder {
 
 }  // namespace
 
-Structure Text(std::string text) { return {.kind = Kind::kText, .text = std::move(text)}; }
+Structure Text(std::string text) {
+  return {.kind = Kind::kText, .text = std::move(text)};
+}
 Structure InGrammar(GrammarKind notation, std::string text) {
   return {.kind = Kind::kGrammar, .text = std::move(text), .notation = notation};
 }
-Structure Sequence(std::vector<Structure> children) { return {.kind = Kind::kSequence, .children = std::move(children)}; }
-Structure Choice(std::vector<Structure> children) { return {.kind = Kind::kChoice, .children = std::move(children)}; }
-Structure Many(Structure child) { return {.kind = Kind::kMany, .children = {std::move(child)}}; }
-Structure Optional(Structure child) { return Choice({std::move(child), Sequence({})}); }
-Structure Free(std::vector<std::string> stops) { return {.kind = Kind::kFree, .stops = std::move(stops)}; }
+Structure Sequence(std::vector<Structure> children) {
+  return {.kind = Kind::kSequence, .children = std::move(children)};
+}
+Structure Choice(std::vector<Structure> children) {
+  return {.kind = Kind::kChoice, .children = std::move(children)};
+}
+Structure Many(Structure child) {
+  return {.kind = Kind::kMany, .children = {std::move(child)}};
+}
+Structure Optional(Structure child) {
+  return Choice({std::move(child), Sequence({})});
+}
+Structure Free(std::vector<std::string> stops) {
+  return {.kind = Kind::kFree, .stops = std::move(stops)};
+}
 Structure RawString(std::string schema, std::vector<std::string> stops, std::string not_matching) {
   return {.kind = Kind::kString,
           .text = std::move(schema),
@@ -226,11 +245,15 @@ Structure RawString(std::string schema, std::vector<std::string> stops, std::str
 Structure Until(std::vector<std::string> stops, std::vector<Structure> children) {
   return {.kind = Kind::kUntil, .stops = std::move(stops), .children = std::move(children)};
 }
-Structure Anything() { return {.kind = Kind::kAnything}; }
+Structure Anything() {
+  return {.kind = Kind::kAnything};
+}
 
-Result<uint32_t> AddStructure(const Structure& structure, const GrammarVocabulary& vocabulary, ProgramBuilder& builder) {
+Result<uint32_t> AddStructure(const Structure& structure, const GrammarVocabulary& vocabulary,
+                              ProgramBuilder& builder) {
   const uint32_t rule = builder.AddRule();
-  RETURN_IF_ERROR(StructureBuilder(vocabulary, builder).Add(structure, builder.StartOf(rule), builder.AddState(true), 0));
+  RETURN_IF_ERROR(
+      StructureBuilder(vocabulary, builder).Add(structure, builder.StartOf(rule), builder.AddState(true), 0));
   return rule;
 }
 

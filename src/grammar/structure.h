@@ -1,4 +1,5 @@
-// Structure: an output put together of fixed texts, grammars and free text. What guides reasoning and tool calls is one.
+// Structure: an output put together of fixed texts, grammars and free text. What guides reasoning and tool calls is
+// one.
 #pragma once
 
 #include <string>

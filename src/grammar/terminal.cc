@@ -26,7 +26,8 @@ bool Terminal::CharFits(const LexState& state, uint32_t decoder) const {
   const uint32_t* row = &dfa->next[size_t{state.q} * dfa->alphabet.num_classes];
   for (int i = 0; i < partial.count; ++i) {
     const auto [first, last] = partial.ranges[i];
-    for (size_t at = dfa->alphabet.IntervalOf(first); at < dfa->alphabet.starts.size() && dfa->alphabet.starts[at] <= last; ++at) {
+    for (size_t at = dfa->alphabet.IntervalOf(first);
+         at < dfa->alphabet.starts.size() && dfa->alphabet.starts[at] <= last; ++at) {
       const uint32_t next = row[dfa->alphabet.classes[at]];
       if (next != kNoState && Fits(next, state.count + 1)) return true;
     }

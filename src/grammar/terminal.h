@@ -22,8 +22,8 @@ struct Terminal {
   TextEncoding encoding = TextEncoding::kUtf8;
   // The opening quote of a kJsonString has been read by someone else (object keys).
   bool starts_inside_string = false;
-  // Lengths are counted instead of unrolled: min_count <= characters <= max_count. Only in JSON strings; min_count is 0 except
-  // with AnyStringDfa().
+  // Lengths are counted instead of unrolled: min_count <= characters <= max_count. Only in JSON strings; min_count is 0
+  // except with AnyStringDfa().
   bool counted = false;
   uint32_t min_count = 0;
   uint32_t max_count = UINT32_MAX;
@@ -33,8 +33,9 @@ struct Terminal {
   bool is_any_string = false;
   // States from which only finitely many words remain; empty: none, or it doesn't matter.
   std::vector<uint8_t> finite;
-  std::vector<uint8_t> can_step;   // per state; filled by Finish
-  std::vector<uint32_t> shortest;  // per state, where they count: how many characters a lexeme needs at least to its end
+  std::vector<uint8_t> can_step;  // per state; filled by Finish
+  std::vector<uint32_t>
+      shortest;  // per state, where they count: how many characters a lexeme needs at least to its end
   uint32_t max_shortest = 0;
   void Finish();
 

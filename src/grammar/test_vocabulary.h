@@ -13,7 +13,8 @@ namespace millrace::grammar {
 
 class FakeTokenizer : public Tokenizer {
  public:
-  // Ids 0..255 are the bytes unless with_bytes is false; then the tokens; the last two are <|ctl|> and <|end|>, both control.
+  // Ids 0..255 are the bytes unless with_bytes is false; then the tokens; the last two are <|ctl|> and <|end|>, both
+  // control.
   explicit FakeTokenizer(std::vector<std::string> tokens, bool with_bytes = true) {
     if (with_bytes) {
       for (int b = 0; b < 256; ++b) tokens_.push_back(std::string(1, static_cast<char>(b)));

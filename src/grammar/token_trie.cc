@@ -24,8 +24,8 @@ TokenTrie::TokenTrie(std::vector<std::pair<std::string_view, TokenId>> entries) 
     close_down_to(common);
     for (size_t d = common; d < bytes.size(); ++d) {
       path.push_back(static_cast<uint32_t>(nodes_.size()));
-      nodes_.push_back({0, static_cast<uint32_t>(tokens_.size()), 0, static_cast<uint16_t>(d + 1),
-                        static_cast<uint8_t>(bytes[d])});
+      nodes_.push_back(
+          {0, static_cast<uint32_t>(tokens_.size()), 0, static_cast<uint16_t>(d + 1), static_cast<uint8_t>(bytes[d])});
     }
     ++nodes_[path.back()].num_tokens;
     tokens_.push_back(id);

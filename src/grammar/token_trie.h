@@ -31,7 +31,9 @@ class TokenTrie {
   uint32_t num_nodes() const { return static_cast<uint32_t>(nodes_.size()) - 1; }
   const Node& node(uint32_t i) const { return nodes_[i]; }
   const Node* nodes() const { return nodes_.data(); }
-  std::span<const TokenId> TokensAt(uint32_t i) const { return {&tokens_[nodes_[i].first_token], nodes_[i].num_tokens}; }
+  std::span<const TokenId> TokensAt(uint32_t i) const {
+    return {&tokens_[nodes_[i].first_token], nodes_[i].num_tokens};
+  }
   std::span<const TokenId> TokensBelow(uint32_t i) const {
     return {tokens_.data() + nodes_[i].first_token, nodes_[nodes_[i].end].first_token - nodes_[i].first_token};
   }

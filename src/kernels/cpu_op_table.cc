@@ -30,9 +30,15 @@ OpTable MakeTable(Isa isa) {
   table.device = "cpu";
   table.isa = IsaName(isa);
   switch (isa) {
-    case Isa::kGeneric: table.pack_matrix = PackMatrixFor<Isa::kGeneric>; break;
-    case Isa::kAvx2: table.pack_matrix = PackMatrixFor<Isa::kAvx2>; break;
-    case Isa::kAvx512: table.pack_matrix = PackMatrixFor<Isa::kAvx512>; break;
+    case Isa::kGeneric:
+      table.pack_matrix = PackMatrixFor<Isa::kGeneric>;
+      break;
+    case Isa::kAvx2:
+      table.pack_matrix = PackMatrixFor<Isa::kAvx2>;
+      break;
+    case Isa::kAvx512:
+      table.pack_matrix = PackMatrixFor<Isa::kAvx512>;
+      break;
   }
   table.free_matrix = FreeMatrixCpu;
   table.packed_bytes = PackedBytesCpu;

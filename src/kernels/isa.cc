@@ -7,9 +7,12 @@ namespace millrace::kernels {
 
 const char* IsaName(Isa isa) {
   switch (isa) {
-    case Isa::kGeneric: return "generic";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
+    case Isa::kGeneric:
+      return "generic";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
   }
   CHECK(false, "unknown ISA");
 }
@@ -17,7 +20,8 @@ const char* IsaName(Isa isa) {
 bool IsaAvailable(Isa isa) {
 #if defined(__x86_64__)
   switch (isa) {
-    case Isa::kGeneric: return true;
+    case Isa::kGeneric:
+      return true;
     case Isa::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
     case Isa::kAvx512:

@@ -16,8 +16,8 @@ const char* IsaName(Isa isa);  // "generic", "avx2", "avx512"
 // True when this processor and system can run kernels of that ISA.
 bool IsaAvailable(Isa isa);
 
-// The best available ISA, or the one that the environment variable MILLRACE_FORCE_ISA names; kUnsupported when that one is unknown
-// or can't run here.
+// The best available ISA, or the one that the environment variable MILLRACE_FORCE_ISA names; kUnsupported when that one
+// is unknown or can't run here.
 Result<Isa> SelectIsa();
 
 }  // namespace millrace::kernels

@@ -1,5 +1,6 @@
-// kernel_instructions [CASE REPETITIONS]: runs one case of the instruction budgets (tools/instruction_budgets.py), or lists their names.
-// One thread and the AVX2 kernels, since valgrind knows no AVX-512. The counts of N + 1 and of N repetitions differ by one run of the kernel.
+// kernel_instructions [CASE REPETITIONS]: runs one case of the instruction budgets (tools/instruction_budgets.py), or
+// lists their names. One thread and the AVX2 kernels, since valgrind knows no AVX-512. The counts of N + 1 and of N
+// repetitions differ by one run of the kernel.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -66,19 +67,33 @@ void RunHeads(OpContext& context, int repetitions, DType type, int before, int n
   std::vector<int32_t> ids(static_cast<size_t>(num_blocks));
   std::iota(ids.begin(), ids.end(), 0);
   const int32_t query_start[] = {0, num_new}, context_len[] = {before}, table_start[] = {0, num_blocks};
-  const AttentionBatch batch{.num_rows = 1, .num_tokens = num_new, .query_start = query_start, .context_len = context_len,
-                             .table_start = table_start, .block_ids = ids.data()};
+  const AttentionBatch batch{.num_rows = 1,
+                             .num_tokens = num_new,
+                             .query_start = query_start,
+                             .context_len = context_len,
+                             .table_start = table_start,
+                             .block_ids = ids.data()};
   const std::vector<float> q = SomeFloats(num_new * kHeads * kHeadDim);
   std::vector<float> out(q.size());
-  const AttentionArgs args{.q = q.data(), .q_stride = kHeads * kHeadDim, .num_heads = kHeads, .scale = 0.125f,
-                           .kv = {.blocks = cache.data(), .block_bytes = block_bytes, .dtype = type, .num_kv_heads = 1, .head_dim = kHeadDim},
-                           .batch = &batch, .out = out.data(), .out_stride = kHeads * kHeadDim};
+  const AttentionArgs args{.q = q.data(),
+                           .q_stride = kHeads * kHeadDim,
+                           .num_heads = kHeads,
+                           .scale = 0.125f,
+                           .kv = {.blocks = cache.data(),
+                                  .block_bytes = block_bytes,
+                                  .dtype = type,
+                                  .num_kv_heads = 1,
+                                  .head_dim = kHeadDim},
+                           .batch = &batch,
+                           .out = out.data(),
+                           .out_stride = kHeads * kHeadDim};
   for (int i = 0; i < repetitions; ++i) RunAttention(GetAttentionKernels(Isa::kAvx2), &context, args);
 }
 
 std::vector<Case> Cases() {
   std::vector<Case> cases;
-  for (const DType type : {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kBF16, DType::kF16}) {
+  for (const DType type :
+       {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kBF16, DType::kF16}) {
     for (const int tokens : {1, 8, 32}) {
       cases.push_back({fmt::format("linear {} x {}", DTypeName(type), tokens),
                        [=](OpContext& context, int n) { RunLinear(context, n, type, tokens); }});

@@ -1,11 +1,11 @@
-// OpTable: the device seam. One const table of function pointers per device, filled at load by the CPU or by the CUDA plugin. Entries are
-// fused layer steps; how activations are quantised, tiled or cached never shows above them. Plain C types only, so that a plugin can
-// fill the table across a shared-library boundary.
+// OpTable: the device seam. One const table of function pointers per device, filled at load by the CPU or by the CUDA
+// plugin. Entries are fused layer steps; how activations are quantised, tiled or cached never shows above them. Plain C
+// types only, so that a plugin can fill the table across a shared-library boundary.
 //
 // Residual streams and activations are f32. T is the number of tokens of the step. All pointers in arguments are device
-// memory of the table's device, except where a comment says host; calls return before a device has done them, in the order of
-// OpContext::stream. Every entry gives the same bits for a token whatever else is in
-// the batch and whatever the number of threads (DESIGN 3).
+// memory of the table's device, except where a comment says host; calls return before a device has done them, in the
+// order of OpContext::stream. Every entry gives the same bits for a token whatever else is in the batch and whatever
+// the number of threads (DESIGN 3).
 #pragma once
 
 #include <cstddef>
@@ -98,17 +98,18 @@ struct MlpUpArgs {
   float swiglu_limit = 7.0f;  // kSwigluOai: gate <= limit, -limit <= up <= limit, gate * sigmoid(1.702 gate) * (up + 1)
   float* out = nullptr;       // [T, I]
   int64_t out_stride = 0;
-  // The matrix of the one product that will read out, I its columns = out_stride, called with x_from_mlp_up: out may then hold its
-  // activations in a form of the device's own, within the same bytes. Null: f32.
+  // The matrix of the one product that will read out, I its columns = out_stride, called with x_from_mlp_up: out may
+  // then hold its activations in a form of the device's own, within the same bytes. Null: f32.
   const PackedMatrix* next = nullptr;
 };
 
-// Where one layer of one KV group keeps its keys and values. kernels/attention/kv_layout.h defines the bytes inside a layer.
+// Where one layer of one KV group keeps its keys and values. kernels/attention/kv_layout.h defines the bytes inside a
+// layer.
 struct KvCacheView {
-  std::byte* blocks = nullptr;   // the pool: block b starts at blocks + b * block_bytes
+  std::byte* blocks = nullptr;  // the pool: block b starts at blocks + b * block_bytes
   int64_t block_bytes = 0;
-  int64_t layer_offset = 0;      // of this layer inside a block
-  DType dtype = DType::kBF16;    // kF32, kF16, kBF16, kI8 or kF8E4M3 (f32 scale per token and head)
+  int64_t layer_offset = 0;    // of this layer inside a block
+  DType dtype = DType::kBF16;  // kF32, kF16, kBF16, kI8 or kF8E4M3 (f32 scale per token and head)
   int num_kv_heads = 0;
   int head_dim = 0;
 };
@@ -147,8 +148,8 @@ struct AttentionArgs {
   int64_t q_stride = 0;
   int num_heads = 0;
   float scale = 1.0f;
-  int window = 0;         // > 0: token at slot s sees slots (s - window, s]
-  float softcap = 0.0f;   // > 0: softcap * tanh(score / softcap)
+  int window = 0;                // > 0: token at slot s sees slots (s - window, s]
+  float softcap = 0.0f;          // > 0: softcap * tanh(score / softcap)
   const float* sinks = nullptr;  // [num_heads] or null
   KvCacheView kv;
   const AttentionBatch* batch = nullptr;
@@ -159,8 +160,8 @@ struct AttentionArgs {
 };
 
 enum class RouterKind : int {
-  kSoftmaxTopK,    // softmax over all experts, then the best k (Qwen3-MoE, Mixtral when renormalised)
-  kTopKSoftmax,    // the best k logits, softmax over those (GPT-OSS)
+  kSoftmaxTopK,  // softmax over all experts, then the best k (Qwen3-MoE, Mixtral when renormalised)
+  kTopKSoftmax,  // the best k logits, softmax over those (GPT-OSS)
 };
 
 // x += sum over the chosen experts of weight * down(act(gate(norm(x))) * up(norm(x))), plus the shared expert.
@@ -203,9 +204,9 @@ struct GatedDeltaArgs {
   const int32_t* query_start = nullptr;  // [num_rows + 1]
   const int32_t* context_len = nullptr;  // [num_rows]
   // State pieces, [num_rows, 1 + num_value_heads] pointers: piece 0 is the convolution's last conv_kernel - 1 inputs
-  // [conv_kernel - 1, conv_dim], piece 1 + h the matrix S of value head h [key_head_dim, value_head_dim], all f32. Pieces of a
-  // sequence need not be contiguous (a state spans several KV blocks). state_in entries are null for a new sequence: zeros;
-  // state_out may be the same memory.
+  // [conv_kernel - 1, conv_dim], piece 1 + h the matrix S of value head h [key_head_dim, value_head_dim], all f32.
+  // Pieces of a sequence need not be contiguous (a state spans several KV blocks). state_in entries are null for a new
+  // sequence: zeros; state_out may be the same memory.
   const float* const* state_in = nullptr;
   float* const* state_out = nullptr;
   float* out = nullptr;  // [T, num_value_heads * value_head_dim]
@@ -221,7 +222,8 @@ struct GatherRowsArgs {
   float* out = nullptr;
 };
 
-// How to draw from one row of logits: temperature, top-k, top-p, min-p as sampling/filters.h, noise as sampling/noise.h.
+// How to draw from one row of logits: temperature, top-k, top-p, min-p as sampling/filters.h, noise as
+// sampling/noise.h.
 struct SampleRow {
   uint64_t seed = 0;
   int32_t choice_index = 0;
@@ -233,7 +235,7 @@ struct SampleRow {
 };
 
 struct SampleArgs {
-  const float* logits = nullptr;  // [num_rows, vocab_size]
+  const float* logits = nullptr;    // [num_rows, vocab_size]
   const SampleRow* rows = nullptr;  // [num_rows]
   int64_t vocab_size = 0;
   int64_t num_rows = 0;
@@ -244,8 +246,8 @@ struct SampleArgs {
 struct WorkspaceQuery {
   int64_t max_tokens = 0;  // of one step
   int64_t max_rows = 0;
-  int64_t max_k = 0;       // inner dimension of any product
-  int64_t max_n = 0;       // outer dimension of any product but the head
+  int64_t max_k = 0;  // inner dimension of any product
+  int64_t max_n = 0;  // outer dimension of any product but the head
   int64_t max_intermediate = 0;
   int num_heads = 0;
   int head_dim = 0;
@@ -256,15 +258,15 @@ struct WorkspaceQuery {
 
 struct OpTable {
   uint32_t struct_size = sizeof(OpTable);
-  const char* device = "";  // "cpu", "cuda"
-  const char* isa = "";     // "avx512", "NVIDIA H200"
+  const char* device = "";               // "cpu", "cuda"
+  const char* isa = "";                  // "avx512", "NVIDIA H200"
   const DeviceMemory* memory = nullptr;  // null: the device's memory is the host's
   int64_t state_bytes = 0;               // see OpContext
 
-  // Packs the rows of `parts` one below the other; bias [N] f32 (host) or null. `gated` marks a gate/up pair of equal shapes.
-  // Null with the reason in `error` when a type or shape is not supported.
-  PackedMatrix* (*pack_matrix)(OpContext* context, const WeightRows* parts, int num_parts, const float* bias, bool gated,
-                               ErrorText* error) = nullptr;
+  // Packs the rows of `parts` one below the other; bias [N] f32 (host) or null. `gated` marks a gate/up pair of equal
+  // shapes. Null with the reason in `error` when a type or shape is not supported.
+  PackedMatrix* (*pack_matrix)(OpContext* context, const WeightRows* parts, int num_parts, const float* bias,
+                               bool gated, ErrorText* error) = nullptr;
   void (*free_matrix)(PackedMatrix* matrix) = nullptr;
   int64_t (*packed_bytes)(const PackedMatrix* matrix) = nullptr;  // bytes read per multiplication
 
@@ -281,11 +283,12 @@ struct OpTable {
   void (*gather_rows)(OpContext* context, const GatherRowsArgs* args) = nullptr;
   void (*sample)(OpContext* context, const SampleArgs* args) = nullptr;  // null: logits are drawn from on the host
 
-  // Bytes of one layer of a paged group inside a block (keys, values, scales) for this device's layout; 0 when it has none for the type.
+  // Bytes of one layer of a paged group inside a block (keys, values, scales) for this device's layout; 0 when it has
+  // none for the type.
   int64_t (*kv_layer_bytes)(DType dtype, int num_kv_heads, int head_dim) = nullptr;
   // Copies whole blocks of the pool (copy-on-write, forks), pair by pair in order; from, to are host arrays [n].
-  void (*copy_blocks)(OpContext* context, std::byte* blocks, int64_t block_bytes, const int32_t* from, const int32_t* to,
-                      int64_t n) = nullptr;
+  void (*copy_blocks)(OpContext* context, std::byte* blocks, int64_t block_bytes, const int32_t* from,
+                      const int32_t* to, int64_t n) = nullptr;
 };
 
 // The CPU's table for the ISA that SelectIsa gives; kUnsupported when MILLRACE_FORCE_ISA can't be honoured.

@@ -27,8 +27,9 @@ Result<OpenedDevice> OpenCuda() {
   for (const std::filesystem::path& candidate : {folder / kCudaPlugin, folder / "../lib" / kCudaPlugin}) {
     if (std::filesystem::exists(candidate, error)) return OpenPlugin(candidate.string());
   }
-  return Unavailable("unavailable: {} is neither beside the program nor in ../lib; build it with -DMILLRACE_CUDA=ON, which needs nvcc",
-                     kCudaPlugin);
+  return Unavailable(
+      "unavailable: {} is neither beside the program nor in ../lib; build it with -DMILLRACE_CUDA=ON, which needs nvcc",
+      kCudaPlugin);
 }
 
 Result<OpenedDevice> OpenCpu(const std::string& why) {

@@ -10,9 +10,9 @@ namespace millrace::kernels {
 // What the two sides of a plugin must agree on, besides kPluginAbi: sizes of the structs that cross.
 inline constexpr uint32_t kPluginAbi = 1;
 inline constexpr uint32_t kPluginStructSizes[] = {
-    sizeof(OpTable),     sizeof(OpContext),       sizeof(DeviceMemory), sizeof(WeightRows), sizeof(EmbedArgs),
-    sizeof(LinearArgs),  sizeof(MlpUpArgs),       sizeof(KvCacheView),  sizeof(AttentionBatch),
-    sizeof(AttentionArgs), sizeof(RopeKvWriteArgs), sizeof(MoeArgs),    sizeof(SampleArgs), sizeof(WorkspaceQuery)};
+    sizeof(OpTable),         sizeof(OpContext), sizeof(DeviceMemory), sizeof(WeightRows),     sizeof(EmbedArgs),
+    sizeof(LinearArgs),      sizeof(MlpUpArgs), sizeof(KvCacheView),  sizeof(AttentionBatch), sizeof(AttentionArgs),
+    sizeof(RopeKvWriteArgs), sizeof(MoeArgs),   sizeof(SampleArgs),   sizeof(WorkspaceQuery)};
 
 struct PluginRequest {
   uint32_t abi = kPluginAbi;
@@ -36,8 +36,8 @@ struct OpenedDevice {
   std::string description;  // what was chosen and, for "auto", why there is no GPU
 };
 
-// "cpu", "cuda", or "auto": a GPU when there is one that works. The plugin is libmillrace_cuda.so beside the program or in ../lib.
-// kUnavailable with the reason when "cuda" can't be had.
+// "cpu", "cuda", or "auto": a GPU when there is one that works. The plugin is libmillrace_cuda.so beside the program or
+// in ../lib. kUnavailable with the reason when "cuda" can't be had.
 Result<OpenedDevice> OpenDevice(const std::string& name);
 
 }  // namespace millrace::kernels

@@ -92,7 +92,9 @@ class BlockPool {
 inline BlockRef::BlockRef(const BlockRef& other) : pool_(other.pool_), id_(other.id_) {
   if (pool_ != nullptr) pool_->Ref(id_);
 }
-inline bool BlockRef::shared() const { return pool_ != nullptr && pool_->ref_count(id_) > 1; }
+inline bool BlockRef::shared() const {
+  return pool_ != nullptr && pool_->ref_count(id_) > 1;
+}
 inline BlockRef::~BlockRef() {
   if (pool_ != nullptr) pool_->Unref(id_);
 }

@@ -116,7 +116,8 @@ bool KvCache::Reserve(int num_blocks) {
 
 // A state that anybody else refers to (a checkpoint) stays as it is.
 bool KvCache::WritesInPlace(const GroupBlocks& group) const {
-  return !group.blocks.empty() && std::none_of(group.blocks.begin(), group.blocks.end(), [](const BlockRef& b) { return b.shared(); });
+  return !group.blocks.empty() &&
+         std::none_of(group.blocks.begin(), group.blocks.end(), [](const BlockRef& b) { return b.shared(); });
 }
 
 int KvCache::BlocksToExtend(const BlockTable& table, int num_tokens) const {

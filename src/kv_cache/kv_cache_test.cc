@@ -138,7 +138,8 @@ TEST(KvCache, WindowGroupsHoldAndMatchOnlyWhatIsSeen) {
 
 TEST(KvCache, AForkOnAnotherCopyOfThePrefixKeepsNothingIdleFromEviction) {
   for (const bool window : {false, true}) {
-    KvCache cache(Options(window ? 16 : 8, window ? std::vector{kFullGroup, WindowGroup(40)} : std::vector{kFullGroup}));
+    KvCache cache(
+        Options(window ? 16 : 8, window ? std::vector{kFullGroup, WindowGroup(40)} : std::vector{kFullGroup}));
     const std::vector<TokenId> tokens = Tokens(32);
     const int held = window ? 4 : 2;
     BlockTable parent = cache.NewTable(), child;
@@ -177,7 +178,8 @@ TEST(KvCache, AStateIsFoundWhereItWasKept) {
 }
 
 TEST(KvCache, ASwappedStateNeedsNoFurtherBlocks) {
-  KvCacheOptions options = Options(16, {kFullGroup, {.kind = KvGroupKind::kRecurrent, .layers = {1}, .state_piece_bytes = {64}}});
+  KvCacheOptions options =
+      Options(16, {kFullGroup, {.kind = KvGroupKind::kRecurrent, .layers = {1}, .state_piece_bytes = {64}}});
   options.num_host_blocks = 16;
   KvCache cache(options);
   BlockTable shared = cache.NewTable(), table = cache.NewTable(), host;

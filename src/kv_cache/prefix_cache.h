@@ -65,9 +65,9 @@ struct PrefixCacheStats {
 // by this node alone.
 // 2. evictable_ lists exactly the units (node, or one window or recurrent group of it) that nobody else refers to and
 // that no child needs.
-// 3. A sequence that refers to a block of a node refers to the full-group blocks of that node and its ancestors, unless it was forked
-// before they were entered and they stand in the tree as others' copies. Idle blocks can all be evicted, then too.
-// One thread.
+// 3. A sequence that refers to a block of a node refers to the full-group blocks of that node and its ancestors, unless
+// it was forked before they were entered and they stand in the tree as others' copies. Idle blocks can all be evicted,
+// then too. One thread.
 class PrefixCache {
  public:
   PrefixCache(BlockPool& pool, const std::vector<KvGroupSpec>& groups, const PrefixCacheOptions& options);

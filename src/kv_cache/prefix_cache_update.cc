@@ -239,13 +239,14 @@ int PrefixCache::Evict(int num_blocks) {
   return freed;
 }
 
-// Idle blocks that others in use lie beside or below (invariant 3): those in use leave the tree with them, and come back when their
-// sequence enters its next blocks.
+// Idle blocks that others in use lie beside or below (invariant 3): those in use leave the tree with them, and come
+// back when their sequence enters its next blocks.
 int PrefixCache::ForgetIdle(int num_blocks) {
   int freed = 0;
   for (int32_t id = 0; id < static_cast<int32_t>(nodes_.size()) && freed < num_blocks; ++id) {
     const std::vector<BlockRef>& blocks = nodes_[id].blocks;
-    if (std::none_of(blocks.begin(), blocks.end(), [&](const BlockRef& b) { return b && pool_.is_idle(b.id()); })) continue;
+    if (std::none_of(blocks.begin(), blocks.end(), [&](const BlockRef& b) { return b && pool_.is_idle(b.id()); }))
+      continue;
     const int free_before = pool_.num_free();
     const int32_t parent = nodes_[id].parent;
     RemoveSubtree(id);

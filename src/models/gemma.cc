@@ -1,5 +1,6 @@
-// Gemma 2 (2024) and Gemma 3 text (2025): norms before and after each block, GELU, scaled embeddings, local and global layers.
-// Gemma 2 caps attention and final logits; Gemma 3 normalises queries and keys and gives local layers their own rope base.
+// Gemma 2 (2024) and Gemma 3 text (2025): norms before and after each block, GELU, scaled embeddings, local and global
+// layers. Gemma 2 caps attention and final logits; Gemma 3 normalises queries and keys and gives local layers their own
+// rope base.
 #include "models/architectures.h"
 #include "models/layers/mlp.h"
 

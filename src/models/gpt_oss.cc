@@ -1,4 +1,5 @@
-// GPT-OSS (OpenAI 2025): attention sinks, alternating window and full layers, MXFP4 experts with a clamped SwiGLU and biases.
+// GPT-OSS (OpenAI 2025): attention sinks, alternating window and full layers, MXFP4 experts with a clamped SwiGLU and
+// biases.
 #include "models/architectures.h"
 #include "models/layers/moe.h"
 

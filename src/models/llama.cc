@@ -1,5 +1,6 @@
-// Llama 1/2/3.x (Touvron et al. 2023) and the models that differ from it only by config: Mistral (sliding window), Qwen2/2.5 (QKV bias),
-// Phi-3/4 (fused projections, longrope), SmolLM 1-3 (layers without rope), Granite 3 (scalar multipliers).
+// Llama 1/2/3.x (Touvron et al. 2023) and the models that differ from it only by config: Mistral (sliding window),
+// Qwen2/2.5 (QKV bias), Phi-3/4 (fused projections, longrope), SmolLM 1-3 (layers without rope), Granite 3 (scalar
+// multipliers).
 #include "models/architectures.h"
 #include "models/layers/mlp.h"
 

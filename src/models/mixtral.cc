@@ -1,4 +1,5 @@
-// Mixtral (Jiang et al. 2024): Llama's attention, sparse experts in every layer; the two best experts' softmax is renormalised.
+// Mixtral (Jiang et al. 2024): Llama's attention, sparse experts in every layer; the two best experts' softmax is
+// renormalised.
 #include "models/architectures.h"
 #include "models/layers/moe.h"
 

@@ -1,4 +1,5 @@
-// Model: an architecture with its packed weights on one rank. Immutable after loading; Forward writes only the step's buffers and KV.
+// Model: an architecture with its packed weights on one rank. Immutable after loading; Forward writes only the step's
+// buffers and KV.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,8 @@ struct Step {
   const kernels::OpTable& ops;
   kernels::OpContext& context;
   int64_t num_tokens = 0;
-  const int32_t* token_ids = nullptr;   // [num_tokens], resolved
-  const int32_t* positions = nullptr;   // [num_tokens]
+  const int32_t* token_ids = nullptr;  // [num_tokens], resolved
+  const int32_t* positions = nullptr;  // [num_tokens]
   const Batch* batch = nullptr;
   std::byte* kv_blocks = nullptr;
   int64_t kv_block_bytes = 0;
@@ -34,7 +35,7 @@ struct Step {
 };
 
 struct ModelOptions {
-  int max_model_len = 0;               // 0: config.max_position_embeddings
+  int max_model_len = 0;  // 0: config.max_position_embeddings
   DType kv_cache_dtype = DType::kBF16;
   std::function<void(double fraction)> on_progress;  // called after each block is packed; may be empty
 };
@@ -67,9 +68,9 @@ class Model {
   virtual int64_t weight_bytes() const = 0;
 };
 
-// Builds the architecture that config().model_type names; kUnsupported with the list of known ones otherwise. The checkpoint must
-// outlive the model (embeddings are read from its mapping).
-Result<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint, const kernels::OpTable& ops, kernels::OpContext& context,
-                                         const ModelOptions& options);
+// Builds the architecture that config().model_type names; kUnsupported with the list of known ones otherwise. The
+// checkpoint must outlive the model (embeddings are read from its mapping).
+Result<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint, const kernels::OpTable& ops,
+                                         kernels::OpContext& context, const ModelOptions& options);
 
 }  // namespace millrace

@@ -13,8 +13,8 @@ Result<std::unique_ptr<Model>> MakeOlmo2(DecoderBuilder& builder) {
     attention.post_norm = "post_attention_layernorm";
     attention.qk_norm_whole = true;
     RETURN_IF_ERROR(builder.Add(Attention::Load(builder.loader(), attention)));
-    RETURN_IF_ERROR(builder.Add(
-        Mlp::Load(builder.loader(), {.prefix = LayerPrefix(i), .pre_norm = "", .post_norm = "post_feedforward_layernorm"})));
+    RETURN_IF_ERROR(builder.Add(Mlp::Load(
+        builder.loader(), {.prefix = LayerPrefix(i), .pre_norm = "", .post_norm = "post_feedforward_layernorm"})));
   }
   return builder.Finish();
 }

@@ -1,4 +1,5 @@
-// Qwen3-Next (Qwen team 2025): three gated delta nets for every gated attention, many small experts and a gated shared one.
+// Qwen3-Next (Qwen team 2025): three gated delta nets for every gated attention, many small experts and a gated shared
+// one.
 #include "models/architectures.h"
 #include "models/layers/gated_delta_net.h"
 #include "models/layers/moe.h"

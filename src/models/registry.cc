@@ -12,16 +12,17 @@ struct Architecture {
 };
 
 constexpr Architecture kArchitectures[] = {
-    {"llama", MakeLlama},   {"mistral", MakeLlama},   {"qwen2", MakeLlama},         {"phi3", MakeLlama},
-    {"smollm3", MakeLlama}, {"granite", MakeLlama},   {"mixtral", MakeMixtral},     {"qwen3", MakeQwen3},
-    {"qwen3_moe", MakeQwen3}, {"qwen3_next", MakeQwen3Next}, {"gemma2", MakeGemma}, {"gemma3_text", MakeGemma},
-    {"olmo2", MakeOlmo2},   {"gpt2", MakeGpt2},       {"gpt_oss", MakeGptOss},
+    {"llama", MakeLlama},          {"mistral", MakeLlama}, {"qwen2", MakeLlama},
+    {"phi3", MakeLlama},           {"smollm3", MakeLlama}, {"granite", MakeLlama},
+    {"mixtral", MakeMixtral},      {"qwen3", MakeQwen3},   {"qwen3_moe", MakeQwen3},
+    {"qwen3_next", MakeQwen3Next}, {"gemma2", MakeGemma},  {"gemma3_text", MakeGemma},
+    {"olmo2", MakeOlmo2},          {"gpt2", MakeGpt2},     {"gpt_oss", MakeGptOss},
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint, const kernels::OpTable& ops, kernels::OpContext& context,
-                                         const ModelOptions& options) {
+Result<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint, const kernels::OpTable& ops,
+                                         kernels::OpContext& context, const ModelOptions& options) {
   const std::string& type = checkpoint.config().model_type;
   for (const Architecture& architecture : kArchitectures) {
     if (architecture.model_type != type) continue;

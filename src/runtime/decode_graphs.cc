@@ -9,7 +9,9 @@ namespace {
 
 constexpr int kFirstSlots = 256;
 
-int RoundUp(int value, int unit) { return (value + unit - 1) / unit * unit; }
+int RoundUp(int value, int unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 }  // namespace
 
@@ -22,14 +24,16 @@ int PaddedRows(int num_rows) {
 std::optional<DecodeShape> DecodeShapeOf(const Batch& batch, int max_model_len) {
   const int rows = batch.num_rows();
   const auto count = static_cast<size_t>(rows);
-  if (rows == 0 || batch.num_tokens() != rows || batch.outputs.size() != count || !batch.parent.empty() || batch.num_grammar_masks > 0) {
+  if (rows == 0 || batch.num_tokens() != rows || batch.outputs.size() != count || !batch.parent.empty() ||
+      batch.num_grammar_masks > 0) {
     return std::nullopt;
   }
   int longest = 0;
   for (size_t r = 0; r < count; ++r) {
     const OutputRow& output = batch.outputs[r];
     const int row = static_cast<int>(r);
-    if (batch.query_start[r] != row || output.row != row || output.token_index != row || !output.sample || output.pooling != Pooling::kNone) {
+    if (batch.query_start[r] != row || output.row != row || output.token_index != row || !output.sample ||
+        output.pooling != Pooling::kNone) {
       return std::nullopt;
     }
     longest = std::max(longest, batch.context_len[r] + 1);

@@ -1,5 +1,6 @@
-// DecodeGraphs: decode steps of a device, recorded once per shape and replayed (CUDA graphs). A step is about ten launches a layer, each of which
-// costs the host microseconds; a replay costs one. Steps are padded to few shapes, so that few are recorded.
+// DecodeGraphs: decode steps of a device, recorded once per shape and replayed (CUDA graphs). A step is about ten
+// launches a layer, each of which costs the host microseconds; a replay costs one. Steps are padded to few shapes, so
+// that few are recorded.
 #pragma once
 
 #include <compare>
@@ -25,20 +26,23 @@ struct DecodeShape {
 // 1, 2, 4, then every 8 up to 128, then every 64.
 int PaddedRows(int num_rows);
 
-// The shape of a step in which every row brings one token and wants one drawn; nullopt for other steps. Draws with a mask count as other.
+// The shape of a step in which every row brings one token and wants one drawn; nullopt for other steps. Draws with a
+// mask count as other.
 std::optional<DecodeShape> DecodeShapeOf(const Batch& batch, int max_model_len);
 
 class DecodeGraphs {
  public:
-  static constexpr int kMaxRecordings = 64;  // each takes the device a few MiB; shapes beyond are launched piece by piece
+  static constexpr int kMaxRecordings =
+      64;  // each takes the device a few MiB; shapes beyond are launched piece by piece
 
   explicit DecodeGraphs(const DeviceMemory& memory) : memory_(memory) {}
   ~DecodeGraphs();
   DecodeGraphs(const DecodeGraphs&) = delete;
   DecodeGraphs& operator=(const DecodeGraphs&) = delete;
 
-  // Gives the stream the work of a step of this shape. `launch` gives it piece by piece, with the same addresses, sizes and arguments whenever it
-  // is called for a shape: the first step does that, so that every kernel is loaded, the second is recorded, and later ones are replayed.
+  // Gives the stream the work of a step of this shape. `launch` gives it piece by piece, with the same addresses, sizes
+  // and arguments whenever it is called for a shape: the first step does that, so that every kernel is loaded, the
+  // second is recorded, and later ones are replayed.
   void Run(const DecodeShape& shape, void* stream, const std::function<void()>& launch);
   int64_t num_replays() const { return num_replays_; }
 

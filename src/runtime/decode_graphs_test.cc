@@ -33,7 +33,8 @@ Batch DecodeBatch(const std::vector<int>& contexts) {
     batch.positions.push_back(contexts[r]);
     batch.context_len.push_back(contexts[r]);
     batch.query_start.push_back(row + 1);
-    batch.groups[0].block_ids.resize(batch.groups[0].block_ids.size() + static_cast<size_t>(contexts[r] / kKvBlockTokens + 1));
+    batch.groups[0].block_ids.resize(batch.groups[0].block_ids.size() +
+                                     static_cast<size_t>(contexts[r] / kKvBlockTokens + 1));
     batch.groups[0].row_start.push_back(static_cast<int32_t>(batch.groups[0].block_ids.size()));
     batch.outputs.push_back({.token_index = row, .row = row});
   }
@@ -42,7 +43,8 @@ Batch DecodeBatch(const std::vector<int>& contexts) {
 
 TEST(DecodeGraphs, ShapesHoldTheirSteps) {
   constexpr int kMaxModelLen = 5000;
-  for (const auto& [context, slots] : {std::pair{0, 256}, {255, 256}, {256, 512}, {511, 512}, {512, 1024}, {4095, 4096}, {4096, 5008}, {4999, 5008}}) {
+  for (const auto& [context, slots] :
+       {std::pair{0, 256}, {255, 256}, {256, 512}, {511, 512}, {512, 1024}, {4095, 4096}, {4096, 5008}, {4999, 5008}}) {
     const auto shape = DecodeShapeOf(DecodeBatch({3, context, 17}), kMaxModelLen);
     ASSERT_TRUE(shape.has_value()) << context;
     EXPECT_EQ(shape->rows, 4);
@@ -83,10 +85,18 @@ TEST(DecodeGraphs, OtherStepsHaveNoShape) {
 // A device that counts.
 int recorded = 0, replayed = 0, released = 0;
 bool refuse = false;
-bool Begin(void*) { return !refuse; }
-void* End(void*) { return ++recorded, &recorded; }
-void ReplayOne(void*, void*) { ++replayed; }
-void ReleaseOne(void*) { ++released; }
+bool Begin(void*) {
+  return !refuse;
+}
+void* End(void*) {
+  return ++recorded, &recorded;
+}
+void ReplayOne(void*, void*) {
+  ++replayed;
+}
+void ReleaseOne(void*) {
+  ++released;
+}
 
 TEST(DecodeGraphs, AShapeIsLaunchedThenRecordedThenReplayed) {
   DeviceMemory memory;

@@ -1,4 +1,5 @@
-// Decode steps on a device that draws by itself: padded to a shape, placed at that shape's addresses, launched or replayed.
+// Decode steps on a device that draws by itself: padded to a shape, placed at that shape's addresses, launched or
+// replayed.
 #include <algorithm>
 #include <numeric>
 
@@ -8,15 +9,17 @@ namespace millrace {
 
 std::optional<kernels::SampleRow> ModelRunner::PlanDraw(const Batch& batch, int output) const {
   const OutputRow& row = batch.outputs[static_cast<size_t>(output)];
-  if (ops_.sample == nullptr || !row.sample || row.grammar_mask >= 0 || row.pooling != Pooling::kNone) return std::nullopt;
+  if (ops_.sample == nullptr || !row.sample || row.grammar_mask >= 0 || row.pooling != Pooling::kNone)
+    return std::nullopt;
   const std::optional<DeviceDraw> draw = sampler_.PlanDeviceDraw(batch.sequences[static_cast<size_t>(row.row)]);
   if (!draw) return std::nullopt;
   return kernels::SampleRow{draw->params->seed,  draw->choice_index,  row.output_position, draw->params->temperature,
                             draw->params->top_k, draw->params->top_p, draw->params->min_p};
 }
 
-// Everything that a kernel or the choice of one depends on besides the arrays' contents comes from `shape`, so that a recording of this step does
-// for every step of the shape. On the host rows are as long as the shape allows: attention cuts its work by that.
+// Everything that a kernel or the choice of one depends on besides the arrays' contents comes from `shape`, so that a
+// recording of this step does for every step of the shape. On the host rows are as long as the shape allows: attention
+// cuts its work by that.
 void ModelRunner::PlaceDecode(const Batch& batch, const DecodeShape& shape, Step* step) {
   const auto rows = static_cast<size_t>(shape.rows);
   const auto place = [&](const std::vector<int32_t>& values, size_t count, int32_t filler) {
@@ -52,7 +55,9 @@ void ModelRunner::PlaceDecode(const Batch& batch, const DecodeShape& shape, Step
     padded_ = tables.block_ids;
     padded_.push_back(-1);  // the table of the rows that are made up
     group.block_ids = inputs_.Place(padded_.data(), num_ids + 1, shape.NumBlockIds());
-    host_rows_.push_back({.num_rows = shape.rows, .num_tokens = shape.rows, .query_start = decode_starts_.data(),
+    host_rows_.push_back({.num_rows = shape.rows,
+                          .num_tokens = shape.rows,
+                          .query_start = decode_starts_.data(),
                           .context_len = decode_contexts_.data()});
     group.host = &host_rows_.back();
     step->groups.push_back(group);

@@ -1,5 +1,5 @@
-// A token's logits have the same bits however its sequence is cut into steps and on however many threads: every weight type, and every
-// architecture with quantised weights.
+// A token's logits have the same bits however its sequence is cut into steps and on however many threads: every weight
+// type, and every architecture with quantised weights.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -38,8 +38,9 @@ TEST_P(Equivalence, ChunksAndThreads) {
     std::vector<std::vector<float>> logits;
     for (size_t begin = 0; begin < tokens.size(); begin += static_cast<size_t>(chunk)) {
       const size_t end = std::min(tokens.size(), begin + static_cast<size_t>(chunk));
-      for (auto& row : (*test)->Run({tokens.begin() + static_cast<long>(begin), tokens.begin() + static_cast<long>(end)},
-                                    static_cast<int>(begin))) {
+      for (auto& row :
+           (*test)->Run({tokens.begin() + static_cast<long>(begin), tokens.begin() + static_cast<long>(end)},
+                        static_cast<int>(begin))) {
         for (const float logit : row) ASSERT_TRUE(std::isfinite(logit));
         logits.push_back(std::move(row));
       }

@@ -1,5 +1,6 @@
-// Every architecture against Hugging Face transformers: the checkpoints and outputs of tools/goldens/make_model_goldens.py, and the same
-// checkpoints as llama.cpp's converter turns them into GGUF (make_gguf_goldens.py).
+// Every architecture against Hugging Face transformers: the checkpoints and outputs of
+// tools/goldens/make_model_goldens.py, and the same checkpoints as llama.cpp's converter turns them into GGUF
+// (make_gguf_goldens.py).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -76,7 +77,8 @@ void ExpectMatch(const Golden& golden, const std::string& path) {
   const size_t layer_size = golden.hidden.size() / static_cast<size_t>(golden.num_layers);
   const size_t blocks_per_layer = hidden.size() / static_cast<size_t>(golden.num_layers);
   for (size_t layer = 0; layer < static_cast<size_t>(golden.num_layers); ++layer) {
-    EXPECT_LT(RelativeError(hidden[(layer + 1) * blocks_per_layer - 1].data(), golden.hidden.data() + layer * layer_size, layer_size),
+    EXPECT_LT(RelativeError(hidden[(layer + 1) * blocks_per_layer - 1].data(),
+                            golden.hidden.data() + layer * layer_size, layer_size),
               1e-4)
         << "layer " << layer;
   }
@@ -93,7 +95,9 @@ void ExpectMatch(const Golden& golden, const std::string& path) {
   }
 }
 
-TEST_P(GoldenModel, MatchesTransformers) { ExpectMatch(ReadGolden(GetParam()), kGoldenDir + GetParam()); }
+TEST_P(GoldenModel, MatchesTransformers) {
+  ExpectMatch(ReadGolden(GetParam()), kGoldenDir + GetParam());
+}
 
 TEST_P(GoldenModel, AsGgufMatchesTransformers) {
   const std::string path = kGoldenDir + GetParam() + "/model.gguf";
@@ -113,8 +117,9 @@ TEST_P(GoldenModel, ChunksAndThreadsGiveTheSameBits) {
       std::vector<std::vector<float>> logits;
       for (size_t begin = 0; begin < golden.prompt.size(); begin += static_cast<size_t>(chunk)) {
         const size_t end = std::min(golden.prompt.size(), begin + static_cast<size_t>(chunk));
-        for (auto& row : (*test)->Run({golden.prompt.begin() + static_cast<long>(begin), golden.prompt.begin() + static_cast<long>(end)},
-                                      static_cast<int>(begin))) {
+        for (auto& row : (*test)->Run(
+                 {golden.prompt.begin() + static_cast<long>(begin), golden.prompt.begin() + static_cast<long>(end)},
+                 static_cast<int>(begin))) {
           logits.push_back(std::move(row));
         }
       }
@@ -127,12 +132,13 @@ TEST_P(GoldenModel, ChunksAndThreadsGiveTheSameBits) {
   }
 }
 
-// What a narrower cache costs in accuracy: the logits' RMS error, relative to their RMS. Where experts are routed, a small error may choose
-// another one: twice as much is allowed there (measured: at most 0.10 and 0.16 for fp8).
+// What a narrower cache costs in accuracy: the logits' RMS error, relative to their RMS. Where experts are routed, a
+// small error may choose another one: twice as much is allowed there (measured: at most 0.10 and 0.16 for fp8).
 TEST_P(GoldenModel, NarrowKvStaysClose) {
   const Golden golden = ReadGolden(GetParam());
   std::vector<std::vector<float>> exact;
-  for (const auto& [kv_dtype, bound] : {std::pair{DType::kF32, 0.0}, {DType::kBF16, 0.02}, {DType::kI8, 0.03}, {DType::kF8E4M3, 0.10}}) {
+  for (const auto& [kv_dtype, bound] :
+       {std::pair{DType::kF32, 0.0}, {DType::kBF16, 0.02}, {DType::kI8, 0.03}, {DType::kF8E4M3, 0.10}}) {
     Result<std::unique_ptr<Checkpoint>> checkpoint = OpenCheckpoint(kGoldenDir + GetParam());
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
     Result<std::unique_ptr<TestModel>> test = TestModel::Open(std::move(*checkpoint), kv_dtype, 2);

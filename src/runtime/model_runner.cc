@@ -36,12 +36,14 @@ std::string DescribeTreeError(const Batch& batch) {
   return "";
 }
 
-int64_t Floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float)) + 64; }
+int64_t Floats(int64_t count) {
+  return count * static_cast<int64_t>(sizeof(float)) + 64;
+}
 
 }  // namespace
 
-ModelRunner::ModelRunner(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops, const RunnerOptions& options,
-                         std::vector<TokenId> end_ids)
+ModelRunner::ModelRunner(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops,
+                         const RunnerOptions& options, std::vector<TokenId> end_ids)
     : checkpoint_(std::move(checkpoint)),
       ops_(ops),
       options_(options),
@@ -51,13 +53,15 @@ ModelRunner::ModelRunner(std::shared_ptr<const Checkpoint> checkpoint, const ker
 Result<std::unique_ptr<ModelRunner>> ModelRunner::Create(std::shared_ptr<const Checkpoint> checkpoint,
                                                          const RunnerOptions& options, std::vector<TokenId> end_ids) {
   ASSIGN_OR_RETURN(const kernels::OpenedDevice device, kernels::OpenDevice(options.device));
-  ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner, Create(std::move(checkpoint), *device.table, options, std::move(end_ids)));
+  ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner,
+                   Create(std::move(checkpoint), *device.table, options, std::move(end_ids)));
   runner->device_description_ = device.description;
   return runner;
 }
 
-Result<std::unique_ptr<ModelRunner>> ModelRunner::Create(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops,
-                                                         const RunnerOptions& options, std::vector<TokenId> end_ids) {
+Result<std::unique_ptr<ModelRunner>> ModelRunner::Create(std::shared_ptr<const Checkpoint> checkpoint,
+                                                         const kernels::OpTable& ops, const RunnerOptions& options,
+                                                         std::vector<TokenId> end_ids) {
   std::unique_ptr<ModelRunner> runner(new ModelRunner(std::move(checkpoint), ops, options, std::move(end_ids)));
   RETURN_IF_ERROR(runner->Load());
   return runner;
@@ -69,7 +73,8 @@ Status ModelRunner::Load() {
   context_.pool = &pool_;
   context_.workspace = &workspace_;
   if (ops_.memory != nullptr) context_.stream = stream_ = ops_.memory->create_stream();
-  ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint_, ops_, context_, {max_model_len_, options_.kv_cache_dtype, options_.on_load_progress}));
+  ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint_, ops_, context_,
+                                     {max_model_len_, options_.kv_cache_dtype, options_.on_load_progress}));
   block_bytes_ = PoolBlockBytes(model_->kv_groups());
   RETURN_IF_ERROR(AllocateStepMemory());
   kernels::Norm norm = model_->final_norm();
@@ -87,7 +92,8 @@ Status ModelRunner::AllocateStepMemory() {
   for (const auto& variant : model_->rope_variants()) angles += 2 * static_cast<int64_t>(variant.inv_freq.size());
   int64_t bytes = model_->WorkspaceBytes(tokens, options_.max_num_seqs) + Floats(tokens * config.hidden_size);
   bytes += Floats(tokens * angles) + 64 * static_cast<int64_t>(model_->rope_variants().size());
-  bytes += Floats(logit_rows_ * int64_t{config.vocab_size}) + Floats(logit_rows_ * int64_t{config.hidden_size}) + Floats(std::max(rows, tokens));
+  bytes += Floats(logit_rows_ * int64_t{config.vocab_size}) + Floats(logit_rows_ * int64_t{config.hidden_size}) +
+           Floats(std::max(rows, tokens));
   ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(bytes, ops_.memory));
   workspace_memory_ = {buffer.data(), static_cast<size_t>(buffer.size())};
   workspace_ = Workspace(std::move(buffer));
@@ -97,10 +103,12 @@ Status ModelRunner::AllocateStepMemory() {
   const int64_t groups = static_cast<int64_t>(model_->kv_groups().size());
   const int64_t padded_rows = PaddedRows(options_.max_num_seqs);
   const int64_t blocks_per_row = max_model_len_ / kKvBlockTokens + 2;
-  const int64_t arrays = 4 * tokens + 4 * (padded_rows + 1) + groups * (padded_rows + 2 + padded_rows * blocks_per_row) + tokens * angles;
+  const int64_t arrays =
+      4 * tokens + 4 * (padded_rows + 1) + groups * (padded_rows + 2 + padded_rows * blocks_per_row) + tokens * angles;
   const int64_t draws = (tokens + padded_rows) * static_cast<int64_t>(sizeof(kernels::SampleRow) + sizeof(int32_t));
   const int64_t outputs = (tokens + rows) / logit_rows_ + 2;  // pieces of outputs at most
-  ASSIGN_OR_RETURN(inputs_, StepInputs::Create(ops_.memory, arrays * 4 + draws + outputs * 128 + 64 * (8 + 4 * groups)));
+  ASSIGN_OR_RETURN(inputs_,
+                   StepInputs::Create(ops_.memory, arrays * 4 + draws + outputs * 128 + 64 * (8 + 4 * groups)));
   ASSIGN_OR_RETURN(state_, Buffer::Allocate(ops_.state_bytes, ops_.memory));
   ops_.memory->clear(stream_, state_.data(), state_.size());
   context_.state = state_.data();
@@ -108,7 +116,8 @@ Status ModelRunner::AllocateStepMemory() {
   pinned_ = ops_.memory->allocate_pinned(pinned_bytes);
   if (pinned_ == nullptr) return ResourceExhausted("cannot pin {} bytes of host memory for the GPU", pinned_bytes);
   host_rows_.reserve(static_cast<size_t>(groups));
-  if (ops_.memory->begin_recording != nullptr && !options_.enforce_eager) graphs_ = std::make_unique<DecodeGraphs>(*ops_.memory);
+  if (ops_.memory->begin_recording != nullptr && !options_.enforce_eager)
+    graphs_ = std::make_unique<DecodeGraphs>(*ops_.memory);
   if (!AwaitDevice()) return Unavailable("{}", device_error_);
   return OkStatus();
 }
@@ -144,7 +153,8 @@ ModelRunner::~ModelRunner() {
 
 // Masks may come later than Wait, and a GPU's runtime is bound to threads.
 bool ModelRunner::IsForWaiter(const Batch& batch) const {
-  return ops_.memory == nullptr && batch.num_grammar_masks == 0 && WorkBytes(batch) < options_.short_steps.waiter_below_bytes;
+  return ops_.memory == nullptr && batch.num_grammar_masks == 0 &&
+         WorkBytes(batch) < options_.short_steps.waiter_below_bytes;
 }
 
 ModelRunner::Pending ModelRunner::Submit(Batch batch) {
@@ -215,7 +225,8 @@ void ModelRunner::ThreadLoop() {
     {
       std::unique_lock lock(mutex_);
       work_ready_.wait(lock, [this] {
-        return stopping_ || (!queue_.empty() && !queue_.front().for_waiter && completed_.load() + 1 == queue_.front().ticket);
+        return stopping_ ||
+               (!queue_.empty() && !queue_.front().for_waiter && completed_.load() + 1 == queue_.front().ticket);
       });
       if (queue_.empty()) return;
       batch = std::move(queue_.front().batch);
@@ -279,9 +290,9 @@ void ModelRunner::FillStep(const Batch& batch, Step* step) {
     rows.table_start = place(tables.row_start);
     rows.block_ids = place(tables.block_ids);
     if (ops_.memory != nullptr) {
-      host_rows_.push_back({rows.num_rows, rows.num_tokens, batch.query_start.data(), batch.context_len.data(), batch.positions.data(),
-                            batch.parent.empty() ? nullptr : batch.parent.data(), tables.row_start.data(), tables.block_ids.data(),
-                            nullptr});
+      host_rows_.push_back({rows.num_rows, rows.num_tokens, batch.query_start.data(), batch.context_len.data(),
+                            batch.positions.data(), batch.parent.empty() ? nullptr : batch.parent.data(),
+                            tables.row_start.data(), tables.block_ids.data(), nullptr});
       rows.host = &host_rows_.back();
     }
     step->groups.push_back(rows);
@@ -301,13 +312,14 @@ void ModelRunner::FillAngles(const std::vector<int32_t>& positions, Step* step) 
       angles_.resize(static_cast<size_t>(count));
       cos_sin = angles_.data();
     }
-    kernels::FillCosSin(variant.inv_freq.data(), half, variant.attention_factor, positions.data(), step->num_tokens, cos_sin);
+    kernels::FillCosSin(variant.inv_freq.data(), half, variant.attention_factor, positions.data(), step->num_tokens,
+                        cos_sin);
     step->cos_sin.push_back(inputs_.Place(cos_sin, count));
   }
 }
 
-// In order: a block may be the target of one copy and the source of the next. Whole blocks are copied; slots beyond num_tokens are never
-// read before they are written.
+// In order: a block may be the target of one copy and the source of the next. Whole blocks are copied; slots beyond
+// num_tokens are never read before they are written.
 void ModelRunner::CopyBlocks(const std::vector<BlockCopy>& copies) {
   const auto copy_block = [&](std::byte* to, const std::byte* from) {
     if (ops_.memory != nullptr) {
@@ -328,8 +340,9 @@ void ModelRunner::CopyBlocks(const std::vector<BlockCopy>& copies) {
 }
 
 RunnerTimes ModelRunner::times() const {
-  return {static_cast<int64_t>(completed_.load(std::memory_order_acquire)), total_step_us_.load(std::memory_order_relaxed),
-          total_model_us_.load(std::memory_order_relaxed), total_replays_.load(std::memory_order_relaxed)};
+  return {static_cast<int64_t>(completed_.load(std::memory_order_acquire)),
+          total_step_us_.load(std::memory_order_relaxed), total_model_us_.load(std::memory_order_relaxed),
+          total_replays_.load(std::memory_order_relaxed)};
 }
 
 StepResult ModelRunner::ExecuteOrFail(const Batch& batch) {
@@ -361,7 +374,9 @@ void ModelRunner::RunPooling(const Batch& batch, const float* x, StepResult* res
   pooler_->Run(batch, OnHost(x, batch.num_tokens() * int64_t{model_->config().hidden_size}, &host_x_), result);
 }
 
-int64_t ModelRunner::WorkBytes(const Batch& batch) const { return batch.num_tokens() * model_->weight_bytes(); }
+int64_t ModelRunner::WorkBytes(const Batch& batch) const {
+  return batch.num_tokens() * model_->weight_bytes();
+}
 
 void ModelRunner::RunStep(const Batch& batch, StepResult* result) {
   Step step{ops_, context_};
@@ -416,7 +431,8 @@ bool IsSuperseded(const Batch& batch, int output, const StepResult& result) {
 
 bool ModelRunner::AwaitDevice() {
   kernels::ErrorText error;
-  if (device_error_.empty() && !ops_.memory->synchronize(stream_, error.text, sizeof(error.text))) device_error_ = error.text;
+  if (device_error_.empty() && !ops_.memory->synchronize(stream_, error.text, sizeof(error.text)))
+    device_error_ = error.text;
   return device_error_.empty();
 }
 
@@ -456,8 +472,11 @@ void ModelRunner::RunOutputs(const Batch& batch, const float* x, std::span<const
   const int num_outputs = static_cast<int>(batch.outputs.size());
   for (int first = 0; first < num_outputs; first += logit_rows_) {
     const int count = std::min(logit_rows_, num_outputs - first);
-    const std::span<const OutputRow> outputs = std::span(batch.outputs).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
-    if (std::all_of(outputs.begin(), outputs.end(), [](const OutputRow& output) { return output.pooling != Pooling::kNone; })) continue;
+    const std::span<const OutputRow> outputs =
+        std::span(batch.outputs).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    if (std::all_of(outputs.begin(), outputs.end(),
+                    [](const OutputRow& output) { return output.pooling != Pooling::kNone; }))
+      continue;
     Workspace::Scope scope(workspace_);
     float* rows = workspace_.Take<float>(count * hidden);
     float* logits = workspace_.Take<float>(count * vocab);

@@ -1,12 +1,14 @@
-// ModelRunner: executes Batches on one rank. Owns the packed weights, the KV memory, the workspace, the sampler and the thread that
-// runs steps; allocates nothing after Create.
+// ModelRunner: executes Batches on one rank. Owns the packed weights, the KV memory, the workspace, the sampler and the
+// thread that runs steps; allocates nothing after Create.
 //
 // Invariants:
-//   1. Steps run in the order of Submit, one at a time: on the runner's own thread, or, when waking it would cost more than running beside it
+//   1. Steps run in the order of Submit, one at a time: on the runner's own thread, or, when waking it would cost more
+//   than running beside it
 //      gains, on the thread that waits for them.
 //   2. At most kMaxStepsInFlight steps are submitted and not waited for.
 //   3. A step touches KV blocks only through its own tables and copies.
-//   4. An exception in a step ends in its StepResult::error, one in the sampling of a row in that row's error; neither leaves the thread.
+//   4. An exception in a step ends in its StepResult::error, one in the sampling of a row in that row's error; neither
+//   leaves the thread.
 #pragma once
 
 #include <atomic>
@@ -32,32 +34,34 @@
 
 namespace millrace {
 
-// Which steps are too short to be worth waking threads for, by their work: tokens times the bytes of the model's weights. No bit depends on it.
-// Measured behind the server with 3.4 M parameters in Q8_0 on 2 cores, docs/design/0008-short-steps.md.
+// Which steps are too short to be worth waking threads for, by their work: tokens times the bytes of the model's
+// weights. No bit depends on it. Measured behind the server with 3.4 M parameters in Q8_0 on 2 cores,
+// docs/design/0008-short-steps.md.
 struct ShortSteps {
   int64_t one_thread_below_bytes = 8 << 20;  // the pool's other threads are left asleep
   int64_t waiter_below_bytes = 48 << 20;     // the runner's thread too: the step runs in Wait
 };
 
 struct RunnerOptions {
-  std::string device = "cpu";         // kernels/plugin.h
-  int num_threads = 0;                // 0: every usable core
-  int max_model_len = 0;              // 0: the model's own
-  int max_num_batched_tokens = 512;   // tokens of one step at most
-  int max_num_seqs = 64;              // rows of one step at most
+  std::string device = "cpu";        // kernels/plugin.h
+  int num_threads = 0;               // 0: every usable core
+  int max_model_len = 0;             // 0: the model's own
+  int max_num_batched_tokens = 512;  // tokens of one step at most
+  int max_num_seqs = 64;             // rows of one step at most
   DType kv_cache_dtype = DType::kBF16;
   ShortSteps short_steps;
-  int64_t populate_kv_bytes = 0;      // of the KV memory, taken from the system in the background after AllocateKv, with the workspace; 0: nothing
-  bool enforce_eager = false;         // on a GPU: launch every kernel of a decode step, never replay a recording
+  int64_t populate_kv_bytes =
+      0;  // of the KV memory, taken from the system in the background after AllocateKv, with the workspace; 0: nothing
+  bool enforce_eager = false;  // on a GPU: launch every kernel of a decode step, never replay a recording
   std::function<void(double fraction)> on_load_progress;  // see ModelOptions::on_progress
-  StepObserver* observer = nullptr;  // outlives the runner
+  StepObserver* observer = nullptr;                       // outlives the runner
 };
 
 // Where the time of the runner's thread went since it started.
 struct RunnerTimes {
   int64_t num_steps = 0;
-  int64_t step_us = 0;   // whole steps
-  int64_t model_us = 0;  // of it, in the model: layers and logits
+  int64_t step_us = 0;      // whole steps
+  int64_t model_us = 0;     // of it, in the model: layers and logits
   int64_t num_replays = 0;  // steps that replayed a recording (DecodeGraphs)
 };
 
@@ -66,15 +70,16 @@ class ModelRunner {
   static constexpr int kMaxStepsInFlight = 2;
 
   // Packs the weights. The KV memory is set up by AllocateKv, once the caller has decided how much of it there is.
-  static Result<std::unique_ptr<ModelRunner>> Create(std::shared_ptr<const Checkpoint> checkpoint, const RunnerOptions& options,
-                                                     std::vector<TokenId> end_ids);
+  static Result<std::unique_ptr<ModelRunner>> Create(std::shared_ptr<const Checkpoint> checkpoint,
+                                                     const RunnerOptions& options, std::vector<TokenId> end_ids);
   ~ModelRunner();
   ModelRunner(const ModelRunner&) = delete;
   ModelRunner& operator=(const ModelRunner&) = delete;
 
   // On a device that was opened already.
-  static Result<std::unique_ptr<ModelRunner>> Create(std::shared_ptr<const Checkpoint> checkpoint, const kernels::OpTable& ops,
-                                                     const RunnerOptions& options, std::vector<TokenId> end_ids);
+  static Result<std::unique_ptr<ModelRunner>> Create(std::shared_ptr<const Checkpoint> checkpoint,
+                                                     const kernels::OpTable& ops, const RunnerOptions& options,
+                                                     std::vector<TokenId> end_ids);
 
   const Model& model() const { return *model_; }
   // What the model runs on; with "auto" also why it is not a GPU.
@@ -105,8 +110,8 @@ class ModelRunner {
     uint64_t ticket_;
   };
   Pending Submit(Batch batch);
-  // Token bitmasks of a submitted step with num_grammar_masks > 0: mask i is words [i * words_per_mask, (i + 1) * words_per_mask). May come
-  // while the step runs; sampling waits for it.
+  // Token bitmasks of a submitted step with num_grammar_masks > 0: mask i is words [i * words_per_mask, (i + 1) *
+  // words_per_mask). May come while the step runs; sampling waits for it.
   void SetMasks(uint64_t step_id, std::vector<uint32_t> masks);
 
   // Wall time of the last finished step, in microseconds.
@@ -136,7 +141,8 @@ class ModelRunner {
   void LaunchDecode(const Step& step, const kernels::SampleRow* draws);
   // What the device needs to draw an output; nullopt when it can't.
   std::optional<kernels::SampleRow> PlanDraw(const Batch& batch, int output) const;
-  // Lets the device draw `count` outputs (at most logit_rows_) when it can do all of them; false when their logits are needed here.
+  // Lets the device draw `count` outputs (at most logit_rows_) when it can do all of them; false when their logits are
+  // needed here.
   bool DrawOnDevice(const Batch& batch, int first, int count, const float* logits, StepResult* result);
   // The same rows in host memory, where the sampler may change them.
   float* FetchLogits(const float* logits, int64_t count);
@@ -147,7 +153,8 @@ class ModelRunner {
   std::vector<uint32_t> AwaitMasks(const Batch& batch);
   void RunPooling(const Batch& batch, const float* x, StepResult* result);
   void RunOutputs(const Batch& batch, const float* x, std::span<const uint32_t> masks, StepResult* result);
-  void RunOutputRow(const Batch& batch, int output, std::span<float> logits, std::span<const uint32_t> masks, OutputResult* result);
+  void RunOutputRow(const Batch& batch, int output, std::span<float> logits, std::span<const uint32_t> masks,
+                    OutputResult* result);
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
   const kernels::OpTable& ops_;
@@ -167,8 +174,8 @@ class ModelRunner {
   int64_t num_host_blocks_ = 0;
   Buffer kv_, host_kv_;
   std::unique_ptr<PagePopulator> populator_;  // ends before the memory that it populates
-  StepResult last_result_;              // for token ids that refer to the step before
-  std::vector<int32_t> token_ids_;      // of the running step, resolved
+  StepResult last_result_;                    // for token ids that refer to the step before
+  std::vector<int32_t> token_ids_;            // of the running step, resolved
   // Devices with their own memory.
   std::string device_description_;
   std::string device_error_;
@@ -176,10 +183,10 @@ class ModelRunner {
   Buffer state_;
   StepInputs inputs_;
   std::vector<float> host_norm_weight_, host_norm_bias_, host_x_;  // for pooling
-  std::vector<float> angles_;                        // cos_sin of the running step
-  std::vector<kernels::AttentionBatch> host_rows_;   // by KV group, of the running step
-  void* pinned_ = nullptr;                           // logit_rows_ rows of logits, or the tokens of a step
-  std::unique_ptr<DecodeGraphs> graphs_;             // null: decode steps are as others
+  std::vector<float> angles_;                                      // cos_sin of the running step
+  std::vector<kernels::AttentionBatch> host_rows_;                 // by KV group, of the running step
+  void* pinned_ = nullptr;                // logit_rows_ rows of logits, or the tokens of a step
+  std::unique_ptr<DecodeGraphs> graphs_;  // null: decode steps are as others
   // Of the running decode step, as long as its shape says.
   std::vector<int32_t> padded_, decode_starts_, decode_contexts_;
   std::vector<kernels::SampleRow> draws_;

@@ -14,7 +14,8 @@ void Pooler::AddRow(const float* x, std::vector<double>& sum) {
 
 void Pooler::Report(const std::vector<double>& sum, int num_tokens, OutputResult* result) {
   for (const double value : sum) result->embedding.push_back(static_cast<float>(value / num_tokens));
-  result->failed = !std::all_of(result->embedding.begin(), result->embedding.end(), [](float value) { return std::isfinite(value); });
+  result->failed = !std::all_of(result->embedding.begin(), result->embedding.end(),
+                                [](float value) { return std::isfinite(value); });
   if (result->failed) result->error = "the hidden states are not finite";
 }
 

@@ -1,5 +1,6 @@
-// Pooler: one vector of a text, made of the hidden states of its tokens (after the final norm). Keeps the running sums of sequences whose
-// prompt takes several steps. Sums are in double and in the order of the tokens, so that chunks do not change the result.
+// Pooler: one vector of a text, made of the hidden states of its tokens (after the final norm). Keeps the running sums
+// of sequences whose prompt takes several steps. Sums are in double and in the order of the tokens, so that chunks do
+// not change the result.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,9 @@ class Pooler {
  public:
   Pooler(int64_t hidden_size, kernels::Norm final_norm) : norm_(final_norm), row_(static_cast<size_t>(hidden_size)) {}
 
-  // Takes the rows of `batch` that are pooled from the residual stream x [num_tokens, hidden_size] on the host, and fills the results
-  // of those that are complete: OutputResult::embedding, not normalised; failed when it is not finite.
+  // Takes the rows of `batch` that are pooled from the residual stream x [num_tokens, hidden_size] on the host, and
+  // fills the results of those that are complete: OutputResult::embedding, not normalised; failed when it is not
+  // finite.
   void Run(const Batch& batch, const float* x, StepResult* result);
   void Finish(SequenceId sequence) { sums_.erase(sequence); }
 

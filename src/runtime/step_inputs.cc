@@ -13,7 +13,8 @@ Result<StepInputs> StepInputs::Create(const DeviceMemory* memory, int64_t size_b
 }
 
 void StepInputs::Flush(void* stream) {
-  if (memory_ != nullptr && used_ > sent_) memory_->copy(stream, device_.data() + sent_, pinned_.get() + sent_, used_ - sent_);
+  if (memory_ != nullptr && used_ > sent_)
+    memory_->copy(stream, device_.data() + sent_, pinned_.get() + sent_, used_ - sent_);
   sent_ = used_;
 }
 

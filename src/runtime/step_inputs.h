@@ -1,5 +1,5 @@
-// StepInputs: the arrays of a step where its device reads them. On the CPU they stay where they are; for another device they are gathered in
-// pinned memory and go over in one copy.
+// StepInputs: the arrays of a step where its device reads them. On the CPU they stay where they are; for another device
+// they are gathered in pinned memory and go over in one copy.
 #pragma once
 
 #include <cstdint>

@@ -13,13 +13,14 @@ namespace millrace {
 
 class TestModel {
  public:
-  static Result<std::unique_ptr<TestModel>> Open(std::shared_ptr<const Checkpoint> checkpoint, DType kv_dtype, int num_threads,
-                                                 int max_model_len = 0) {
+  static Result<std::unique_ptr<TestModel>> Open(std::shared_ptr<const Checkpoint> checkpoint, DType kv_dtype,
+                                                 int num_threads, int max_model_len = 0) {
     ASSIGN_OR_RETURN(const kernels::OpTable* ops, kernels::CpuOpTable());
     return Open(*ops, std::move(checkpoint), kv_dtype, num_threads, max_model_len);
   }
   // On any table whose device reads host memory.
-  static Result<std::unique_ptr<TestModel>> Open(const kernels::OpTable& ops, std::shared_ptr<const Checkpoint> checkpoint, DType kv_dtype,
+  static Result<std::unique_ptr<TestModel>> Open(const kernels::OpTable& ops,
+                                                 std::shared_ptr<const Checkpoint> checkpoint, DType kv_dtype,
                                                  int num_threads, int max_model_len = 0) {
     std::unique_ptr<TestModel> test(new TestModel(ops, std::move(checkpoint), kv_dtype, num_threads));
     test->state_.assign(static_cast<size_t>(ops.state_bytes), std::byte{0});
@@ -35,8 +36,8 @@ class TestModel {
   }
 
   const Model& model() const { return *model_; }
-  // Runs tokens [context_len, context_len + tokens.size()) of the sequence and returns the logits of each, [T][V]. When `hidden` is
-  // given it receives the residual stream after every block, [blocks][T * H].
+  // Runs tokens [context_len, context_len + tokens.size()) of the sequence and returns the logits of each, [T][V]. When
+  // `hidden` is given it receives the residual stream after every block, [blocks][T * H].
   std::vector<std::vector<float>> Run(const std::vector<int32_t>& tokens, int context_len,
                                       std::vector<std::vector<float>>* hidden = nullptr) {
     const int count = static_cast<int>(tokens.size());
@@ -53,8 +54,8 @@ class TestModel {
     std::vector<kernels::AttentionBatch> host_rows;
     host_rows.reserve(batch.groups.size());
     for (const GroupTables& tables : batch.groups) {
-      step.groups.push_back({1, count, batch.query_start.data(), batch.context_len.data(), batch.positions.data(), nullptr,
-                             tables.row_start.data(), tables.block_ids.data()});
+      step.groups.push_back({1, count, batch.query_start.data(), batch.context_len.data(), batch.positions.data(),
+                             nullptr, tables.row_start.data(), tables.block_ids.data()});
       host_rows.push_back(step.groups.back());
       step.groups.back().host = &host_rows.back();
     }

@@ -30,11 +30,13 @@ void Normalise(std::vector<Candidate>* candidates) {
 
 void TopK(size_t k, std::vector<Candidate>* candidates) {
   if (k >= candidates->size()) return;
-  std::nth_element(candidates->begin(), candidates->begin() + static_cast<std::ptrdiff_t>(k), candidates->end(), Better);
+  std::nth_element(candidates->begin(), candidates->begin() + static_cast<std::ptrdiff_t>(k), candidates->end(),
+                   Better);
   candidates->resize(k);
 }
 
-// Keeps the smallest set, best first by `order`, whose probability reaches `mass`; pops a heap so that only the kept part is sorted.
+// Keeps the smallest set, best first by `order`, whose probability reaches `mass`; pops a heap so that only the kept
+// part is sorted.
 template <typename Order>
 void KeepMass(float mass, const Order& order, std::vector<Candidate>* candidates) {
   const auto worse = [&](const Candidate& a, const Candidate& b) { return order(b, a); };
@@ -55,11 +57,16 @@ void Typical(float mass, std::vector<Candidate>* candidates) {
   for (const Candidate& c : *candidates) {
     if (c.prob > 0.0f) entropy -= static_cast<double>(c.prob) * std::log(static_cast<double>(c.prob));
   }
-  const auto distance = [entropy](const Candidate& c) { return std::fabs(-std::log(static_cast<double>(c.prob)) - entropy); };
-  KeepMass(mass, [&](const Candidate& a, const Candidate& b) {
-    const double da = distance(a), db = distance(b);
-    return da != db ? da < db : Better(a, b);
-  }, candidates);
+  const auto distance = [entropy](const Candidate& c) {
+    return std::fabs(-std::log(static_cast<double>(c.prob)) - entropy);
+  };
+  KeepMass(
+      mass,
+      [&](const Candidate& a, const Candidate& b) {
+        const double da = distance(a), db = distance(b);
+        return da != db ? da < db : Better(a, b);
+      },
+      candidates);
 }
 
 // p-e-w 2024: with some probability remove every token above the threshold but the least likely of them.

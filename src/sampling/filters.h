@@ -1,4 +1,5 @@
-// Filters: which tokens may be drawn. They work on a candidate list that is pruned first, and never sort a whole vocabulary.
+// Filters: which tokens may be drawn. They work on a candidate list that is pruned first, and never sort a whole
+// vocabulary.
 #pragma once
 
 #include <span>
@@ -15,9 +16,10 @@ struct Candidate {
   float prob;   // normalised over the candidates' own total unless a filter says otherwise
 };
 
-// Applies temperature, then top-k, typical-p, top-p, min-p and XTC in this order (the order of transformers and vLLM, XTC last), each
-// renormalising. The result is never empty when a finite logit exists; its order is unspecified. Tokens whose probability is below
-// e^-30 of the best one's are dropped from the start.
-std::vector<Candidate> FilterCandidates(const SamplingParams& params, const NoiseKey& key, std::span<const float> logits);
+// Applies temperature, then top-k, typical-p, top-p, min-p and XTC in this order (the order of transformers and vLLM,
+// XTC last), each renormalising. The result is never empty when a finite logit exists; its order is unspecified. Tokens
+// whose probability is below e^-30 of the best one's are dropped from the start.
+std::vector<Candidate> FilterCandidates(const SamplingParams& params, const NoiseKey& key,
+                                        std::span<const float> logits);
 
 }  // namespace millrace

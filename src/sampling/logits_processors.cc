@@ -44,7 +44,8 @@ void ApplyPenalties(const SamplingParams& p, const TokenHistory& history, std::s
   if (p.repetition_penalty == 1.0f && p.frequency_penalty == 0.0f && p.presence_penalty == 0.0f) return;
   const auto tokens = history.tokens();
   if (p.repetition_last_n < 0 || p.repetition_last_n >= static_cast<int>(tokens.size())) {
-    Penalise(p.repetition_penalty, p.frequency_penalty, p.presence_penalty, history.all_counts(), history.output_counts(), logits);
+    Penalise(p.repetition_penalty, p.frequency_penalty, p.presence_penalty, history.all_counts(),
+             history.output_counts(), logits);
     return;
   }
   std::unordered_map<TokenId, int> all, output;
@@ -63,7 +64,8 @@ void ApplyDry(const SamplingParams& p, const TokenHistory& history, std::span<fl
   const auto back = [&](int i) { return tokens[tokens.size() - 1 - static_cast<size_t>(i)]; };  // 0 is the last token
   int longest = n;  // a repetition never reaches over a sequence breaker
   for (int i = 0; i < n; ++i) {
-    if (std::find(p.dry_sequence_breakers.begin(), p.dry_sequence_breakers.end(), back(i)) != p.dry_sequence_breakers.end()) {
+    if (std::find(p.dry_sequence_breakers.begin(), p.dry_sequence_breakers.end(), back(i)) !=
+        p.dry_sequence_breakers.end()) {
       longest = i;
       break;
     }

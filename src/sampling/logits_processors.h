@@ -12,8 +12,8 @@ namespace millrace {
 // Value of a token that must not be drawn.
 inline constexpr float kMaskedLogit = -1e30f;
 
-// Repetition (Keskar et al. 2019: over prompt and output), frequency and presence penalties (OpenAI: over the output). With
-// repetition_last_n >= 0 only the last so many tokens count.
+// Repetition (Keskar et al. 2019: over prompt and output), frequency and presence penalties (OpenAI: over the output).
+// With repetition_last_n >= 0 only the last so many tokens count.
 void ApplyPenalties(const SamplingParams& params, const TokenHistory& history, std::span<float> logits);
 
 // DRY (p-e-w 2024): a token that would extend a repetition of length n >= dry_allowed_length loses

@@ -1,5 +1,5 @@
-// The noise of sampling. A pure function of (seed, choice, position, token), so that the same request draws the same tokens whatever the
-// batch, and a draft model that uses the same noise proposes what the target will draw.
+// The noise of sampling. A pure function of (seed, choice, position, token), so that the same request draws the same
+// tokens whatever the batch, and a draft model that uses the same noise proposes what the target will draw.
 #pragma once
 
 #include <cmath>

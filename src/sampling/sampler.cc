@@ -16,8 +16,8 @@ namespace {
 constexpr size_t kLanes = 16;
 constexpr size_t kRunTokens = 64 * kLanes;
 
-// The lowest token with the largest logit: the maximum of each run first, then a look into the run that has it. Scalar code took 100 us for
-// 128,256 tokens, this takes a third.
+// The lowest token with the largest logit: the maximum of each run first, then a look into the run that has it. Scalar
+// code took 100 us for 128,256 tokens, this takes a third.
 TokenId ArgMax(std::span<const float> logits) {
   size_t best_begin = 0;
   float best = -std::numeric_limits<float>::infinity();
@@ -49,7 +49,8 @@ bool AllFinite(std::span<const float> logits) {
   return std::all_of(lane, lane + kLanes, [](float v) { return v == 0.0f; });
 }
 
-// argmax of logit / temperature + Gumbel. Only tokens that the noise could still lift above the best so far are looked at.
+// argmax of logit / temperature + Gumbel. Only tokens that the noise could still lift above the best so far are looked
+// at.
 TokenId DrawGumbel(const NoiseKey& key, float temperature, std::span<const float> logits) {
   TokenId best = ArgMax(logits);
   float best_score = logits[static_cast<size_t>(best)] / temperature + GumbelNoise(key, best);
@@ -107,7 +108,9 @@ void Sampler::Start(const SequenceStart& start) {
   states_[start.sequence] = std::move(state);
 }
 
-void Sampler::Finish(SequenceId sequence) { states_.erase(sequence); }
+void Sampler::Finish(SequenceId sequence) {
+  states_.erase(sequence);
+}
 
 OutputResult Sampler::Score(std::span<const float> logits, TokenId target, int top) const {
   OutputResult result;
@@ -148,7 +151,8 @@ OutputResult Sampler::Score(std::span<const float> logits, TokenId target, int t
   return result;
 }
 
-// Basu et al. 2021. Mode 2 cuts tokens whose surprise exceeds mu; mode 1 first estimates the Zipf exponent and turns mu into a top-k.
+// Basu et al. 2021. Mode 2 cuts tokens whose surprise exceeds mu; mode 1 first estimates the Zipf exponent and turns mu
+// into a top-k.
 TokenId Sampler::DrawMirostat(State& state, int position, std::span<const float> logits) const {
   const SamplingParams& p = *state.params;
   const NoiseKey key{p.seed, state.choice_index, position};
@@ -170,7 +174,8 @@ TokenId Sampler::DrawMirostat(State& state, int position, std::span<const float>
     }
     const double s = sum_ti_sq > 0.0 ? sum_ti_bi / sum_ti_sq : 1.0;
     const double epsilon = s - 1.0;
-    const double k = std::pow(epsilon * std::pow(2.0, state.mirostat_mu) / (1.0 - std::pow(vocab_size_, -epsilon)), 1.0 / s);
+    const double k =
+        std::pow(epsilon * std::pow(2.0, state.mirostat_mu) / (1.0 - std::pow(vocab_size_, -epsilon)), 1.0 / s);
     if (std::isfinite(k)) keep = static_cast<size_t>(std::clamp(k, 1.0, static_cast<double>(candidates.size())));
   } else {
     keep = 1;
@@ -201,10 +206,12 @@ TokenId Sampler::Draw(State& state, int position, std::span<const float> logits)
 std::optional<DeviceDraw> Sampler::PlanDeviceDraw(SequenceId sequence) const {
   const State& state = states_.at(sequence);
   const SamplingParams& p = *state.params;
-  const bool penalised = p.repetition_penalty != 1.0f || p.frequency_penalty != 0.0f || p.presence_penalty != 0.0f || p.dry_multiplier > 0.0f;
+  const bool penalised = p.repetition_penalty != 1.0f || p.frequency_penalty != 0.0f || p.presence_penalty != 0.0f ||
+                         p.dry_multiplier > 0.0f;
   const bool constrained = !p.logit_bias.empty() || !p.allowed_token_ids.empty() || !p.bad_words.empty() ||
                            state.history.num_generated() < p.min_tokens;
-  const bool special = p.use_beam_search || p.logprobs >= 0 || p.typical_p < 1.0f || p.xtc_probability > 0.0f || p.mirostat_mode != 0;
+  const bool special =
+      p.use_beam_search || p.logprobs >= 0 || p.typical_p < 1.0f || p.xtc_probability > 0.0f || p.mirostat_mode != 0;
   if (penalised || constrained || special) return std::nullopt;
   return DeviceDraw{&p, state.choice_index};
 }
@@ -221,7 +228,8 @@ OutputResult Sampler::AcceptDeviceDraw(SequenceId sequence, TokenId token) {
   return result;
 }
 
-OutputResult Sampler::Sample(SequenceId sequence, int position, std::span<float> logits, std::span<const uint32_t> mask) {
+OutputResult Sampler::Sample(SequenceId sequence, int position, std::span<float> logits,
+                             std::span<const uint32_t> mask) {
   const auto found = states_.find(sequence);
   CHECK(found != states_.end(), "sequence {} was never started", sequence);
   State& state = found->second;

@@ -1,5 +1,5 @@
-// Sampler: draws tokens from logits and keeps what that needs per sequence (history, mirostat). One per runner, used by one thread.
-// A token depends on the sequence's own tokens, parameters, seed and position alone.
+// Sampler: draws tokens from logits and keeps what that needs per sequence (history, mirostat). One per runner, used by
+// one thread. A token depends on the sequence's own tokens, parameters, seed and position alone.
 #pragma once
 
 #include <cstdint>
@@ -25,17 +25,17 @@ class Sampler {
   // end_ids: tokens that end a generation, masked while fewer than min_tokens were generated.
   Sampler(int vocab_size, std::vector<TokenId> end_ids) : vocab_size_(vocab_size), end_ids_(std::move(end_ids)) {}
 
-  // A sequence that comes back after a preemption brings its tokens and the state that its last output carried, so that it goes on as
-  // if it had never left.
+  // A sequence that comes back after a preemption brings its tokens and the state that its last output carried, so that
+  // it goes on as if it had never left.
   void Start(const SequenceStart& start);
   void Finish(SequenceId sequence);
 
-  // Draws the token at `position` and appends it to the sequence's history. logits [vocab_size] are changed in place. mask: grammar
-  // bitmask or empty. A row without finite logits, or with nothing left to draw, gives failed = true.
+  // Draws the token at `position` and appends it to the sequence's history. logits [vocab_size] are changed in place.
+  // mask: grammar bitmask or empty. A row without finite logits, or with nothing left to draw, gives failed = true.
   OutputResult Sample(SequenceId sequence, int position, std::span<float> logits, std::span<const uint32_t> mask = {});
 
-  // For devices that draw by themselves: what the next draw needs, or nullopt when it needs the logits here; then the token it drew, which
-  // must be as Sample would have drawn it (-1: a logit was not finite).
+  // For devices that draw by themselves: what the next draw needs, or nullopt when it needs the logits here; then the
+  // token it drew, which must be as Sample would have drawn it (-1: a logit was not finite).
   std::optional<DeviceDraw> PlanDeviceDraw(SequenceId sequence) const;
   OutputResult AcceptDeviceDraw(SequenceId sequence, TokenId token);
 

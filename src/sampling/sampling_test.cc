@@ -28,7 +28,10 @@ OutputResult SampleOnce(const SamplingParams& params, std::vector<float> logits,
                         std::vector<TokenId> history = {}, std::vector<TokenId> end_ids = {}) {
   Sampler sampler(static_cast<int>(logits.size()), end_ids);
   const int prompt = static_cast<int>(history.size());
-  sampler.Start({.sequence = 1, .sampling = std::make_shared<SamplingParams>(params), .token_ids = history, .num_prompt_tokens = prompt});
+  sampler.Start({.sequence = 1,
+                 .sampling = std::make_shared<SamplingParams>(params),
+                 .token_ids = history,
+                 .num_prompt_tokens = prompt});
   return sampler.Sample(1, position, logits);
 }
 
@@ -128,7 +131,8 @@ TEST(Sampler, DryPunishesTheLongestContinuation) {
   EXPECT_FLOAT_EQ(logits[4], -2.0f);
   EXPECT_FLOAT_EQ(std::accumulate(logits.begin(), logits.end(), 0.0f), -2.0f);
   std::fill(logits.begin(), logits.end(), 0.0f);
-  ApplyDry({.dry_multiplier = 1.0f, .dry_base = 2.0f, .dry_allowed_length = 2, .dry_sequence_breakers = {2}}, history, logits);
+  ApplyDry({.dry_multiplier = 1.0f, .dry_base = 2.0f, .dry_allowed_length = 2, .dry_sequence_breakers = {2}}, history,
+           logits);
   EXPECT_FLOAT_EQ(logits[4], 0.0f);  // the breaker leaves a repetition of one token
 }
 
@@ -156,7 +160,8 @@ TEST(Sampler, MirostatGoesOnAfterAnInterruption) {
   std::vector<double> probs;
   for (int i = 1; i <= 500; ++i) probs.push_back(1.0 / i);
   for (const int mode : {1, 2}) {
-    const auto params = std::make_shared<SamplingParams>(SamplingParams{.mirostat_mode = mode, .mirostat_tau = 3.0f, .seed = 1});
+    const auto params =
+        std::make_shared<SamplingParams>(SamplingParams{.mirostat_mode = mode, .mirostat_tau = 3.0f, .seed = 1});
     const auto run = [&](bool interrupted) {
       Sampler sampler(500, {});
       sampler.Start({.sequence = 1, .sampling = params});

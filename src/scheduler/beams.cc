@@ -18,8 +18,8 @@ Status Scheduler::CheckBeams(const Request& request, int max_tokens) const {
   const int64_t needed = int64_t{width} * kv_.MaxBlocks(max_tokens);
   if (needed > kv_.num_blocks()) {
     return OutOfRange(
-        "n is {}, a beam search over {} tokens needs {} KV blocks for it, there are {} (max_tokens, --kv-cache-bytes)", width,
-        max_tokens, needed, kv_.num_blocks());
+        "n is {}, a beam search over {} tokens needs {} KV blocks for it, there are {} (max_tokens, --kv-cache-bytes)",
+        width, max_tokens, needed, kv_.num_blocks());
   }
   return OkStatus();
 }

@@ -33,7 +33,9 @@ inline uint64_t FakeHash(uint64_t hash, uint64_t value) {
 
 inline constexpr uint64_t kFakeStart = 77;
 
-inline float FakeSamplerState(uint64_t prefix_hash) { return static_cast<float>(prefix_hash % 1'000'000); }
+inline float FakeSamplerState(uint64_t prefix_hash) {
+  return static_cast<float>(prefix_hash % 1'000'000);
+}
 
 inline TokenId FakeNextToken(uint64_t prefix_hash, int choice, int vocab) {
   return static_cast<TokenId>(FakeHash(prefix_hash, 1000 + choice) % vocab);
@@ -91,7 +93,8 @@ class FakeRunner {
       if (known.tokens.size() > static_cast<size_t>(start.num_prompt_tokens) && known.beam_width == 0) {
         expected = FakeSamplerState(known.hashes.back());
       }
-      if (start.sampler_state != expected) Fail(fmt::format("sequence {} starts with a wrong sampler state", start.sequence));
+      if (start.sampler_state != expected)
+        Fail(fmt::format("sequence {} starts with a wrong sampler state", start.sequence));
     }
     for (const BlockCopy& copy : batch.copies) Copy(copy);
     std::vector<TokenId> tokens = batch.token_ids;

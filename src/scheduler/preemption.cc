@@ -27,7 +27,8 @@ Sequence* Scheduler::ChooseVictim(const Sequence& in_need) const {
         break;
       case VictimPolicy::kWaitingScore: {
         const double waiting_us = static_cast<double>(std::max<int64_t>(0, now_us_ - victim->request->arrival_us));
-        score = waiting_us / (static_cast<double>(std::max(victim->request->priority, 1)) * std::max(victim->num_generated(), 1));
+        score = waiting_us /
+                (static_cast<double>(std::max(victim->request->priority, 1)) * std::max(victim->num_generated(), 1));
       }
     }
     if (best == nullptr || score > best_score) {

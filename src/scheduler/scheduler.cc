@@ -256,8 +256,8 @@ Result<BlockTable> Scheduler::AllocatePrefix(int num_tokens) {
   CHECK(in_flight_.empty());
   BlockTable table = kv_.NewTable();
   if (kv_.Extend(table, num_tokens)) return table;
-  return ResourceExhausted("{} tokens need {} KV blocks, {} of {} can be had", num_tokens, kv_.BlocksToExtend(table, num_tokens),
-                           kv_.num_available(), kv_.num_blocks());
+  return ResourceExhausted("{} tokens need {} KV blocks, {} of {} can be had", num_tokens,
+                           kv_.BlocksToExtend(table, num_tokens), kv_.num_available(), kv_.num_blocks());
 }
 
 void Scheduler::ExpireDeadlines() {
@@ -268,7 +268,8 @@ void Scheduler::ExpireDeadlines() {
     if (request.deadline_us > 0 && request.deadline_us <= now_us_) {
       Finish(sequence, NewEvent(sequence), FinishReason::kTimeout, "the request's deadline passed (timeout)");
     } else if (sequence.num_cached_tokens < 0) {
-      Finish(sequence, NewEvent(sequence), FinishReason::kTimeout, "the request waited longer than its queue timeout (queue_timeout)");
+      Finish(sequence, NewEvent(sequence), FinishReason::kTimeout,
+             "the request waited longer than its queue timeout (queue_timeout)");
     } else if (request.deadline_us > 0) {
       sequence.timer_us = request.deadline_us;
       timers_.insert({sequence.timer_us, sequence.id});

@@ -47,13 +47,14 @@ struct SequenceEvent {
   int choice_index = 0;
   std::vector<OutputResult> tokens;           // new ones in order, the end token included
   std::vector<OutputResult> prompt_logprobs;  // of prompt tokens 1, 2, ...; several events may carry parts, in order
-  std::vector<float> embedding;  // of a request with pooling, in its only event
+  std::vector<float> embedding;               // of a request with pooling, in its only event
   FinishReason finish_reason = FinishReason::kNone;  // not kNone: the last event of this sequence
   std::string error;                                 // with kError and kTimeout
   int64_t queue_us = -1;                             // from arrival to the first row; -1: none yet
-  StatusCode error_code = StatusCode::kInternal;     // with kError: kInvalidArgument and the like when the request itself was refused
-  int num_cached_tokens = 0;                         // prompt tokens found in the prefix cache
-  bool request_finished = false;                     // this was the request's last sequence
+  StatusCode error_code =
+      StatusCode::kInternal;      // with kError: kInvalidArgument and the like when the request itself was refused
+  int num_cached_tokens = 0;      // prompt tokens found in the prefix cache
+  bool request_finished = false;  // this was the request's last sequence
 };
 
 struct SchedulerStats {
@@ -85,21 +86,22 @@ class Scheduler {
   // Whether the request could ever run here: its lengths, its beams, its priority. kOutOfRange or kInvalidArgument says
   // why not. Any thread: reads nothing that changes.
   Status CheckFits(const Request& request) const;
-  // Queues best_of (or n) sequences. kResourceExhausted: the queue is full. The request must have passed ValidateSamplingParams. Returns their ids in the
-  // order of choice; for beam search one id, which the n events at the end of the search carry (by choice_index, best
-  // first; nothing is reported before).
+  // Queues best_of (or n) sequences. kResourceExhausted: the queue is full. The request must have passed
+  // ValidateSamplingParams. Returns their ids in the order of choice; for beam search one id, which the n events at the
+  // end of the search carry (by choice_index, best first; nothing is reported before).
   Result<std::vector<SequenceId>> Submit(std::shared_ptr<const Request> request);
   // Ends all sequences of a request; false when it has none (any more). No event follows.
   bool Abort(RequestId request);
   // Ends one sequence, e.g. for a stop string; its computed blocks stay cached. False when it ended already. No event
   // follows.
   bool FinishEarly(SequenceId sequence);
-  // A paused request computes nothing and holds no blocks, but for what the prefix cache has room to keep; its deadline counts on.
-  // Not counted as a preemption: nobody else caused it. False: the request has ended, or is a beam search, which is never paused.
+  // A paused request computes nothing and holds no blocks, but for what the prefix cache has room to keep; its deadline
+  // counts on. Not counted as a preemption: nobody else caused it. False: the request has ended, or is a beam search,
+  // which is never paused.
   bool SetPaused(RequestId request, bool paused);
-  // Draft tokens to be verified by the sequence's next row, after a token that a step in flight samples for it; as many are
-  // kept as num_speculative_tokens or num_forced_tokens allows. Their outputs are judged at Commit: a draft token is
-  // accepted when it is equal to what was sampled in its place. Replaces what was set before.
+  // Draft tokens to be verified by the sequence's next row, after a token that a step in flight samples for it; as many
+  // are kept as num_speculative_tokens or num_forced_tokens allows. Their outputs are judged at Commit: a draft token
+  // is accepted when it is equal to what was sampled in its place. Replaces what was set before.
   void SetDraft(SequenceId sequence, std::vector<TokenId> draft);
 
   Batch Schedule(int64_t now_us);

@@ -69,7 +69,8 @@ Result<VictimPolicy> ParseVictimPolicy(std::string_view name) {
   if (name == "lowest-priority") return VictimPolicy::kLowestPriority;
   if (name == "least-generated") return VictimPolicy::kLeastGenerated;
   if (name == "waiting-score") return VictimPolicy::kWaitingScore;
-  return InvalidArgument("--preemption-policy is {}, expected latest, lowest-priority, least-generated or waiting-score", name);
+  return InvalidArgument(
+      "--preemption-policy is {}, expected latest, lowest-priority, least-generated or waiting-score", name);
 }
 
 Result<BatchingMode> ParseBatchingMode(std::string_view name) {

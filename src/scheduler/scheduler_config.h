@@ -86,8 +86,8 @@ struct SchedulerConfig {
 
   int num_speculative_tokens =
       0;  // draft tokens per sequence and step at most; > 0: a sequence waits for its last token before its next row
-  // Tokens that a grammar leaves no choice about, per sequence and step at most: verified like drafts, but a sequence waits for
-  // its last token only while a row of it has some.
+  // Tokens that a grammar leaves no choice about, per sequence and step at most: verified like drafts, but a sequence
+  // waits for its last token only while a row of it has some.
   int num_forced_tokens = 0;
   std::vector<TokenId> eos_token_ids;
 };

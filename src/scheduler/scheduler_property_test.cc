@@ -215,7 +215,8 @@ class RandomRun {
     auto it = live_.begin();
     std::advance(it, Pick(0, static_cast<int>(live_.size()) - 1));
     const Request& request = *it->second.request;
-    if (scheduler_.SetPaused(request.id, true) == request.sampling.use_beam_search) error_ = "pausing was refused, or a beam search paused";
+    if (scheduler_.SetPaused(request.id, true) == request.sampling.use_beam_search)
+      error_ = "pausing was refused, or a beam search paused";
     if (!request.sampling.use_beam_search) paused_.insert(request.id);
     Check(scheduler_.DescribeError());
   }
@@ -264,7 +265,8 @@ class RandomRun {
 
   void FailStep(const Batch& batch) {
     results_.back().error = "device lost";
-    for (auto& [id, live] : live_) live.failed |= live.request->sampling.use_beam_search;  // the rows of beams have ids of their own
+    for (auto& [id, live] : live_)
+      live.failed |= live.request->sampling.use_beam_search;  // the rows of beams have ids of their own
     for (SequenceId id : batch.sequences) {
       const auto failed = live_.find(id);
       if (failed == live_.end()) continue;

@@ -43,19 +43,19 @@ struct Sequence {
   int num_computed = 0;
   int rows_in_flight = 0;  // a preempted sequence is admitted again only when this is 0
   int num_pending = 0;
-  int pending_output = 0;  // index of the newest pending token among the outputs of its step
+  int pending_output = 0;        // index of the newest pending token among the outputs of its step
   bool draft_in_flight = false;  // the pending row has drafts: how many tokens it adds is not known
 
   bool is_beam = false;  // of a beam search: runs in lockstep with its siblings, in memory reserved for all of them
   bool paused = false;   // waits until it is resumed
   int num_preemptions = 0;
-  int64_t queue_us = -1;         // from arrival to the first admission; -1: not admitted yet
+  int64_t queue_us = -1;               // from arrival to the first admission; -1: not admitted yet
   std::optional<float> sampler_state;  // of the last committed token
-  int num_cached_tokens = -1;    // prefix found at the first admission; -1: not admitted yet
-  int num_prompt_logprobs = 0;   // prompt positions whose logprobs are submitted
-  int64_t timer_us = INT64_MAX;  // when its deadline or queue timeout is looked at next
-  int64_t join_block = -1;       // prompt block, computed by another sequence, that this one waits for
-  int prefix_hint = 0;           // cached prefix tokens, as of prefix_hint_step
+  int num_cached_tokens = -1;          // prefix found at the first admission; -1: not admitted yet
+  int num_prompt_logprobs = 0;         // prompt positions whose logprobs are submitted
+  int64_t timer_us = INT64_MAX;        // when its deadline or queue timeout is looked at next
+  int64_t join_block = -1;             // prompt block, computed by another sequence, that this one waits for
+  int prefix_hint = 0;                 // cached prefix tokens, as of prefix_hint_step
   uint64_t prefix_hint_step = 0;
   uint64_t last_step = 0;               // last step with a row of it
   uint64_t preempted_step = 0;          // Schedule call that preempted it

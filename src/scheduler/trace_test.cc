@@ -87,8 +87,10 @@ TEST(SchedulerTrace, LessThanFourPercentOfTheKvIsWasted) {
     }
   }
   const double waste = static_cast<double>(wasted) / static_cast<double>(allocated);
-  fmt::print("{} requests in {} steps: {:.2f} % of the allocated KV slots hold no token, at most {} of a sequence, {} preemptions\n", ended,
-             steps, 100 * waste, worst_per_sequence, scheduler.stats().num_preemptions);
+  fmt::print(
+      "{} requests in {} steps: {:.2f} % of the allocated KV slots hold no token, at most {} of a sequence, {} "
+      "preemptions\n",
+      ended, steps, 100 * waste, worst_per_sequence, scheduler.stats().num_preemptions);
   EXPECT_LT(waste, 0.04);
   EXPECT_LE(worst_per_sequence, kKvBlockTokens - 1);
 }

@@ -15,7 +15,7 @@ namespace millrace {
 struct AccessOptions {
   std::vector<std::string> api_keys;      // none: everyone may call
   std::vector<std::string> cors_origins;  // "https://example.org": may call from a browser; none by default
-  bool loopback = true;                   // bound to loopback: only local host names are answered, against DNS rebinding
+  bool loopback = true;  // bound to loopback: only local host names are answered, against DNS rebinding
 };
 
 bool IsLoopbackHost(std::string_view host);  // an address to listen on

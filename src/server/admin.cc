@@ -14,9 +14,10 @@ struct AdminRoute {
   bool open;  // needs no key
 };
 constexpr AdminRoute kRoutes[] = {
-    {"GET", "/metrics", false},   {"GET", "/health", true},     {"GET", "/ready", true},       {"GET", "/version", false},
-    {"GET", "/load", false},      {"GET", "/log-level", false}, {"POST", "/log-level", false}, {"POST", "/drain", false},
-    {"DELETE", "/drain", false},  {"POST", "/cache/reset", false},
+    {"GET", "/metrics", false},      {"GET", "/health", true},  {"GET", "/ready", true},
+    {"GET", "/version", false},      {"GET", "/load", false},   {"GET", "/log-level", false},
+    {"POST", "/log-level", false},   {"POST", "/drain", false}, {"DELETE", "/drain", false},
+    {"POST", "/cache/reset", false},
 };
 
 }  // namespace
@@ -26,13 +27,20 @@ std::optional<HttpResponse> Admin::Admit(HttpRequest& head) {
                                    [&](const AdminRoute& r) { return head.path == r.path && head.method == r.method; });
   const bool known = route != std::end(kRoutes);
   if (const std::optional<ApiError> error = access_.Check(head, known && route->open)) return ErrorResponse(*error);
-  if (!known) return ErrorResponse({.status = 404, .message = "the admin port has no " + head.method + " at this path; see docs/guide.md", .code = "not_found"});
+  if (!known)
+    return ErrorResponse({.status = 404,
+                          .message = "the admin port has no " + head.method + " at this path; see docs/guide.md",
+                          .code = "not_found"});
   return std::nullopt;
 }
 
-void Admin::Handle(std::shared_ptr<Exchange> exchange) { exchange->Send(Answer(exchange->request())); }
+void Admin::Handle(std::shared_ptr<Exchange> exchange) {
+  exchange->Send(Answer(exchange->request()));
+}
 
-HttpResponse Admin::MalformedRequest(int status, const std::string& message) { return ErrorResponse({.status = status, .message = message}); }
+HttpResponse Admin::MalformedRequest(int status, const std::string& message) {
+  return ErrorResponse({.status = status, .message = message});
+}
 
 HttpResponse Admin::Draining() const {
   return {.body = DumpJson({{"draining", service_.draining.load()}, {"open_sequences", service_.open_sequences()}})};

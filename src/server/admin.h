@@ -1,5 +1,5 @@
-// Admin: what operators do to a running server, on a port of its own: GET /metrics /health /ready /version /load /log-level, POST /drain,
-// DELETE /drain, POST /log-level {"level": ...}, POST /cache/reset.
+// Admin: what operators do to a running server, on a port of its own: GET /metrics /health /ready /version /load
+// /log-level, POST /drain, DELETE /drain, POST /log-level {"level": ...}, POST /cache/reset.
 #pragma once
 
 #include <string>
@@ -14,7 +14,8 @@ namespace millrace {
 class Admin : public HttpHandler {
  public:
   // What it acts on outlives it; `http` are the counters of the main port.
-  Admin(Service& service, RequestLog& log, const HttpServerStats& http, const AccessOptions& access, std::string version)
+  Admin(Service& service, RequestLog& log, const HttpServerStats& http, const AccessOptions& access,
+        std::string version)
       : service_(service), log_(log), http_(http), access_(access), version_(std::move(version)) {}
 
   std::optional<HttpResponse> Admit(HttpRequest& head) override;

@@ -5,7 +5,8 @@
 
 namespace millrace {
 
-AnswerWriter::AnswerWriter(Service& service, std::shared_ptr<Exchange> exchange, AnswerOptions options, const char* id_prefix)
+AnswerWriter::AnswerWriter(Service& service, std::shared_ptr<Exchange> exchange, AnswerOptions options,
+                           const char* id_prefix)
     : service_(service),
       exchange_(std::move(exchange)),
       answer_(std::move(options)),
@@ -21,7 +22,8 @@ AnswerWriter::AnswerWriter(Service& service, std::shared_ptr<Exchange> exchange,
 void AnswerWriter::OnOutput(int prompt, RequestOutput& output) {
   AnswerChoice& choice = choices_[static_cast<size_t>(prompt * answer_.n + output.choice_index)];
   Inspect(prompt, choice, output);
-  if (choice.parser != nullptr) choice.text_ends.insert(choice.text_ends.end(), output.text_ends.begin(), output.text_ends.end());
+  if (choice.parser != nullptr)
+    choice.text_ends.insert(choice.text_ends.end(), output.text_ends.begin(), output.text_ends.end());
   const bool last = output.finish_reason != FinishReason::kNone;
   std::vector<OutputDelta> deltas;
   if (choice.parser != nullptr) {
@@ -52,10 +54,13 @@ void AnswerWriter::OnFinished(const Usage& counted) {
   exchange_->Finish();
 }
 
-void AnswerWriter::OnError(const ApiError& error) { SendError(*exchange_, error); }
+void AnswerWriter::OnError(const ApiError& error) {
+  SendError(*exchange_, error);
+}
 
 std::string AnswerWriter::IdOfCall(const AnswerChoice& choice, int call) const {
-  return CallId({.index = call, .id = choice.text.calls.at(static_cast<size_t>(call)).id}, exchange_->request().id, choice.index);
+  return CallId({.index = call, .id = choice.text.calls.at(static_cast<size_t>(call)).id}, exchange_->request().id,
+                choice.index);
 }
 
 }  // namespace millrace

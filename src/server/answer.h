@@ -1,5 +1,6 @@
-// AnswerWriter: the choices of a reply while they are generated, whichever API is answered: text split into content, reasoning and calls,
-// tokens whose logprobs are still to be reported, ends. An API adds what its reply looks like, streamed and whole.
+// AnswerWriter: the choices of a reply while they are generated, whichever API is answered: text split into content,
+// reasoning and calls, tokens whose logprobs are still to be reported, ends. An API adds what its reply looks like,
+// streamed and whole.
 #pragma once
 
 #include <ctime>
@@ -34,7 +35,9 @@ struct AnswerChoice {
 
   bool ended() const { return finish_reason != FinishReason::kNone; }
   // As vLLM reports it: the string, the token or null.
-  Json StopReason() const { return !stop_reason.empty() ? Json(stop_reason) : stop_token >= 0 ? Json(stop_token) : Json(nullptr); }
+  Json StopReason() const {
+    return !stop_reason.empty() ? Json(stop_reason) : stop_token >= 0 ? Json(stop_token) : Json(nullptr);
+  }
   // It ended to have its calls answered.
   bool calls_tools() const { return finish_reason == FinishReason::kStop && !text.calls.empty(); }
 };

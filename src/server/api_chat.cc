@@ -32,9 +32,13 @@ class ChatWriter : public OpenAiWriter {
     std::string events;
     if (!choice.started) {
       choice.started = true;
-      Json out = {{"index", choice.index}, {"delta", {{"role", "assistant"}, {"content", ""}}}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
+      Json out = {{"index", choice.index},
+                  {"delta", {{"role", "assistant"}, {"content", ""}}},
+                  {"logprobs", nullptr},
+                  {"finish_reason", nullptr}};
       if (options_.return_token_ids) out["token_ids"] = Json::array();
-      events += Chunk(std::move(out), options_.return_token_ids ? Json{{"prompt_token_ids", options_.prompt_token_ids}} : Json::object());
+      events += Chunk(std::move(out), options_.return_token_ids ? Json{{"prompt_token_ids", options_.prompt_token_ids}}
+                                                                : Json::object());
     }
     for (const OutputDelta& delta : deltas) AppendChunk(choice, DeltaJson(delta, choice), false, events);
     if (choice.ended()) {
@@ -53,7 +57,8 @@ class ChatWriter : public OpenAiWriter {
   }
 
   void Complete(Json& reply) override {
-    if (!prompt_logprobs_.empty()) reply["prompt_logprobs"] = PromptLogprobs(service_.engine.tokenizer(), prompt_logprobs_);
+    if (!prompt_logprobs_.empty())
+      reply["prompt_logprobs"] = PromptLogprobs(service_.engine.tokenizer(), prompt_logprobs_);
     if (options_.return_token_ids) reply["prompt_token_ids"] = options_.prompt_token_ids;
   }
 
@@ -84,8 +89,10 @@ class ChatWriter : public OpenAiWriter {
 
   Json DeltaJson(const OutputDelta& delta, const AnswerChoice& choice) const {
     switch (delta.kind) {
-      case OutputDelta::Kind::kContent: return {{"content", delta.text}};
-      case OutputDelta::Kind::kReasoning: return {{"reasoning_content", delta.text}};
+      case OutputDelta::Kind::kContent:
+        return {{"content", delta.text}};
+      case OutputDelta::Kind::kReasoning:
+        return {{"reasoning_content", delta.text}};
       case OutputDelta::Kind::kCallStart:
         if (options_.functions) return {{"function_call", {{"name", delta.name}, {"arguments", ""}}}};
         return {{"tool_calls", Json::array({{{"index", delta.index},
@@ -112,8 +119,9 @@ class ChatWriter : public OpenAiWriter {
     message["tool_calls"] = Json::array();
     int number = 0;
     for (const ChoiceText::Call& call : choice.text.calls) {
-      message["tool_calls"].push_back(
-          {{"id", IdOfCall(choice, number++)}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+      message["tool_calls"].push_back({{"id", IdOfCall(choice, number++)},
+                                       {"type", "function"},
+                                       {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
     }
     return message;
   }
@@ -126,9 +134,11 @@ class ChatWriter : public OpenAiWriter {
 Status ReadFunctions(const Fields& fields, ChatOrder* order) {
   const Json& call = fields.Get("function_call");
   if (!fields.Has("functions")) {
-    return call.is_null() ? OkStatus() : InvalidArgument("function_call is {} without functions", DumpJson(call).substr(0, 80));
+    return call.is_null() ? OkStatus()
+                          : InvalidArgument("function_call is {} without functions", DumpJson(call).substr(0, 80));
   }
-  if (fields.Has("tools") || fields.Has("tool_choice")) return InvalidArgument("functions does not go with tools and tool_choice, its newer form");
+  if (fields.Has("tools") || fields.Has("tool_choice"))
+    return InvalidArgument("functions does not go with tools and tool_choice, its newer form");
   order->tools = Json::array();
   for (const Json& function : fields.Get("functions")) {
     const bool named = function.is_object() && function.contains("name") && function["name"].is_string();
@@ -140,7 +150,8 @@ Status ReadFunctions(const Fields& fields, ChatOrder* order) {
   order->tool_choice = call;
   if (call.is_null() || call == "auto" || call == "none") return OkStatus();
   if (!call.is_object() || !call.contains("name") || !call["name"].is_string()) {
-    return InvalidArgument("function_call is {}, expected none, auto or an object with a name", DumpJson(call).substr(0, 80));
+    return InvalidArgument("function_call is {}, expected none, auto or an object with a name",
+                           DumpJson(call).substr(0, 80));
   }
   order->tool_choice = {{"type", "function"}, {"function", {{"name", call["name"]}}}};
   return OkStatus();
@@ -166,7 +177,8 @@ Status StartChat(Service& service, const std::shared_ptr<Exchange>& exchange) {
   ASSIGN_OR_RETURN(options.include_usage, ReadIncludeUsage(fields));
   options.logprobs = fields.Bool("logprobs", false);
   options.top_logprobs = static_cast<int>(fields.Int("top_logprobs", 0));
-  if (options.top_logprobs > 0 && !options.logprobs) return InvalidArgument("top_logprobs is {} without logprobs", options.top_logprobs);
+  if (options.top_logprobs > 0 && !options.logprobs)
+    return InvalidArgument("top_logprobs is {} without logprobs", options.top_logprobs);
   if (options.logprobs) spec.sampling.logprobs = options.top_logprobs;
   options.return_token_ids = fields.Bool("return_token_ids", false);
   answer.keep_tokens = options.logprobs || options.return_token_ids;

@@ -22,7 +22,8 @@ struct CompletionOptions {
 
 class CompletionWriter : public OpenAiWriter {
  public:
-  CompletionWriter(Service& service, std::shared_ptr<Exchange> exchange, CompletionOptions options, AnswerOptions answer)
+  CompletionWriter(Service& service, std::shared_ptr<Exchange> exchange, CompletionOptions options,
+                   AnswerOptions answer)
       : OpenAiWriter(service, std::move(exchange), std::move(answer),
                      {"cmpl-", "text_completion", "text_completion", options.include_usage}),
         options_(std::move(options)),
@@ -57,7 +58,8 @@ class CompletionWriter : public OpenAiWriter {
   Json WholeChoice(AnswerChoice& choice) override {
     const size_t prompt = static_cast<size_t>(choice.index / answer_.n);
     Json out = ChoiceJson(choice, choice.text.content);
-    if (options_.prompt_logprobs) out["prompt_logprobs"] = PromptLogprobs(service_.engine.tokenizer(), prompt_logprobs_[prompt]);
+    if (options_.prompt_logprobs)
+      out["prompt_logprobs"] = PromptLogprobs(service_.engine.tokenizer(), prompt_logprobs_[prompt]);
     AddPromptIds(choice, out);
     return out;
   }
@@ -69,7 +71,8 @@ class CompletionWriter : public OpenAiWriter {
 
  private:
   void AddPromptIds(const AnswerChoice& choice, Json& out) const {
-    if (options_.return_token_ids) out["prompt_token_ids"] = options_.prompts[static_cast<size_t>(choice.index / answer_.n)].token_ids;
+    if (options_.return_token_ids)
+      out["prompt_token_ids"] = options_.prompts[static_cast<size_t>(choice.index / answer_.n)].token_ids;
   }
 
   void Echo(int prompt, AnswerChoice& choice, RequestOutput& output) {
@@ -86,7 +89,8 @@ class CompletionWriter : public OpenAiWriter {
     const std::vector<OutputResult> tokens = std::exchange(choice.tokens, {});
     CompletionLogprobs& logprobs = logprobs_[static_cast<size_t>(choice.index)];
     if (options_.logprobs >= 0) logprobs.Add(tokens, options_.logprobs);
-    Json out = {{"index", choice.index}, {"text", std::move(text)}, {"logprobs", logprobs.Take()}, {"finish_reason", nullptr}};
+    Json out = {
+        {"index", choice.index}, {"text", std::move(text)}, {"logprobs", logprobs.Take()}, {"finish_reason", nullptr}};
     if (choice.ended()) out["finish_reason"] = FinishName(choice.finish_reason);
     if (Json reason = choice.StopReason(); !reason.is_null()) out["stop_reason"] = std::move(reason);
     if (options_.return_token_ids) out["token_ids"] = TokenIds(tokens);
@@ -94,8 +98,8 @@ class CompletionWriter : public OpenAiWriter {
   }
 
   const CompletionOptions options_;
-  std::vector<CompletionLogprobs> logprobs_;  // by choice
-  std::vector<bool> echoed_;                  // by choice
+  std::vector<CompletionLogprobs> logprobs_;                // by choice
+  std::vector<bool> echoed_;                                // by choice
   std::vector<std::vector<OutputResult>> prompt_logprobs_;  // by prompt
 };
 
@@ -109,12 +113,14 @@ Status ReadCompletionOptions(const Fields& fields, CompletionOptions* options, S
   options->prompt_logprobs = sampling->prompt_logprobs >= 0;
   sampling->logprobs = options->logprobs;
   const int best_of = static_cast<int>(fields.Int("best_of", sampling->n));
-  if (best_of < sampling->n) return InvalidArgument("best_of is {}, expected at least n, which is {}", best_of, sampling->n);
+  if (best_of < sampling->n)
+    return InvalidArgument("best_of is {}, expected at least n, which is {}", best_of, sampling->n);
   if (best_of > sampling->n && fields.Bool("stream", false)) {
     return InvalidArgument("best_of is {}, a stream needs it to be n, which is {}", best_of, sampling->n);
   }
   sampling->best_of = best_of;
-  if (options->echo && options->logprobs >= 0) sampling->prompt_logprobs = std::max(sampling->prompt_logprobs, options->logprobs);
+  if (options->echo && options->logprobs >= 0)
+    sampling->prompt_logprobs = std::max(sampling->prompt_logprobs, options->logprobs);
   sampling->max_tokens = static_cast<int>(fields.Int("max_tokens", 16));
   if (sampling->max_tokens == 0) {
     if (!options->echo) return InvalidArgument("max_tokens is 0, expected at least 1 without echo");

@@ -15,13 +15,16 @@ class EmbeddingsWriter : public ReplyWriter {
   EmbeddingsWriter(Service& service, std::shared_ptr<Exchange> exchange, EmbeddingFormat format, size_t num_inputs)
       : service_(service), exchange_(std::move(exchange)), format_(format), embeddings_(num_inputs) {}
 
-  void OnOutput(int prompt, RequestOutput& output) override { embeddings_[static_cast<size_t>(prompt)] = std::move(output.embedding); }
+  void OnOutput(int prompt, RequestOutput& output) override {
+    embeddings_[static_cast<size_t>(prompt)] = std::move(output.embedding);
+  }
 
   void OnFinished(const Usage& usage) override {
     Json data = Json::array();
     for (std::vector<float>& pooled : embeddings_) {
       const std::vector<float> values = ShapeEmbedding(std::move(pooled), format_);
-      data.push_back({{"object", "embedding"}, {"index", data.size()}, {"embedding", EncodeEmbedding(values, format_.base64)}});
+      data.push_back(
+          {{"object", "embedding"}, {"index", data.size()}, {"embedding", EncodeEmbedding(values, format_.base64)}});
     }
     const Json reply = {{"object", "list"},
                         {"data", std::move(data)},
@@ -42,7 +45,8 @@ class EmbeddingsWriter : public ReplyWriter {
 Result<EmbeddingFormat> ReadFormat(const Service& service, const Fields& fields) {
   EmbeddingFormat format;
   const std::string encoding = fields.Has("encoding_format") ? fields.String("encoding_format") : "float";
-  if (encoding != "float" && encoding != "base64") return InvalidArgument("encoding_format is {}, expected float or base64", encoding);
+  if (encoding != "float" && encoding != "base64")
+    return InvalidArgument("encoding_format is {}, expected float or base64", encoding);
   format.base64 = encoding == "base64";
   const int64_t hidden_size = service.engine.checkpoint().config().hidden_size;
   const int64_t dimensions = fields.Int("dimensions", hidden_size);

@@ -8,8 +8,11 @@ ApiError ToApiError(const Status& status) {
   ApiError error;
   error.message = status.message();
   switch (status.code()) {
-    case StatusCode::kNotFound: error.status = 404; break;
-    case StatusCode::kResourceExhausted: return Overloaded(status.message());
+    case StatusCode::kNotFound:
+      error.status = 404;
+      break;
+    case StatusCode::kResourceExhausted:
+      return Overloaded(status.message());
     case StatusCode::kDeadlineExceeded:
       error.status = 504;
       error.type = "timeout_error";
@@ -25,7 +28,8 @@ ApiError ToApiError(const Status& status) {
       error.status = 500;
       error.type = "server_error";
       break;
-    default: break;
+    default:
+      break;
   }
   const std::string word = error.message.substr(0, error.message.find_first_of(" [.:"));
   if (IsFieldName(word)) error.param = word;
@@ -35,13 +39,20 @@ ApiError ToApiError(const Status& status) {
 }
 
 ApiError Overloaded(std::string message) {
-  return {.status = 429, .message = std::move(message), .type = "rate_limit_error", .code = "overloaded", .retry_after_s = 1};
+  return {.status = 429,
+          .message = std::move(message),
+          .type = "rate_limit_error",
+          .code = "overloaded",
+          .retry_after_s = 1};
 }
 
 Json ErrorJson(const ApiError& error) {
   const auto or_null = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
   return {{"error",
-           {{"message", error.message}, {"type", error.type}, {"param", or_null(error.param)}, {"code", or_null(error.code)}}}};
+           {{"message", error.message},
+            {"type", error.type},
+            {"param", or_null(error.param)},
+            {"code", or_null(error.code)}}}};
 }
 
 HttpResponse ErrorResponse(const ApiError& error) {
@@ -63,7 +74,9 @@ Json AnthropicErrorJson(const ApiError& error, const std::string& request_id) {
   return {{"type", "error"}, {"error", {{"type", type}, {"message", error.message}}}, {"request_id", request_id}};
 }
 
-bool IsAnthropicPath(std::string_view path) { return path == "/v1/messages" || path.starts_with("/v1/messages/"); }
+bool IsAnthropicPath(std::string_view path) {
+  return path == "/v1/messages" || path.starts_with("/v1/messages/");
+}
 
 HttpResponse ErrorResponse(const ApiError& error, const HttpRequest& request) {
   HttpResponse response = ErrorResponse(error);

@@ -21,9 +21,9 @@ struct ApiError {
   int retry_after_s = 0;
 };
 
-// The HTTP status and type that a status code stands for (base/status.h). The first word of the message is the param when it is
-// the name of a request field: that is how every message about a field begins. A 400 that names --max-model-len is of a text that is
-// too long.
+// The HTTP status and type that a status code stands for (base/status.h). The first word of the message is the param
+// when it is the name of a request field: that is how every message about a field begins. A 400 that names
+// --max-model-len is of a text that is too long.
 ApiError ToApiError(const Status& status);
 ApiError Overloaded(std::string message);
 

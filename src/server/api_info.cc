@@ -25,7 +25,8 @@ Json ModelJson(const Service& service) {
 // The engine publishes after a step; with nothing open, nothing runs.
 EngineStats Stats(const Service& service) {
   EngineStats stats = service.engine.stats();
-  if (service.open_sequences() == 0) stats.scheduler.num_running = stats.scheduler.num_waiting = stats.scheduler.num_paused = 0;
+  if (service.open_sequences() == 0)
+    stats.scheduler.num_running = stats.scheduler.num_waiting = stats.scheduler.num_paused = 0;
   return stats;
 }
 
@@ -33,19 +34,28 @@ EngineStats Stats(const Service& service) {
 
 HttpResponse Models(const Service& service) {
   const std::string& name = service.model_name;
-  return {.body = DumpJson({{"object", "list"}, {"data", Json::array({ModelJson(service)})}, {"has_more", false}, {"first_id", name}, {"last_id", name}})};
+  return {.body = DumpJson({{"object", "list"},
+                            {"data", Json::array({ModelJson(service)})},
+                            {"has_more", false},
+                            {"first_id", name},
+                            {"last_id", name}})};
 }
 
 HttpResponse Model(const Service& service, const std::string& name) {
   if (name == service.model_name) return {.body = DumpJson(ModelJson(service))};
-  return ErrorResponse({.status = 404, .message = fmt::format("model is {}, this server has {}", name, service.model_name), .param = "model", .code = "model_not_found"});
+  return ErrorResponse({.status = 404,
+                        .message = fmt::format("model is {}, this server has {}", name, service.model_name),
+                        .param = "model",
+                        .code = "model_not_found"});
 }
 
 HttpResponse Health(const Service& service) {
   const int64_t stalled_us = service.StalledUs();
   const bool stalled = stalled_us > service.options.stall_timeout_us;
   const std::string damage = service.engine.stats().integrity_error;
-  Json body = {{"status", stalled ? "stalled" : damage.empty() ? "ok" : "damaged"},
+  Json body = {{"status", stalled          ? "stalled"
+                          : damage.empty() ? "ok"
+                                           : "damaged"},
                {"seconds_since_progress", static_cast<double>(stalled_us) / 1e6}};
   if (!damage.empty()) body["kv_integrity"] = damage;
   return {.status = stalled || !damage.empty() ? 503 : 200, .body = DumpJson(body)};
@@ -57,7 +67,9 @@ HttpResponse Ready(const Service& service) {
   return {.status = ready ? 200 : 503, .body = DumpJson({{"status", status}})};
 }
 
-HttpResponse Version(const std::string& version) { return {.body = DumpJson({{"version", version}})}; }
+HttpResponse Version(const std::string& version) {
+  return {.body = DumpJson({{"version", version}})};
+}
 
 HttpResponse Load(const Service& service) {
   const EngineStats stats = Stats(service);
@@ -67,10 +79,11 @@ HttpResponse Load(const Service& service) {
                      {"num_running", s.num_running},
                      {"num_waiting", s.num_waiting},
                      {"num_paused", s.num_paused},
-                     {"kv_blocks", {{"total", s.kv.num_blocks > 0 ? s.kv.num_blocks : service.engine.memory_plan().num_blocks},
-                                    {"in_use", s.kv.num_in_use},
-                                    {"cached", s.kv.num_cached},
-                                    {"free", s.kv.num_blocks > 0 ? s.kv.num_free : service.engine.memory_plan().num_blocks}}},
+                     {"kv_blocks",
+                      {{"total", s.kv.num_blocks > 0 ? s.kv.num_blocks : service.engine.memory_plan().num_blocks},
+                       {"in_use", s.kv.num_in_use},
+                       {"cached", s.kv.num_cached},
+                       {"free", s.kv.num_blocks > 0 ? s.kv.num_free : service.engine.memory_plan().num_blocks}}},
                      {"prompt_tokens", s.prompt_tokens},
                      {"generation_tokens", s.generation_tokens},
                      {"prefix_cache_queries", s.prefix_cache_queries},
@@ -95,10 +108,15 @@ std::string OrcaReport(const Service& service, std::string_view format) {
   if (format != "TEXT" && format != "JSON") return "";
   const SchedulerStats s = Stats(service).scheduler;
   if (format == "JSON") {
-    return "JSON " + DumpJson({{"named_metrics", {{"kv_cache_usage_perc", s.kv_usage}, {"num_requests_waiting", s.num_waiting}, {"num_requests_running", s.num_running}}}});
+    return "JSON " + DumpJson({{"named_metrics",
+                                {{"kv_cache_usage_perc", s.kv_usage},
+                                 {"num_requests_waiting", s.num_waiting},
+                                 {"num_requests_running", s.num_running}}}});
   }
-  return fmt::format("TEXT named_metrics.kv_cache_usage_perc={}, named_metrics.num_requests_waiting={}, named_metrics.num_requests_running={}",
-                     s.kv_usage, s.num_waiting, s.num_running);
+  return fmt::format(
+      "TEXT named_metrics.kv_cache_usage_perc={}, named_metrics.num_requests_waiting={}, "
+      "named_metrics.num_requests_running={}",
+      s.kv_usage, s.num_waiting, s.num_running);
 }
 
 }  // namespace millrace

@@ -1,4 +1,5 @@
-// What the server says about itself. Cheap: answered on the connection's thread, so that it works when every worker is busy.
+// What the server says about itself. Cheap: answered on the connection's thread, so that it works when every worker is
+// busy.
 #pragma once
 
 #include "server/http/exchange.h"
@@ -17,7 +18,8 @@ HttpResponse Version(const std::string& version);
 HttpResponse Load(const Service& service);
 HttpResponse MetricsPage(const Service& service, const HttpServerStats& http);
 
-// The value of an endpoint-load-metrics header in the format that the client asked for, "TEXT" or "JSON"; "" for others.
+// The value of an endpoint-load-metrics header in the format that the client asked for, "TEXT" or "JSON"; "" for
+// others.
 std::string OrcaReport(const Service& service, std::string_view format);
 
 }  // namespace millrace

@@ -45,17 +45,22 @@ class MessagesWriter : public AnswerWriter {
   }
 
   void EndStream(const Usage& usage) override {
-    exchange_->Write(Event("message_delta", {{"delta", End()}, {"usage", UsageOf(usage)}}) + Event("message_stop", Json::object()));
+    exchange_->Write(Event("message_delta", {{"delta", End()}, {"usage", UsageOf(usage)}}) +
+                     Event("message_stop", Json::object()));
   }
 
   Json Whole(const Usage& usage) override {
     const AnswerChoice& choice = choices_.front();
     Json content = Json::array();
-    if (!choice.text.reasoning.empty()) content.push_back({{"type", "thinking"}, {"thinking", choice.text.reasoning}, {"signature", ""}});
+    if (!choice.text.reasoning.empty())
+      content.push_back({{"type", "thinking"}, {"thinking", choice.text.reasoning}, {"signature", ""}});
     if (!choice.text.content.empty()) content.push_back({{"type", "text"}, {"text", choice.text.content}});
     int number = 0;
     for (const ChoiceText::Call& call : choice.text.calls) {
-      content.push_back({{"type", "tool_use"}, {"id", IdOfCall(choice, number++)}, {"name", call.name}, {"input", CallInput(call.arguments)}});
+      content.push_back({{"type", "tool_use"},
+                         {"id", IdOfCall(choice, number++)},
+                         {"name", call.name},
+                         {"input", CallInput(call.arguments)}});
     }
     Json message = Message(std::move(content), usage);
     message.update(End());
@@ -83,7 +88,7 @@ class MessagesWriter : public AnswerWriter {
   }
 
   Json Message(Json content, const Usage& usage) const {
-    return {{"id", id_},           {"type", "message"},       {"role", "assistant"},   {"model", service_.model_name},
+    return {{"id", id_},          {"type", "message"},      {"role", "assistant"},      {"model", service_.model_name},
             {"content", content}, {"stop_reason", nullptr}, {"stop_sequence", nullptr}, {"usage", UsageOf(usage)}};
   }
 
@@ -105,10 +110,17 @@ class MessagesWriter : public AnswerWriter {
     block_kind_ = Kind(delta);
     Json block;
     switch (block_kind_) {
-      case OutputDelta::Kind::kReasoning: block = {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}}; break;
-      case OutputDelta::Kind::kContent: block = {{"type", "text"}, {"text", ""}}; break;
+      case OutputDelta::Kind::kReasoning:
+        block = {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}};
+        break;
+      case OutputDelta::Kind::kContent:
+        block = {{"type", "text"}, {"text", ""}};
+        break;
       default:
-        block = {{"type", "tool_use"}, {"id", IdOfCall(choice, delta.index)}, {"name", delta.name}, {"input", Json::object()}};
+        block = {{"type", "tool_use"},
+                 {"id", IdOfCall(choice, delta.index)},
+                 {"name", delta.name},
+                 {"input", Json::object()}};
     }
     events += Event("content_block_start", {{"index", block_}, {"content_block", std::move(block)}});
   }
@@ -116,9 +128,14 @@ class MessagesWriter : public AnswerWriter {
   void AddToBlock(const OutputDelta& delta, std::string& events) const {
     Json piece;
     switch (delta.kind) {
-      case OutputDelta::Kind::kReasoning: piece = {{"type", "thinking_delta"}, {"thinking", delta.text}}; break;
-      case OutputDelta::Kind::kContent: piece = {{"type", "text_delta"}, {"text", delta.text}}; break;
-      default: piece = {{"type", "input_json_delta"}, {"partial_json", delta.text}};
+      case OutputDelta::Kind::kReasoning:
+        piece = {{"type", "thinking_delta"}, {"thinking", delta.text}};
+        break;
+      case OutputDelta::Kind::kContent:
+        piece = {{"type", "text_delta"}, {"text", delta.text}};
+        break;
+      default:
+        piece = {{"type", "input_json_delta"}, {"partial_json", delta.text}};
     }
     events += Event("content_block_delta", {{"index", block_}, {"delta", std::move(piece)}});
   }

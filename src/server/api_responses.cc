@@ -1,4 +1,5 @@
-// POST /v1/responses, and what was stored of them: GET and DELETE /v1/responses/{id}, GET /v1/responses/{id}/input_items.
+// POST /v1/responses, and what was stored of them: GET and DELETE /v1/responses/{id}, GET
+// /v1/responses/{id}/input_items.
 #include <algorithm>
 #include <charconv>
 
@@ -35,7 +36,9 @@ Json ResponsesUsage(const Usage& usage) {
 class ResponsesWriter : public AnswerWriter {
  public:
   ResponsesWriter(Service& service, std::shared_ptr<Exchange> exchange, ResponsesOptions options, AnswerOptions answer)
-      : AnswerWriter(service, std::move(exchange), std::move(answer), "resp_"), options_(std::move(options)), items_(exchange_->request().id) {}
+      : AnswerWriter(service, std::move(exchange), std::move(answer), "resp_"),
+        options_(std::move(options)),
+        items_(exchange_->request().id) {}
 
   void OnError(const ApiError& error) override {
     if (exchange_->Send(ErrorResponse(error, exchange_->request()))) return;
@@ -95,7 +98,9 @@ class ResponsesWriter : public AnswerWriter {
     }
   }
 
-  const char* ItemStatus() const { return choices_.front().finish_reason == FinishReason::kStop ? "completed" : "incomplete"; }
+  const char* ItemStatus() const {
+    return choices_.front().finish_reason == FinishReason::kStop ? "completed" : "incomplete";
+  }
 
   std::string Numbered(Json event) {
     event["sequence_number"] = sequence_number_++;
@@ -103,8 +108,9 @@ class ResponsesWriter : public AnswerWriter {
   }
 
   Json Response(const char* status, Json usage) const {
-    Json response = {{"id", id_},           {"object", "response"}, {"created_at", created_},        {"status", status},
-                     {"background", false}, {"error", nullptr},     {"incomplete_details", nullptr}, {"model", service_.model_name}};
+    Json response = {
+        {"id", id_},           {"object", "response"}, {"created_at", created_},        {"status", status},
+        {"background", false}, {"error", nullptr},     {"incomplete_details", nullptr}, {"model", service_.model_name}};
     response["completed_at"] = status == std::string_view("completed") ? Json(std::time(nullptr)) : Json();
     response["output"] = items_.items();
     response["usage"] = std::move(usage);
@@ -116,16 +122,18 @@ class ResponsesWriter : public AnswerWriter {
   Json Finished(const Usage& usage) {
     Json response = Response(ItemStatus(), ResponsesUsage(usage));
     if (choices_.front().finish_reason != FinishReason::kStop) {
-      response["incomplete_details"] = {{"reason", choices_.front().finish_reason == FinishReason::kTimeout ? "timeout" : "max_output_tokens"}};
+      response["incomplete_details"] = {
+          {"reason", choices_.front().finish_reason == FinishReason::kTimeout ? "timeout" : "max_output_tokens"}};
     }
     if (!options_.store) return response;
     const ChoiceText& text = choices_.front().text;
     Json message = {{"role", "assistant"}, {"content", text.content}};
     if (!text.reasoning.empty()) message["reasoning_content"] = text.reasoning;
     for (size_t i = 0; i < text.calls.size(); ++i) {
-      message["tool_calls"].push_back({{"id", IdOfCall(choices_.front(), static_cast<int>(i))},
-                                       {"type", "function"},
-                                       {"function", {{"name", text.calls[i].name}, {"arguments", text.calls[i].arguments}}}});
+      message["tool_calls"].push_back(
+          {{"id", IdOfCall(choices_.front(), static_cast<int>(i))},
+           {"type", "function"},
+           {"function", {{"name", text.calls[i].name}, {"arguments", text.calls[i].arguments}}}});
     }
     StoredResponse stored{response, options_.items, options_.conversation};
     stored.conversation.push_back(std::move(message));
@@ -163,7 +171,8 @@ Json Echo(const Fields& fields, const SamplingParams& sampling) {
 Result<bool> WantsLogprobs(const Fields& fields) {
   const Json& include = fields.Get("include");
   if (std::find(include.begin(), include.end(), "message.output_text.logprobs") != include.end()) return true;
-  if (fields.Has("top_logprobs")) return InvalidArgument("top_logprobs is given without message.output_text.logprobs in include");
+  if (fields.Has("top_logprobs"))
+    return InvalidArgument("top_logprobs is given without message.output_text.logprobs in include");
   return false;
 }
 
@@ -196,8 +205,10 @@ Status StartResponse(Service& service, const std::shared_ptr<Exchange>& exchange
 
 // One page of a list, newest first unless the query says otherwise; all of it unless the query has a limit.
 Result<Json> ItemsPage(Json list, const std::string& query) {
-  const std::string order = QueryValue(query, "order"), after = QueryValue(query, "after"), limit = QueryValue(query, "limit");
-  if (!order.empty() && order != "asc" && order != "desc") return InvalidArgument("order is {}, expected asc or desc", ValidUtf8(order));
+  const std::string order = QueryValue(query, "order"), after = QueryValue(query, "after"),
+                    limit = QueryValue(query, "limit");
+  if (!order.empty() && order != "asc" && order != "desc")
+    return InvalidArgument("order is {}, expected asc or desc", ValidUtf8(order));
   if (order != "asc") std::reverse(list.begin(), list.end());
   if (!after.empty()) {
     const auto found = std::find_if(list.begin(), list.end(), [&](const Json& item) { return item["id"] == after; });
@@ -214,7 +225,8 @@ Result<Json> ItemsPage(Json list, const std::string& query) {
   const bool has_more = list.size() > most;
   while (list.size() > most) list.erase(list.size() - 1);
   const Json first = list.empty() ? Json() : list.front()["id"], last = list.empty() ? Json() : list.back()["id"];
-  return Json{{"object", "list"}, {"data", std::move(list)}, {"first_id", first}, {"last_id", last}, {"has_more", has_more}};
+  return Json{
+      {"object", "list"}, {"data", std::move(list)}, {"first_id", first}, {"last_id", last}, {"has_more", has_more}};
 }
 
 Result<Json> Stored(Service& service, const HttpRequest& request) {
@@ -229,7 +241,8 @@ Result<Json> Stored(Service& service, const HttpRequest& request) {
   if (items) id.resize(id.size() - kItems.size());
   const std::shared_ptr<const StoredResponse> found = service.responses.Find(request.tenant, id, now_us);
   if (found == nullptr) return NotFound("there is no response {}", ValidUtf8(id));
-  if (!items && QueryValue(request.query, "stream") == "true") return Unsupported("stream is true, expected false: a stored response is sent whole");
+  if (!items && QueryValue(request.query, "stream") == "true")
+    return Unsupported("stream is true, expected false: a stored response is sent whole");
   if (!items) return found->response;
   return ItemsPage(found->input_items, request.query);
 }

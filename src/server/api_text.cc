@@ -35,7 +35,8 @@ Result<Json> Detokenize(Service& service, const Fields& fields) {
   const std::vector<TokenId> ids = fields.Ids("tokens");
   for (const TokenId id : ids) {
     const int vocab_size = service.engine.tokenizer().vocab_size();
-    if (id < 0 || id >= vocab_size) return InvalidArgument("tokens has {}, the vocabulary has {} tokens", id, vocab_size);
+    if (id < 0 || id >= vocab_size)
+      return InvalidArgument("tokens has {}, the vocabulary has {} tokens", id, vocab_size);
   }
   const std::string text = service.engine.tokenizer().Decode(ids, false);
   return Json{{"prompt", text}, {"content", text}};
@@ -59,8 +60,14 @@ void Answer(Service& service, Exchange& exchange, Endpoint endpoint, Result<Json
 
 }  // namespace
 
-void HandleTokenize(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kTokenize, Tokenize); }
-void HandleDetokenize(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kDetokenize, Detokenize); }
-void HandleApplyTemplate(Service& service, const std::shared_ptr<Exchange>& exchange) { Answer(service, *exchange, kApplyTemplate, ApplyTemplate); }
+void HandleTokenize(Service& service, const std::shared_ptr<Exchange>& exchange) {
+  Answer(service, *exchange, kTokenize, Tokenize);
+}
+void HandleDetokenize(Service& service, const std::shared_ptr<Exchange>& exchange) {
+  Answer(service, *exchange, kDetokenize, Detokenize);
+}
+void HandleApplyTemplate(Service& service, const std::shared_ptr<Exchange>& exchange) {
+  Answer(service, *exchange, kApplyTemplate, ApplyTemplate);
+}
 
 }  // namespace millrace

@@ -11,13 +11,16 @@ constexpr size_t kTailTokens = 32;
 
 Result<Json> JoinContent(const Json& content, size_t index) {
   if (content.is_string() || content.is_null()) return content;
-  if (!content.is_array()) return InvalidArgument("messages[{}].content is neither a string nor a list of parts", index);
+  if (!content.is_array())
+    return InvalidArgument("messages[{}].content is neither a string nor a list of parts", index);
   std::string text;
   for (const Json& part : content) {
     if (!part.is_object()) return InvalidArgument("messages[{}].content has a part that is not an object", index);
-    const std::string type = part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>() : "none";
+    const std::string type =
+        part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>() : "none";
     if (type != "text" && type != "input_text" && type != "output_text" && type != "refusal") {
-      return Unsupported("messages[{}].content has a part of type {}, expected text: this model reads text only", index, type);
+      return Unsupported("messages[{}].content has a part of type {}, expected text: this model reads text only", index,
+                         type);
     }
     const char* const key = type == "refusal" ? "refusal" : "text";
     if (!part.contains(key) || !part[key].is_string()) {
@@ -82,13 +85,15 @@ Status CheckRoles(const Service& service, const RenderInput& input) {
     const std::string& role = message["role"].get_ref<const std::string&>();
     const bool is_known = std::find(std::begin(kKnown), std::end(kKnown), role) != std::end(kKnown);
     if (is_known) known.messages.push_back(message);
-    if (!is_known && unknown.empty()) unknown = fmt::format("messages[{}].role is {}", index, DumpJson(role).substr(0, 64));
+    if (!is_known && unknown.empty())
+      unknown = fmt::format("messages[{}].role is {}", index, DumpJson(role).substr(0, 64));
     ++index;
   }
   if (unknown.empty()) return OkStatus();
   const Result<std::string> all = RenderChat(service, input), without = RenderChat(service, known);
   if (!all.ok() || !without.ok() || *all != *without) return OkStatus();
-  return InvalidArgument("{}, expected system, developer, user, assistant or tool: the chat template leaves it out", unknown);
+  return InvalidArgument("{}, expected system, developer, user, assistant or tool: the chat template leaves it out",
+                         unknown);
 }
 
 }  // namespace
@@ -114,7 +119,8 @@ Result<Json> NormalizeMessage(const Service& service, const Json& message, size_
   RETURN_IF_ERROR(ParseArguments(normal, index));
   const bool has_calls = normal.contains("tool_calls") && !normal["tool_calls"].is_null();
   ASSIGN_OR_RETURN(Json content, JoinContent(message.contains("content") ? message["content"] : Json(), index));
-  if (content.is_null() && !has_calls && role != "assistant") return InvalidArgument("messages[{}] has no content", index);
+  if (content.is_null() && !has_calls && role != "assistant")
+    return InvalidArgument("messages[{}] has no content", index);
   normal["content"] = content.is_null() && !has_calls ? Json("") : std::move(content);
   return normal;
 }
@@ -137,7 +143,8 @@ Result<RenderInput> ReadConversation(const Service& service, const Fields& field
   input.continue_final_message = fields.Bool("continue_final_message", false);
   input.add_generation_prompt = fields.Bool("add_generation_prompt", !input.continue_final_message);
   if (input.continue_final_message && (input.add_generation_prompt || !EndsWithAnswer(input))) {
-    return InvalidArgument("continue_final_message needs a last message of the assistant with text, and add_generation_prompt false");
+    return InvalidArgument(
+        "continue_final_message needs a last message of the assistant with text, and add_generation_prompt false");
   }
   RETURN_IF_ERROR(CheckRoles(service, input));
   return input;
@@ -149,7 +156,8 @@ Result<std::string> RenderChat(const Service& service, const RenderInput& input)
 
 Result<ChatPrompt> BuildChatPrompt(const Service& service, const RenderInput& input) {
   ChatPrompt prompt;
-  ASSIGN_OR_RETURN(prompt.token_ids, BuildOrFillContents(input, [&](const RenderInput& chat) { return service.builder.Build(chat); }));
+  ASSIGN_OR_RETURN(prompt.token_ids,
+                   BuildOrFillContents(input, [&](const RenderInput& chat) { return service.builder.Build(chat); }));
   if (!service.format.reasoning.begin.empty()) {
     const std::span<const TokenId> ids(prompt.token_ids);
     const std::string tail = service.engine.tokenizer().Decode(ids.last(std::min(ids.size(), kTailTokens)), false);

@@ -19,7 +19,9 @@ ChoiceParser::ChoiceParser(const OutputFormat& format, const ChoiceParserOptions
 
 ChoiceParser::~ChoiceParser() = default;
 
-int ChoiceParser::num_calls() const { return parser_->num_calls(); }
+int ChoiceParser::num_calls() const {
+  return parser_->num_calls();
+}
 
 int64_t ChoiceParser::CountReasoning(std::span<const int64_t> text_ends) const {
   int64_t count = 0;
@@ -44,7 +46,8 @@ std::vector<OutputDelta> ChoiceParser::Push(const std::string& text, bool last) 
   }
   if (!parallel_calls_) {
     std::erase_if(deltas, [](const OutputDelta& delta) {
-      return delta.index > 0 && (delta.kind == OutputDelta::Kind::kCallStart || delta.kind == OutputDelta::Kind::kCallArguments);
+      return delta.index > 0 &&
+             (delta.kind == OutputDelta::Kind::kCallStart || delta.kind == OutputDelta::Kind::kCallArguments);
     });
   }
   return deltas;
@@ -52,10 +55,18 @@ std::vector<OutputDelta> ChoiceParser::Push(const std::string& text, bool last) 
 
 void ChoiceText::Add(const OutputDelta& delta) {
   switch (delta.kind) {
-    case OutputDelta::Kind::kContent: content += delta.text; break;
-    case OutputDelta::Kind::kReasoning: reasoning += delta.text; break;
-    case OutputDelta::Kind::kCallStart: calls.push_back({delta.id, delta.name, ""}); break;
-    case OutputDelta::Kind::kCallArguments: calls.at(static_cast<size_t>(delta.index)).arguments += delta.text; break;
+    case OutputDelta::Kind::kContent:
+      content += delta.text;
+      break;
+    case OutputDelta::Kind::kReasoning:
+      reasoning += delta.text;
+      break;
+    case OutputDelta::Kind::kCallStart:
+      calls.push_back({delta.id, delta.name, ""});
+      break;
+    case OutputDelta::Kind::kCallArguments:
+      calls.at(static_cast<size_t>(delta.index)).arguments += delta.text;
+      break;
   }
 }
 

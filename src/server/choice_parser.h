@@ -31,7 +31,8 @@ class ChoiceParser {
   // The pieces of some more text; at the end of the answer also what was held back.
   std::vector<OutputDelta> Push(const std::string& text, bool last);
   int num_calls() const;
-  // Tokens with some of their text inside the reasoning, its markers apart; text_ends[i] is where token i ends in what was pushed.
+  // Tokens with some of their text inside the reasoning, its markers apart; text_ends[i] is where token i ends in what
+  // was pushed.
   int64_t CountReasoning(std::span<const int64_t> text_ends) const;
 
  private:

@@ -23,8 +23,9 @@ Json EncodeEmbedding(const std::vector<float>& values, bool base64) {
   if (!base64) return values;
   const size_t num_bytes = values.size() * sizeof(float);
   std::string text(4 * ((num_bytes + 2) / 3) + 1, '\0');  // OpenSSL ends it with a zero byte
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), reinterpret_cast<const unsigned char*>(values.data()),
-                                     static_cast<int>(num_bytes));
+  const int length =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                      reinterpret_cast<const unsigned char*>(values.data()), static_cast<int>(num_bytes));
   text.resize(static_cast<size_t>(length));
   return text;
 }

@@ -1,4 +1,5 @@
-// /v1/embeddings against a server in this process. That the vectors are right is for engine_test, which has a reference.
+// /v1/embeddings against a server in this process. That the vectors are right is for engine_test, which has a
+// reference.
 #include "server/embedding.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +26,8 @@ TEST(Embeddings, BatchesDimensionsAndEncodings) {
   const std::vector<float> first = cut["data"][0]["embedding"];
   ASSERT_EQ(first.size(), 8u);
   EXPECT_NEAR(first[1] / first[0], whole[1] / whole[0], 1e-4);
-  const Json raw = Shared().Post("/v1/embeddings", {{"input", "three"}, {"pooling", "last"}, {"normalize", false}}).json();
+  const Json raw =
+      Shared().Post("/v1/embeddings", {{"input", "three"}, {"pooling", "last"}, {"normalize", false}}).json();
   EXPECT_NE(raw["data"][0]["embedding"], both["data"][1]["embedding"]);
   const Json packed = Shared().Post("/v1/embeddings", {{"input", "three"}, {"encoding_format", "base64"}}).json();
   EXPECT_EQ(packed["data"][0]["embedding"], EncodeEmbedding(whole, true));

@@ -1,6 +1,6 @@
-#include "server/fields.h"
-
 #include <array>
+
+#include "server/fields.h"
 
 namespace millrace {
 namespace {
@@ -19,12 +19,14 @@ constexpr const char* kGrammar = "use response_format, guided_* or structured_ou
 
 constexpr FieldSpec kTable[] = {
     // What to answer.
-    {"model", kString, 0, 512, "the served model", kSample | kCountTokens | kEmbeddings | kTokenize | kDetokenize | kApplyTemplate, kUsed,
+    {"model", kString, 0, 512, "the served model",
+     kSample | kCountTokens | kEmbeddings | kTokenize | kDetokenize | kApplyTemplate, kUsed,
      "Name of the model, as `/v1/models` lists it. Another name is a 404."},
     {"messages", kArray, 1, 4096, "", kChat | kApplyTemplate, kUsed,
      "The conversation: objects with `role` and `content` (a string, or a list of text parts)."},
     {"messages", kArray, 1, 4096, "", kAnthropic, kUsed,
-     "The conversation: objects with `role` and `content` (a string, or blocks of type text, tool_use, tool_result, thinking). "
+     "The conversation: objects with `role` and `content` (a string, or blocks of type text, tool_use, tool_result, "
+     "thinking). "
      "An answer that the last message begins is continued."},
     {"messages", kArray, 1, 4096, "", kTokenize, kUsed, "A conversation to render and tokenize, instead of `prompt`."},
     {"prompt", kString, 0, kBody, "", kTokenize, kUsed, "The text to tokenize."},
@@ -35,21 +37,31 @@ constexpr FieldSpec kTable[] = {
     {"input", kAny, 0, 0, "", kEmbeddings, kUsed,
      "What to embed: a string, a list of strings, a list of token ids or a list of such lists (at most 2048)."},
     {"instructions", kString, 0, kBody, "", kResponses, kUsed, "System message put before the input."},
-    {"previous_response_id", kString, 0, 128, "", kResponses, kUsed, "Continues a stored response; its instructions are not taken over."},
-    {"store", kBool, 0, 0, "true", kResponses, kUsed, "Keep the response for `previous_response_id` and GET, in bounded memory."},
+    {"previous_response_id", kString, 0, 128, "", kResponses, kUsed,
+     "Continues a stored response; its instructions are not taken over."},
+    {"store", kBool, 0, 0, "true", kResponses, kUsed,
+     "Keep the response for `previous_response_id` and GET, in bounded memory."},
     {"system", kAny, 0, 0, "", kAnthropic, kUsed, "System prompt: a string or a list of text blocks."},
     {"suffix", kString, 0, kBody, "", kCompletions, kUsed,
      "Text that follows the completion: fill-in-the-middle, for models with the tokens for it."},
-    {"echo", kBool, 0, 0, "false", kCompletions, kUsed, "Put the prompt before the completion, with its logprobs when these are wanted."},
-    {"tools", kArray, 0, 512, "", kChat | kAnthropic | kResponses | kApplyTemplate | kTokenize, kUsed, "Functions that the model may call."},
+    {"echo", kBool, 0, 0, "false", kCompletions, kUsed,
+     "Put the prompt before the completion, with its logprobs when these are wanted."},
+    {"tools", kArray, 0, 512, "", kChat | kAnthropic | kResponses | kApplyTemplate | kTokenize, kUsed,
+     "Functions that the model may call."},
     {"tool_choice", kAny, 0, 0, "auto", kChat | kAnthropic | kResponses, kUsed,
-     "`auto`, `none`, `required`, or a named function: the call is enforced, its arguments meet the function's schema."},
-    {"functions", kArray, 1, 128, "", kChat, kUsed, "The older form of `tools`: objects with `name` and `parameters`. A call is answered as `function_call`, one at most."},
-    {"function_call", kAny, 0, 0, "auto", kChat, kUsed, "The older form of `tool_choice`: `auto`, `none` or `{\"name\": ...}`, which is enforced."},
+     "`auto`, `none`, `required`, or a named function: the call is enforced, its arguments meet the function's "
+     "schema."},
+    {"functions", kArray, 1, 128, "", kChat, kUsed,
+     "The older form of `tools`: objects with `name` and `parameters`. A call is answered as `function_call`, one at "
+     "most."},
+    {"function_call", kAny, 0, 0, "auto", kChat, kUsed,
+     "The older form of `tool_choice`: `auto`, `none` or `{\"name\": ...}`, which is enforced."},
     {"parallel_tool_calls", kBool, 0, 0, "true", kChat | kResponses, kUsed, "false: at most one call."},
     {"documents", kArray, 0, 1024, "", kChat | kApplyTemplate, kUsed, "Documents for the chat template."},
-    {"chat_template_kwargs", kObject, 0, 64, "", kChat | kApplyTemplate | kTokenize, kUsed, "Variables for the chat template."},
-    {"add_generation_prompt", kBool, 0, 0, "true", kChat | kApplyTemplate | kTokenize, kUsed, "End the prompt with the opening of the answer."},
+    {"chat_template_kwargs", kObject, 0, 64, "", kChat | kApplyTemplate | kTokenize, kUsed,
+     "Variables for the chat template."},
+    {"add_generation_prompt", kBool, 0, 0, "true", kChat | kApplyTemplate | kTokenize, kUsed,
+     "End the prompt with the opening of the answer."},
     {"continue_final_message", kBool, 0, 0, "false", kChat | kApplyTemplate | kTokenize, kUsed,
      "Go on with the last message, which is the assistant's, instead of opening an answer."},
     {"reasoning_effort", kString, 0, 32, "", kChat, kUsed, "Template variable of the same name."},
@@ -60,9 +72,11 @@ constexpr FieldSpec kTable[] = {
      "`type: enabled` or `adaptive` sets the template variables enable_thinking and thinking; they are off otherwise. "
      "`budget_tokens` bounds the reasoning of models that mark it."},
     {"output_config", kObject, 0, 16, "", kAnthropic, kUsed,
-     "`format: {\"type\": \"json_schema\", \"schema\": ...}` is enforced; `effort` becomes the template variable reasoning_effort."},
+     "`format: {\"type\": \"json_schema\", \"schema\": ...}` is enforced; `effort` becomes the template variable "
+     "reasoning_effort."},
     {"tokens", kInts, 0, 4 << 20, "", kDetokenize, kUsed, "Token ids."},
-    {"add_special_tokens", kBool, 0, 0, "true", kCompletions | kTokenize | kEmbeddings, kUsed, "Put BOS and the like where the tokenizer says so."},
+    {"add_special_tokens", kBool, 0, 0, "true", kCompletions | kTokenize | kEmbeddings, kUsed,
+     "Put BOS and the like where the tokenizer says so."},
     {"return_token_strs", kBool, 0, 0, "false", kTokenize, kUsed, "Also return how the vocabulary spells each token."},
     // How much of it.
     {"max_tokens", kInt, 1, kMany, "up to the model's length", kChat, kUsed, "Tokens to generate at most."},
@@ -81,32 +95,43 @@ constexpr FieldSpec kTable[] = {
     {"stop_token_ids", kInts, 0, 256, "", kGenerate, kUsed, "Tokens that end the answer."},
     {"include_stop_str_in_output", kBool, 0, 0, "false", kGenerate, kUsed, "Keep the stop text in the answer."},
     {"ignore_eos", kBool, 0, 0, "false", kGenerate, kUsed, "Go on after an end token."},
-    {"timeout", kNumber, 0.001, 86400, "none", kSample | kEmbeddings, kUsed, "Seconds after which the answer ends where it is."},
-    {"priority", kInt, -1000000, 1000000, "0", kGenerate | kEmbeddings, kUsed, "Lower runs first, under --scheduling-policy priority."},
-    {"cache_salt", kString, 0, 1024, "", kGenerate | kEmbeddings, kUsed, "Cached prefixes are shared only among requests with the same salt."},
-    {"cache_ttl", kNumber, 0.001, 86400, "none", kGenerate, kUsed, "Seconds for which the prompt's KV is pinned in the prefix cache, from the first token on."},
-    {"queue_timeout", kNumber, 0.001, 86400, "--queue-timeout-seconds", kGenerate, kUsed, "Seconds after which a request that still waits is given up (504)."},
+    {"timeout", kNumber, 0.001, 86400, "none", kSample | kEmbeddings, kUsed,
+     "Seconds after which the answer ends where it is."},
+    {"priority", kInt, -1000000, 1000000, "0", kGenerate | kEmbeddings, kUsed,
+     "Lower runs first, under --scheduling-policy priority."},
+    {"cache_salt", kString, 0, 1024, "", kGenerate | kEmbeddings, kUsed,
+     "Cached prefixes are shared only among requests with the same salt."},
+    {"cache_ttl", kNumber, 0.001, 86400, "none", kGenerate, kUsed,
+     "Seconds for which the prompt's KV is pinned in the prefix cache, from the first token on."},
+    {"queue_timeout", kNumber, 0.001, 86400, "--queue-timeout-seconds", kGenerate, kUsed,
+     "Seconds after which a request that still waits is given up (504)."},
     // How tokens are drawn.
     {"temperature", kNumber, 0, 100, "the model's, or 1", kSample, kUsed, "0 is greedy."},
-    {"top_p", kNumber, 1e-9, 1, "the model's, or 1", kSample, kUsed, "Keep the most likely tokens of this total probability."},
-    {"top_k", kInt, -1, kMany, "the model's, or 0", kSample, kUsed, "Keep the k most likely tokens; 0 or -1 keeps all."},
+    {"top_p", kNumber, 1e-9, 1, "the model's, or 1", kSample, kUsed,
+     "Keep the most likely tokens of this total probability."},
+    {"top_k", kInt, -1, kMany, "the model's, or 0", kSample, kUsed,
+     "Keep the k most likely tokens; 0 or -1 keeps all."},
     {"min_p", kNumber, 0, 1, "the model's, or 0", kGenerate, kUsed, "Keep tokens this likely relative to the best."},
     {"typical_p", kNumber, 1e-9, 1, "1", kGenerate, kUsed, "Locally typical sampling."},
-    {"repetition_penalty", kNumber, 0.001, 100, "the model's, or 1", kGenerate, kUsed, "Divides the logits of tokens seen before."},
+    {"repetition_penalty", kNumber, 0.001, 100, "the model's, or 1", kGenerate, kUsed,
+     "Divides the logits of tokens seen before."},
     {"repeat_last_n", kInt, -1, kMany, "-1", kGenerate, kUsed, "Tokens that the penalties look back on; -1 is all."},
     {"frequency_penalty", kNumber, -2, 2, "0", kGenerate, kUsed, "Per earlier appearance of a token."},
     {"presence_penalty", kNumber, -2, 2, "0", kGenerate, kUsed, "For a token that appeared."},
-    {"dry_multiplier", kNumber, 0, 100, "0", kGenerate, kUsed, "DRY: strength of the penalty on repeated phrases; 0 is off."},
+    {"dry_multiplier", kNumber, 0, 100, "0", kGenerate, kUsed,
+     "DRY: strength of the penalty on repeated phrases; 0 is off."},
     {"dry_base", kNumber, 1, 100, "1.75", kGenerate, kUsed, "DRY: growth per token."},
     {"dry_allowed_length", kInt, 1, kMany, "2", kGenerate, kUsed, "DRY: longest repetition without a penalty."},
     {"dry_penalty_last_n", kInt, -1, kMany, "-1", kGenerate, kUsed, "DRY: tokens looked back on; -1 is all."},
-    {"dry_sequence_breakers", kStrings, 0, 64, "\\n : \" *", kGenerate, kUsed, "DRY: texts across which nothing repeats."},
+    {"dry_sequence_breakers", kStrings, 0, 64, "\\n : \" *", kGenerate, kUsed,
+     "DRY: texts across which nothing repeats."},
     {"xtc_probability", kNumber, 0, 1, "0", kGenerate, kUsed, "XTC: how often top choices are excluded."},
     {"xtc_threshold", kNumber, 0, 1, "0.1", kGenerate, kUsed, "XTC: probability from which a token is a top choice."},
     {"mirostat", kInt, 0, 2, "0", kGenerate, kUsed, "Mirostat 1 or 2; 0 is off."},
     {"mirostat_tau", kNumber, 0, 100, "5", kGenerate, kUsed, "Mirostat: target surprise."},
     {"mirostat_eta", kNumber, 0, 1, "0.1", kGenerate, kUsed, "Mirostat: learning rate."},
-    {"seed", kInt, -kSeed, kSeed, "random", kGenerate, kUsed, "Same seed, same request: same answer, whatever the load."},
+    {"seed", kInt, -kSeed, kSeed, "random", kGenerate, kUsed,
+     "Same seed, same request: same answer, whatever the load."},
     {"logit_bias", kObject, 0, 1024, "", kGenerate, kUsed, "Token id (as a string) to a number from -100 to 100."},
     {"allowed_token_ids", kInts, 0, 1 << 20, "", kGenerate, kUsed, "Only these tokens are drawn."},
     {"bad_words", kStrings, 0, 1024, "", kGenerate, kUsed, "Texts that are never completed."},
@@ -114,15 +139,20 @@ constexpr FieldSpec kTable[] = {
     {"stream", kBool, 0, 0, "false", kSample, kUsed, "Answer with server-sent events."},
     {"stream_options", kObject, 0, 16, "", kOpenAi, kUsed, "`include_usage`: a last event with the usage."},
     {"logprobs", kBool, 0, 0, "false", kChat, kUsed, "Report the logprob of each token."},
-    {"logprobs", kInt, 0, 20, "none", kCompletions, kUsed, "Report the logprob of each token and of this many most likely ones."},
+    {"logprobs", kInt, 0, 20, "none", kCompletions, kUsed,
+     "Report the logprob of each token and of this many most likely ones."},
     {"top_logprobs", kInt, 0, 20, "0", kChat | kResponses, kUsed, "Most likely tokens reported with each."},
-    {"prompt_logprobs", kInt, 0, 20, "none", kOpenAi, kUsed, "The same for the tokens of the prompt; not with `stream`."},
-    {"return_token_ids", kBool, 0, 0, "false", kOpenAi, kUsed, "Also return the token ids of prompt and answer; the prompt's with the first event of a stream."},
+    {"prompt_logprobs", kInt, 0, 20, "none", kOpenAi, kUsed,
+     "The same for the tokens of the prompt; not with `stream`."},
+    {"return_token_ids", kBool, 0, 0, "false", kOpenAi, kUsed,
+     "Also return the token ids of prompt and answer; the prompt's with the first event of a stream."},
     {"include", kWords, 0, 16, "", kResponses, kUsed, "`message.output_text.logprobs`; the others do not arise here."},
     {"metadata", kObject, 0, 16, "", kResponses, kUsed, "Returned as it is."},
     // Of embeddings.
-    {"encoding_format", kString, 0, 16, "float", kEmbeddings, kUsed, "`float`, or `base64` of little-endian 32-bit floats."},
-    {"dimensions", kInt, 1, 65536, "the model's", kEmbeddings, kUsed, "Only the first ones, normalised again; at most the model's."},
+    {"encoding_format", kString, 0, 16, "float", kEmbeddings, kUsed,
+     "`float`, or `base64` of little-endian 32-bit floats."},
+    {"dimensions", kInt, 1, 65536, "the model's", kEmbeddings, kUsed,
+     "Only the first ones, normalised again; at most the model's."},
     {"pooling", kString, 0, 16, "mean", kEmbeddings, kUsed, "`mean` of all tokens, or the `last` one's state."},
     {"normalize", kBool, 0, 0, "true", kEmbeddings, kUsed, "Length 1."},
     // Accepted without effect.
@@ -154,14 +184,18 @@ constexpr FieldSpec kTable[] = {
     {"spaces_between_special_tokens", kAny, 0, 0, "", kOpenAi, kIgnored, "Not used."},
     {"request_id", kAny, 0, 0, "", kOpenAi, kIgnored, "Send an X-Request-Id header."},
     // Refused.
-    {"response_format", kAny, 0, 0, "text", kOpenAi, kUsed, "`{\"type\": \"text\"}`, `json_object`, `json_schema` with a schema, which is enforced exactly or refused, or `structural_tag` (structured_output.md)."},
+    {"response_format", kAny, 0, 0, "text", kOpenAi, kUsed,
+     "`{\"type\": \"text\"}`, `json_object`, `json_schema` with a schema, which is enforced exactly or refused, or "
+     "`structural_tag` (structured_output.md)."},
     {"text", kObject, 0, 16, "", kResponses, kUsed,
      "`format`: `{\"type\": \"text\"}`, `json_object`, or `json_schema` with a `schema`."},
     {"guided_json", kAny, 0, 0, "", kOpenAi, kUsed, "A JSON Schema."},
     {"guided_regex", kAny, 0, 0, "", kOpenAi, kUsed, "A regular expression that the whole output matches."},
     {"guided_choice", kAny, 0, 0, "", kOpenAi, kUsed, "A list of strings, one of which is the output."},
-    {"guided_grammar", kAny, 0, 0, "", kOpenAi, kUsed, "A GBNF or Lark grammar, or `sql`: the SQL subset that ships with the engine."},
-    {"structured_outputs", kAny, 0, 0, "", kOpenAi, kUsed, "An object with one of json, regex, choice, grammar, json_object, structural_tag."},
+    {"guided_grammar", kAny, 0, 0, "", kOpenAi, kUsed,
+     "A GBNF or Lark grammar, or `sql`: the SQL subset that ships with the engine."},
+    {"structured_outputs", kAny, 0, 0, "", kOpenAi, kUsed,
+     "An object with one of json, regex, choice, grammar, json_object, structural_tag."},
     {"grammar", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
     {"json_schema", kAny, 0, 0, "", kOpenAi, kRefused, kGrammar},
     {"audio", kAny, 0, 0, "", kChat, kRefused, "this server generates text"},
@@ -186,25 +220,35 @@ struct Section {
   const char* title;
 };
 constexpr Section kSections[] = {
-    {kChat, "POST /v1/chat/completions"}, {kCompletions, "POST /v1/completions"},
-    {kResponses, "POST /v1/responses"},     {kEmbeddings, "POST /v1/embeddings"},
-    {kMessages, "POST /v1/messages"},       {kCountTokens, "POST /v1/messages/count_tokens"},
-    {kTokenize, "POST /tokenize"},          {kDetokenize, "POST /detokenize"},
+    {kChat, "POST /v1/chat/completions"},
+    {kCompletions, "POST /v1/completions"},
+    {kResponses, "POST /v1/responses"},
+    {kEmbeddings, "POST /v1/embeddings"},
+    {kMessages, "POST /v1/messages"},
+    {kCountTokens, "POST /v1/messages/count_tokens"},
+    {kTokenize, "POST /tokenize"},
+    {kDetokenize, "POST /detokenize"},
     {kApplyTemplate, "POST /apply-template"},
 };
 
 std::string Bounds(const FieldSpec& spec) {
   switch (spec.type) {
-    case kInt: return IsAnyInt64(spec) ? "64 bits" : fmt::format("{} to {}", spec.min, spec.max);
-    case kNumber: return fmt::format("{} to {}", spec.min, spec.max);
-    case kString: return fmt::format("{} bytes at most", spec.max);
+    case kInt:
+      return IsAnyInt64(spec) ? "64 bits" : fmt::format("{} to {}", spec.min, spec.max);
+    case kNumber:
+      return fmt::format("{} to {}", spec.min, spec.max);
+    case kString:
+      return fmt::format("{} bytes at most", spec.max);
     case kStrings:
     case kInts:
     case kArray:
     case kWords:
-    case kObject: return fmt::format("{} to {} entries", spec.min, spec.max);
-    case kOnly: return "nothing else";
-    default: return "";
+    case kObject:
+      return fmt::format("{} to {} entries", spec.min, spec.max);
+    case kOnly:
+      return "nothing else";
+    default:
+      return "";
   }
 }
 
@@ -233,22 +277,27 @@ std::string DescribeMembers(const FieldSpec& spec) {
 
 }  // namespace
 
-std::span<const FieldSpec> FieldTable() { return kTable; }
+std::span<const FieldSpec> FieldTable() {
+  return kTable;
+}
 
 std::string DescribeFields() {
   std::string page =
       "# Request fields\n\n"
       "Made by `millrace print-api` from the table in `src/server/field_table.cc`, which also checks every request.\n"
-      "A field that is null counts as absent. An unknown field, or one without effect, is named in the `X-Millrace-Warnings`\n"
+      "A field that is null counts as absent. An unknown field, or one without effect, is named in the "
+      "`X-Millrace-Warnings`\n"
       "header, and is an error with `--strict-fields`; so is a member at any depth of the\n"
-      "objects and lists whose members are known (all but the schemas, metadata and variables that are the client's own).\n";
+      "objects and lists whose members are known (all but the schemas, metadata and variables that are the client's "
+      "own).\n";
   for (const Section& section : kSections) {
-    page += fmt::format("\n## {}\n\n| field | type | bounds | default | meaning |\n|---|---|---|---|---|\n", section.title);
+    page +=
+        fmt::format("\n## {}\n\n| field | type | bounds | default | meaning |\n|---|---|---|---|---|\n", section.title);
     for (const FieldSpec& spec : FieldTable()) {
       if ((spec.endpoints & section.endpoint) == 0) continue;
       const char* prefix = spec.effect == kRefused ? "Refused: " : (spec.effect == kIgnored ? "No effect. " : "");
-      page += fmt::format("| `{}` | {} | {} | {} | {}{}{} |\n", spec.name, FieldTypeName(spec.type), Bounds(spec), spec.fallback, prefix, spec.doc,
-                          DescribeMembers(spec));
+      page += fmt::format("| `{}` | {} | {} | {} | {}{}{} |\n", spec.name, FieldTypeName(spec.type), Bounds(spec),
+                          spec.fallback, prefix, spec.doc, DescribeMembers(spec));
     }
   }
   return page;

@@ -39,22 +39,26 @@ Status CheckNumber(const FieldSpec& spec, const Json& value) {
 }
 
 Status CheckCount(const FieldSpec& spec, size_t count, const char* what) {
-  if (static_cast<double>(count) < spec.min) return InvalidArgument("{} has {} {}, expected at least {}", spec.name, count, what, spec.min);
+  if (static_cast<double>(count) < spec.min)
+    return InvalidArgument("{} has {} {}, expected at least {}", spec.name, count, what, spec.min);
   if (static_cast<double>(count) <= spec.max) return OkStatus();
   return InvalidArgument("{} has {} {}, the limit is {}", spec.name, count, what, spec.max);
 }
 
 Status CheckValue(const FieldSpec& spec, const Json& value) {
   switch (spec.type) {
-    case FieldType::kBool: return value.is_boolean() ? OkStatus() : WrongType(spec, value, "true or false");
+    case FieldType::kBool:
+      return value.is_boolean() ? OkStatus() : WrongType(spec, value, "true or false");
     case FieldType::kInt:
-    case FieldType::kNumber: return CheckNumber(spec, value);
+    case FieldType::kNumber:
+      return CheckNumber(spec, value);
     case FieldType::kString:
       if (!value.is_string()) return WrongType(spec, value, "a string");
       return CheckCount(spec, value.get_ref<const std::string&>().size(), "bytes");
     case FieldType::kStrings:
       if (value.is_string()) return OkStatus();
-      if (!value.is_array() || !std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_string(); })) {
+      if (!value.is_array() ||
+          !std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_string(); })) {
         return WrongType(spec, value, "a string or a list of strings");
       }
       return CheckCount(spec, value.size(), "strings");
@@ -75,7 +79,8 @@ Status CheckValue(const FieldSpec& spec, const Json& value) {
     case FieldType::kOnly:
       if (value == Json::parse(spec.fallback)) return OkStatus();
       return Unsupported("{} is {}, only {} is supported: {}", spec.name, Shown(value), spec.fallback, spec.doc);
-    case FieldType::kAny: return OkStatus();
+    case FieldType::kAny:
+      return OkStatus();
   }
   return OkStatus();
 }
@@ -91,17 +96,27 @@ std::string PlainName(const std::string& name) {
 
 const char* FieldTypeName(FieldType type) {
   switch (type) {
-    case FieldType::kBool: return "boolean";
-    case FieldType::kInt: return "integer";
-    case FieldType::kNumber: return "number";
-    case FieldType::kString: return "string";
-    case FieldType::kStrings: return "string or list of strings";
-    case FieldType::kInts: return "list of integers";
+    case FieldType::kBool:
+      return "boolean";
+    case FieldType::kInt:
+      return "integer";
+    case FieldType::kNumber:
+      return "number";
+    case FieldType::kString:
+      return "string";
+    case FieldType::kStrings:
+      return "string or list of strings";
+    case FieldType::kInts:
+      return "list of integers";
     case FieldType::kArray:
-    case FieldType::kWords: return "list";
-    case FieldType::kObject: return "object";
-    case FieldType::kOnly: return "constant";
-    case FieldType::kAny: return "see below";
+    case FieldType::kWords:
+      return "list";
+    case FieldType::kObject:
+      return "object";
+    case FieldType::kOnly:
+      return "constant";
+    case FieldType::kAny:
+      return "see below";
   }
   return "";
 }
@@ -109,7 +124,8 @@ const char* FieldTypeName(FieldType type) {
 // Looks for NAME of message.NAME, message["NAME"] and message.get("NAME"), whatever templates call the message.
 bool ReadsOfMessage(std::string_view chat_template, std::string_view member) {
   const auto is_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
-  for (size_t at = chat_template.find(member); at != std::string_view::npos && !member.empty(); at = chat_template.find(member, at + 1)) {
+  for (size_t at = chat_template.find(member); at != std::string_view::npos && !member.empty();
+       at = chat_template.find(member, at + 1)) {
     const std::string_view rest = chat_template.substr(at + member.size());
     if (!rest.empty() && is_name(rest.front())) continue;
     std::string_view before = chat_template.substr(0, at);
@@ -124,7 +140,8 @@ bool ReadsOfMessage(std::string_view chat_template, std::string_view member) {
     size_t begin = before.size();
     while (begin > 0 && is_name(before[begin - 1])) --begin;
     const std::string_view object = before.substr(begin);
-    if (object == "m" || object.find("mess") != std::string_view::npos || object.find("msg") != std::string_view::npos) return true;
+    if (object == "m" || object.find("mess") != std::string_view::npos || object.find("msg") != std::string_view::npos)
+      return true;
   }
   return false;
 }
@@ -136,7 +153,9 @@ const FieldSpec* FindField(Endpoint endpoint, std::string_view name) {
   return nullptr;
 }
 
-bool IsAnyInt64(const FieldSpec& spec) { return spec.type == FieldType::kInt && spec.min == -0x1p63 && spec.max == 0x1p63; }
+bool IsAnyInt64(const FieldSpec& spec) {
+  return spec.type == FieldType::kInt && spec.min == -0x1p63 && spec.max == 0x1p63;
+}
 
 bool IsFieldName(std::string_view name) {
   const std::span<const FieldSpec> table = FieldTable();
@@ -179,8 +198,9 @@ class Fields::Reader {
   }
 
   const MemberSpec* Find(std::span<const MemberSpec* const> members, std::string_view name) const {
-    const auto found = std::find_if(members.begin(), members.end(),
-                                    [&](const MemberSpec* member) { return (member->endpoints & endpoint_) != 0 && member->name == name; });
+    const auto found = std::find_if(members.begin(), members.end(), [&](const MemberSpec* member) {
+      return (member->endpoints & endpoint_) != 0 && member->name == name;
+    });
     return found == members.end() ? nullptr : *found;
   }
 
@@ -189,7 +209,8 @@ class Fields::Reader {
       if (!word.is_string()) return InvalidArgument("{} has {}, expected strings", spec.name, Shown(word));
       const MemberSpec* member = Find(MembersOf(spec.name), word.get_ref<const std::string&>());
       if (member == nullptr) return InvalidArgument("{} has {}, which is none of its values", spec.name, Shown(word));
-      if (member->effect == FieldEffect::kIgnored) RETURN_IF_ERROR(Note(fmt::format("{}.{}", spec.name, member->name), true));
+      if (member->effect == FieldEffect::kIgnored)
+        RETURN_IF_ERROR(Note(fmt::format("{}.{}", spec.name, member->name), true));
     }
     return OkStatus();
   }
@@ -198,7 +219,8 @@ class Fields::Reader {
   Status ReadMembers(const std::string& path, const Json& value) {
     if (!value.is_structured()) return OkStatus();
     const std::span<const MemberSpec* const> members = MembersOf(path);
-    const bool known_path = std::any_of(members.begin(), members.end(), [&](const MemberSpec* member) { return (member->endpoints & endpoint_) != 0; });
+    const bool known_path = std::any_of(members.begin(), members.end(),
+                                        [&](const MemberSpec* member) { return (member->endpoints & endpoint_) != 0; });
     if (!known_path) return OkStatus();
     if (value.is_object()) return ReadObject(path, value, members);
     for (const Json& item : value) {
@@ -217,7 +239,8 @@ class Fields::Reader {
         continue;
       }
       // An empty list or text asks for nothing; replies have them, and clients send replies back.
-      const bool empty = (value.is_array() && value.empty()) || (value.is_string() && value.get_ref<const std::string&>().empty());
+      const bool empty =
+          (value.is_array() && value.empty()) || (value.is_string() && value.get_ref<const std::string&>().empty());
       if (member != nullptr && empty) continue;
       if (InTemplate(path, name, member)) continue;
       RETURN_IF_ERROR(Note(path + "." + PlainName(name), member != nullptr));

@@ -1,5 +1,5 @@
-// The request fields of every endpoint, as one table: it drives parsing, bounds, the unknown-field warning, docs/api.md and
-// the boundary tests.
+// The request fields of every endpoint, as one table: it drives parsing, bounds, the unknown-field warning, docs/api.md
+// and the boundary tests.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +42,8 @@ enum class FieldType : uint8_t {
 
 enum class FieldEffect : uint8_t {
   kUsed,
-  kIgnored,  // accepted without effect: named in the warning header, refused by --strict-fields
-  kRefused,  // any value but null is a 400
+  kIgnored,     // accepted without effect: named in the warning header, refused by --strict-fields
+  kRefused,     // any value but null is a 400
   kInTemplate,  // of members of messages: used when the chat template reads it, else as kIgnored
 };
 
@@ -71,7 +71,8 @@ std::span<const FieldSpec> FieldTable();
 std::span<const MemberSpec> MemberTable();
 // The members of `path`, of all endpoints.
 std::span<const MemberSpec* const> MembersOf(std::string_view path);
-// An integer whose bounds are those of its type, -2^63 and 2^63 (exclusive), which a double can't tell from their neighbours.
+// An integer whose bounds are those of its type, -2^63 and 2^63 (exclusive), which a double can't tell from their
+// neighbours.
 bool IsAnyInt64(const FieldSpec& spec);
 const FieldSpec* FindField(Endpoint endpoint, std::string_view name);
 bool IsFieldName(std::string_view name);  // of any endpoint
@@ -86,7 +87,8 @@ struct FieldPolicy {
 // Whether a chat template reads this member of a message.
 bool ReadsOfMessage(std::string_view chat_template, std::string_view member);
 
-// A parsed body whose fields have the types and bounds of the table. Null counts as absent, and so do fields of other endpoints.
+// A parsed body whose fields have the types and bounds of the table. Null counts as absent, and so do fields of other
+// endpoints.
 class Fields {
  public:
   // The message of an error begins with the field's name and has its value and the limit.
@@ -103,7 +105,8 @@ class Fields {
   std::vector<std::string> Strings(const char* name) const;
   std::vector<TokenId> Ids(const char* name) const;
 
-  // "unknown field foo; field user has no effect; field messages.content.cache_control has no effect", or "". Each is named once.
+  // "unknown field foo; field user has no effect; field messages.content.cache_control has no effect", or "". Each is
+  // named once.
   const std::string& warnings() const { return warnings_; }
 
  private:

@@ -9,7 +9,8 @@
 namespace millrace {
 namespace {
 
-constexpr Endpoint kEndpoints[] = {kChat, kCompletions, kMessages, kResponses, kTokenize, kDetokenize, kApplyTemplate, kEmbeddings, kCountTokens};
+constexpr Endpoint kEndpoints[] = {kChat,       kCompletions,   kMessages,   kResponses,  kTokenize,
+                                   kDetokenize, kApplyTemplate, kEmbeddings, kCountTokens};
 
 Status ParseOne(Endpoint endpoint, const char* name, const Json& value, bool strict = false) {
   return Fields::Parse(endpoint, DumpJson(Json{{name, value}}), {.strict = strict}).status();
@@ -46,7 +47,8 @@ TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
         case FieldType::kInt:
           if (IsAnyInt64(spec)) {
             for (const int64_t value : {INT64_MIN, INT64_MAX}) ExpectAccepted(endpoint, spec, value);
-            for (const Json& value : {Json(uint64_t{1} << 63), Json(UINT64_MAX), Json(1e300), Json(-1e300), Json(0.5)}) ExpectRefused(endpoint, spec, value);
+            for (const Json& value : {Json(uint64_t{1} << 63), Json(UINT64_MAX), Json(1e300), Json(-1e300), Json(0.5)})
+              ExpectRefused(endpoint, spec, value);
             break;
           }
           ExpectAccepted(endpoint, spec, static_cast<int64_t>(spec.min));
@@ -74,12 +76,15 @@ TEST(Fields, EveryBoundIsEnforcedWhereItIsDocumented) {
           }
           if (spec.type != FieldType::kArray) ExpectRefused(endpoint, spec, Json::array({Json::object()}));
           break;
-        case FieldType::kOnly: ExpectAccepted(endpoint, spec, Json::parse(spec.fallback)); break;
+        case FieldType::kOnly:
+          ExpectAccepted(endpoint, spec, Json::parse(spec.fallback));
+          break;
         case FieldType::kString:
           ExpectRefused(endpoint, spec, 7);
           if (spec.max <= 4096) ExpectRefused(endpoint, spec, std::string(static_cast<size_t>(spec.max) + 1, 'x'));
           break;
-        default: break;
+        default:
+          break;
       }
     }
   }
@@ -97,15 +102,21 @@ TEST(Fields, UnknownAndIgnoredFieldsAreNamed) {
 }
 
 TEST(Fields, MembersWithoutEffectAreNamed) {
-  const std::string body = R"({"text": {"verbosity": "low", "format": null}, "reasoning": {"effort": "low", "summary": "auto", "mode": null, "x": 1}})";
+  const std::string body =
+      R"({"text": {"verbosity": "low", "format": null}, "reasoning": {"effort": "low", "summary": "auto", "mode": null, "x": 1}})";
   const Result<Fields> fields = Fields::Parse(kResponses, body, {});
   ASSERT_TRUE(fields.ok());
-  EXPECT_EQ(fields->warnings(), "field text.verbosity has no effect; field reasoning.summary has no effect; unknown field reasoning.x");
-  for (const char* refused : {R"({"stream_options": {"include_obfuscation": false}})", R"({"stream_options": {"bogus": 1}})"}) {
+  EXPECT_EQ(fields->warnings(),
+            "field text.verbosity has no effect; field reasoning.summary has no effect; unknown field reasoning.x");
+  for (const char* refused :
+       {R"({"stream_options": {"include_obfuscation": false}})", R"({"stream_options": {"bogus": 1}})"}) {
     EXPECT_EQ(ToApiError(Fields::Parse(kChat, refused, {.strict = true}).status()).param, "stream_options");
   }
-  EXPECT_TRUE(Fields::Parse(kChat, R"({"stream_options": {"include_usage": true, "include_obfuscation": null}})", {.strict = true}).ok());
-  EXPECT_EQ(Fields::Parse(kMessages, R"({"output_config": {"task_budget": {}}})", {})->warnings(), "field output_config.task_budget has no effect");
+  EXPECT_TRUE(Fields::Parse(kChat, R"({"stream_options": {"include_usage": true, "include_obfuscation": null}})",
+                            {.strict = true})
+                  .ok());
+  EXPECT_EQ(Fields::Parse(kMessages, R"({"output_config": {"task_budget": {}}})", {})->warnings(),
+            "field output_config.task_budget has no effect");
 }
 
 // Published fields that nothing here looks at, wherever they stand, each named once.
@@ -123,42 +134,57 @@ TEST(Fields, NestedMembersWithoutEffectAreNamed) {
                                    {"role": "user", "content": [{"type": "text", "text": "b", "cache_control": {}},
                                      {"type": "tool_result", "tool_use_id": "1", "is_error": true, "content": [{"type": "text", "text": "c", "cache_control": {}}]},
                                      {"type": "document", "title": "t", "colour": 1, "source": {"type": "text", "media_type": "text/plain", "data": "d"}}]}]})",
-       "field system.cache_control has no effect; field tools.cache_control has no effect; field tools.input_examples has no effect; "
-       "field messages.content.cache_control has no effect; field messages.content.citations has no effect; field messages.content.is_error has no effect; "
-       "field messages.content.content.cache_control has no effect; field messages.content.title has no effect; unknown field messages.content.colour"},
-      {kChat, R"({"messages": [{"role": "user", "name": "Ann", "mood": 1, "content": [{"type": "text", "text": "a", "cache_control": {}}]},
+       "field system.cache_control has no effect; field tools.cache_control has no effect; field tools.input_examples "
+       "has no effect; "
+       "field messages.content.cache_control has no effect; field messages.content.citations has no effect; field "
+       "messages.content.is_error has no effect; "
+       "field messages.content.content.cache_control has no effect; field messages.content.title has no effect; "
+       "unknown field messages.content.colour"},
+      {kChat,
+       R"({"messages": [{"role": "user", "name": "Ann", "mood": 1, "content": [{"type": "text", "text": "a", "cache_control": {}}]},
                                {"role": "assistant", "content": null, "annotations": [], "tool_calls": [{"id": "1", "index": 0, "type": "function", "function": {"name": "f", "arguments": ""}}]}],
                   "tools": [{"type": "function", "cache_control": {}, "function": {"name": "f", "strict": true, "parameters": {"x": 1}, "colour": 1}}],
                   "response_format": {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": {"x": 1}, "strict": true}}})",
-       "field messages.name has no effect; unknown field messages.mood; field messages.content.cache_control has no effect; "
-       "field messages.tool_calls.index has no effect; field tools.cache_control has no effect; unknown field tools.function.colour; "
+       "field messages.name has no effect; unknown field messages.mood; field messages.content.cache_control has no "
+       "effect; "
+       "field messages.tool_calls.index has no effect; field tools.cache_control has no effect; unknown field "
+       "tools.function.colour; "
        "field response_format.json_schema.description has no effect"},
       {kResponses, R"({"input": [{"role": "user", "content": [{"type": "input_text", "text": "a", "detail": "low"}]},
                                  {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "x", "content": []},
                                  {"type": "message", "id": "m", "status": "completed", "role": "assistant", "content": [{"type": "output_text", "text": "b", "annotations": [], "logprobs": []}]}],
                        "tools": [{"type": "function", "name": "f", "defer_loading": true}], "text": {"format": {"type": "text", "description": "x"}}})",
-       "field input.content.detail has no effect; field input.encrypted_content has no effect; field tools.defer_loading has no effect; "
+       "field input.content.detail has no effect; field input.encrypted_content has no effect; field "
+       "tools.defer_loading has no effect; "
        "field text.format.description has no effect"},
-      {kCompletions, R"({"structured_outputs": {"regex": "a", "disable_fallback": true}, "logit_bias": {"5": 1}})", "field structured_outputs.disable_fallback has no effect"},
+      {kCompletions, R"({"structured_outputs": {"regex": "a", "disable_fallback": true}, "logit_bias": {"5": 1}})",
+       "field structured_outputs.disable_fallback has no effect"},
   };
   for (const Case& c : cases) {
     const Result<Fields> fields = Fields::Parse(c.endpoint, c.body, {});
     ASSERT_TRUE(fields.ok()) << fields.status().message();
     EXPECT_EQ(fields->warnings(), c.warnings);
     const Status strict = Fields::Parse(c.endpoint, c.body, {.strict = true}).status();
-    EXPECT_NE(strict.message().find(c.endpoint == kCompletions ? "structured_outputs.disable_fallback has no effect here (--strict-fields)" : " has no effect here (--strict-fields)"),
-              std::string::npos) << strict.message();
+    EXPECT_NE(strict.message().find(c.endpoint == kCompletions
+                                        ? "structured_outputs.disable_fallback has no effect here (--strict-fields)"
+                                        : " has no effect here (--strict-fields)"),
+              std::string::npos)
+        << strict.message();
     EXPECT_FALSE(ToApiError(strict).param.empty());
   }
 }
 
 TEST(Fields, AMemberThatTheChatTemplateReadsHasAnEffect) {
   const std::string body = R"({"messages": [{"role": "user", "content": "a", "name": "Ann", "mood": "merry"}]})";
-  for (const char* reads : {"{{ message.name ~ message['mood'] }}", "{{ m[\"mood\"] }}{{ messages[0].name }}", "{{ msg.get('name') }}{{ loop_messages[i]['mood'] }}"}) {
+  for (const char* reads : {"{{ message.name ~ message['mood'] }}", "{{ m[\"mood\"] }}{{ messages[0].name }}",
+                            "{{ msg.get('name') }}{{ loop_messages[i]['mood'] }}"}) {
     EXPECT_EQ(Fields::Parse(kChat, body, {.strict = true, .chat_template = reads})->warnings(), "") << reads;
   }
-  for (const char* does_not : {"", "{{ message.names ~ tool.name ~ mood }}", "{{ tool['mood'] ~ function.get('name') }}{# name, mood #}"}) {
-    EXPECT_EQ(Fields::Parse(kChat, body, {.chat_template = does_not})->warnings(), "field messages.name has no effect; unknown field messages.mood") << does_not;
+  for (const char* does_not :
+       {"", "{{ message.names ~ tool.name ~ mood }}", "{{ tool['mood'] ~ function.get('name') }}{# name, mood #}"}) {
+    EXPECT_EQ(Fields::Parse(kChat, body, {.chat_template = does_not})->warnings(),
+              "field messages.name has no effect; unknown field messages.mood")
+        << does_not;
   }
 }
 
@@ -184,12 +210,18 @@ TEST(Json, BombsAreRefusedBeforeTheyAreParsed) {
   members.back() = '}';
   EXPECT_EQ(ParseJson(members).status().code(), StatusCode::kOutOfRange);
   EXPECT_EQ(ParseJson("[" + std::string(5 << 20, ',') + "]").status().code(), StatusCode::kOutOfRange);
-  for (const char* bad : {"", "{", "{\"a\":}", "[1,]", "\"\\ud800\"", "1e999", "\"\xff\"", "nul", "{\"a\" 1}", "\\", "\"\\"}) {
+  for (const char* bad :
+       {"", "{", "{\"a\":}", "[1,]", "\"\\ud800\"", "1e999", "\"\xff\"", "nul", "{\"a\" 1}", "\\", "\"\\"}) {
     EXPECT_FALSE(ParseJson(bad).ok()) << bad;
   }
 }
 
-TEST(Json, InvalidUtf8BecomesReplacementCharacters) { EXPECT_EQ(ValidUtf8("a\xff" "b"), "a\xEF\xBF\xBD" "b"); }
+TEST(Json, InvalidUtf8BecomesReplacementCharacters) {
+  EXPECT_EQ(ValidUtf8("a\xff"
+                      "b"),
+            "a\xEF\xBF\xBD"
+            "b");
+}
 
 TEST(Docs, TheApiPageIsWhatTheTableSays) {
   const Result<std::string> page = ReadFile(std::string(MILLRACE_SOURCE_DIR) + "/docs/api.md", 1 << 20);

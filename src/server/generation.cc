@@ -5,7 +5,9 @@
 namespace millrace {
 namespace {
 
-double Seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+double Seconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
 Status CheckPrompts(const Service& service, const GenerationSpec& spec) {
   for (const std::vector<TokenId>& prompt : spec.prompts) {
@@ -14,13 +16,16 @@ Status CheckPrompts(const Service& service, const GenerationSpec& spec) {
   return ValidateSamplingParams(spec.sampling, service.engine.checkpoint().config().vocab_size);
 }
 
-// The error of a prompt that does not fit, with OpenAI's code and the words that clients know of Anthropic; status 200 when all fit.
+// The error of a prompt that does not fit, with OpenAI's code and the words that clients know of Anthropic; status 200
+// when all fit.
 ApiError CheckLengths(const Service& service, const GenerationSpec& spec) {
   const auto limit = static_cast<size_t>(service.engine.max_model_len());
   for (const std::vector<TokenId>& prompt : spec.prompts) {
     if (prompt.size() < limit) continue;
-    return {.message = fmt::format("prompt is too long: {} tokens > {} maximum; the model's maximum context length is {} tokens, one of which must be generated "
-                                   "(--max-model-len)", prompt.size(), limit - 1, limit),
+    return {.message = fmt::format("prompt is too long: {} tokens > {} maximum; the model's maximum context length is "
+                                   "{} tokens, one of which must be generated "
+                                   "(--max-model-len)",
+                                   prompt.size(), limit - 1, limit),
             .param = spec.prompt_field,
             .code = std::string(kContextLengthExceeded)};
   }
@@ -32,15 +37,15 @@ ApiError CheckRoom(const Service& service, const GenerationSpec& spec, int num_s
   const int limit = service.options.max_open_sequences;
   if (num_sequences <= limit) return {.status = 200};
   const bool many = spec.prompts.size() > 1;
-  return {.message = fmt::format("{} asks for {} sequences, {} may be open at once (--max-num-seqs and --max-queued)", many ? spec.prompt_field : "n or best_of",
-                                 num_sequences, limit),
+  return {.message = fmt::format("{} asks for {} sequences, {} may be open at once (--max-num-seqs and --max-queued)",
+                                 many ? spec.prompt_field : "n or best_of", num_sequences, limit),
           .param = many ? spec.prompt_field : "n"};
 }
 
 }  // namespace
 
-Generation::Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, const GenerationSpec& spec,
-                       std::unique_ptr<ReplyWriter> writer)
+Generation::Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences,
+                       const GenerationSpec& spec, std::unique_ptr<ReplyWriter> writer)
     : service_(service),
       exchange_(std::move(exchange)),
       num_sequences_(num_sequences),
@@ -50,14 +55,17 @@ Generation::Generation(Service& service, std::shared_ptr<Exchange> exchange, int
       num_open_(spec.prompts.size()),
       cached_(spec.prompts.size()) {}
 
-void Generation::Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec, std::unique_ptr<ReplyWriter> writer) {
+void Generation::Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec,
+                       std::unique_ptr<ReplyWriter> writer) {
   if (const Status status = CheckPrompts(service, spec); !status.ok()) return writer->OnError(ToApiError(status));
   if (const ApiError error = CheckLengths(service, spec); error.status != 200) return writer->OnError(error);
   const int num_sequences = static_cast<int>(spec.prompts.size()) * std::max(spec.sampling.n, spec.sampling.best_of);
-  if (const ApiError error = CheckRoom(service, spec, num_sequences); error.status != 200) return writer->OnError(error);
+  if (const ApiError error = CheckRoom(service, spec, num_sequences); error.status != 200)
+    return writer->OnError(error);
   if (!service.Reserve(num_sequences)) {
-    return writer->OnError(Overloaded(fmt::format("{} sequences are open and {} more were asked for, the limit is {} (--max-queued)",
-                                                  service.open_sequences(), num_sequences, service.options.max_open_sequences)));
+    return writer->OnError(
+        Overloaded(fmt::format("{} sequences are open and {} more were asked for, the limit is {} (--max-queued)",
+                               service.open_sequences(), num_sequences, service.options.max_open_sequences)));
   }
   const auto generation = std::make_shared<Generation>(service, exchange, num_sequences, spec, std::move(writer));
   // Weak: the exchange must not keep what keeps the exchange.
@@ -86,10 +94,12 @@ void Generation::Submit(GenerationSpec spec) {
     // The lock keeps outputs away until the id is known.
     std::lock_guard lock(mutex_);
     if (ended_) return;
-    const Result<RequestId> id =
-        service_.engine.Submit(std::move(request), [self = shared_from_this(), prompt = static_cast<int>(i)](RequestOutput output) {
+    const Result<RequestId> id = service_.engine.Submit(
+        std::move(request),
+        [self = shared_from_this(), prompt = static_cast<int>(i)](RequestOutput output) {
           self->OnOutput(prompt, std::move(output));
-        }, spec.grammar);
+        },
+        spec.grammar);
     if (!id.ok()) return FailLocked(ErrorOf(id.status()));
     ids_.push_back(*id);
     usage_.prompt_tokens += num_prompt_tokens;
@@ -138,7 +148,10 @@ void Generation::OnOutput(int prompt, RequestOutput output) {
   if (output.finish_reason == FinishReason::kError) return FailLocked(ErrorOf(Status(output.error_code, output.error)));
   if (output.finish_reason == FinishReason::kTimeout && usage_.completion_tokens == 0) {
     const bool queued = output.error.ends_with("(queue_timeout)");
-    return FailLocked({.status = 504, .message = output.error + " before its first token", .type = "timeout_error", .param = queued ? "queue_timeout" : "timeout"});
+    return FailLocked({.status = 504,
+                       .message = output.error + " before its first token",
+                       .type = "timeout_error",
+                       .param = queued ? "queue_timeout" : "timeout"});
   }
   writer_->OnOutput(prompt, output);
   if (!output.request_finished || --num_open_ > 0) return FollowReaderLocked();

@@ -1,4 +1,5 @@
-// Generation: the engine requests behind one HTTP request, from submission to the last output, a disconnect or an error.
+// Generation: the engine requests behind one HTTP request, from submission to the last output, a disconnect or an
+// error.
 #pragma once
 
 #include <chrono>
@@ -24,7 +25,8 @@ struct Usage {
   int64_t reasoning_tokens = 0;  // of these, inside the reasoning; filled in by the writer of the reply
 };
 
-// Makes an endpoint's reply of the outputs. Calls come one at a time, on the output thread or, for an early error, the submitting one.
+// Makes an endpoint's reply of the outputs. Calls come one at a time, on the output thread or, for an early error, the
+// submitting one.
 class ReplyWriter {
  public:
   virtual ~ReplyWriter() = default;
@@ -41,21 +43,23 @@ struct GenerationSpec {
   SamplingParams sampling;
   Pooling pooling = Pooling::kNone;
   int priority = 0;
-  int64_t timeout_us = 0;  // 0: none
+  int64_t timeout_us = 0;                          // 0: none
   int64_t queue_timeout_us = 0, cache_ttl_us = 0;  // 0: none
   uint64_t cache_salt = 0;
   std::string tenant;
   std::optional<OutputConstraint> constraint;  // of the content
-  grammar::GrammarPtr grammar;                 // what enforces it, and whatever else the answer must be; null: free text
+  grammar::GrammarPtr grammar;  // what enforces it, and whatever else the answer must be; null: free text
 };
 
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  // Checks the bounds of the whole request, submits it, and ends it when the client goes away. Every way it can end calls the
-  // writer, but for a client that left.
-  static void Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec, std::unique_ptr<ReplyWriter> writer);
+  // Checks the bounds of the whole request, submits it, and ends it when the client goes away. Every way it can end
+  // calls the writer, but for a client that left.
+  static void Start(Service& service, std::shared_ptr<Exchange> exchange, GenerationSpec spec,
+                    std::unique_ptr<ReplyWriter> writer);
 
-  Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, const GenerationSpec& spec, std::unique_ptr<ReplyWriter> writer);
+  Generation(Service& service, std::shared_ptr<Exchange> exchange, int num_sequences, const GenerationSpec& spec,
+             std::unique_ptr<ReplyWriter> writer);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -85,9 +89,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
   bool ended_ = false, paused_ = false;
   Usage usage_;
   FinishReason finish_reason_ = FinishReason::kNone;  // of the choice that ended last
-  std::vector<int> cached_;  // by prompt
+  std::vector<int> cached_;                           // by prompt
   Clock::time_point first_token_, last_token_;
-  double left_queue_s_ = 0.0;  // after start_, of the first sequence
+  double left_queue_s_ = 0.0;                               // after start_, of the first sequence
   std::map<std::pair<RequestId, int>, int64_t> generated_;  // tokens by choice
 };
 

@@ -9,11 +9,15 @@ namespace millrace {
 namespace {
 
 // A schema or grammar as text: a string is taken as it is, anything else is written as JSON.
-std::string TextOf(const Json& value) { return value.is_string() ? value.get<std::string>() : DumpJson(value); }
+std::string TextOf(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : DumpJson(value);
+}
 
 Status AddResponseFormat(const Json& format, std::vector<OutputConstraint>* found) {
   if (format.is_null()) return OkStatus();
-  const std::string type = format.is_object() && format.contains("type") && format["type"].is_string() ? format["type"].get<std::string>() : "";
+  const std::string type = format.is_object() && format.contains("type") && format["type"].is_string()
+                               ? format["type"].get<std::string>()
+                               : "";
   if (type == "text") return OkStatus();
   if (type == "json_object") {
     found->push_back({"response_format", "object", ""});
@@ -27,7 +31,8 @@ Status AddResponseFormat(const Json& format, std::vector<OutputConstraint>* foun
     return InvalidArgument("response_format.type is {}, expected text, json_object, json_schema or structural_tag",
                            type.empty() ? "missing" : type);
   }
-  if (!format.contains("json_schema") || !format["json_schema"].is_object() || !format["json_schema"].contains("schema")) {
+  if (!format.contains("json_schema") || !format["json_schema"].is_object() ||
+      !format["json_schema"].contains("schema")) {
     return InvalidArgument("response_format.json_schema.schema is missing");
   }
   found->push_back({"response_format", "json", DumpJson(format["json_schema"]["schema"])});
@@ -52,7 +57,9 @@ Status AddStructuredOutputs(const Json& outputs, std::vector<OutputConstraint>* 
   if (outputs.is_null()) return OkStatus();
   if (!outputs.is_object()) return InvalidArgument("structured_outputs: expected an object");
   static const Json kNone;
-  RETURN_IF_ERROR(AddKinds("structured_outputs.", [&](const char* kind) -> const Json& { return outputs.contains(kind) ? outputs[kind] : kNone; }, found));
+  RETURN_IF_ERROR(AddKinds(
+      "structured_outputs.",
+      [&](const char* kind) -> const Json& { return outputs.contains(kind) ? outputs[kind] : kNone; }, found));
   for (const auto& [key, value] : outputs.items()) {
     if (value.is_null() || key == "json" || key == "regex" || key == "choice" || key == "grammar") continue;
     if (value.is_boolean() && (!value.get<bool>() || key == "disable_fallback")) continue;
@@ -61,22 +68,28 @@ Status AddStructuredOutputs(const Json& outputs, std::vector<OutputConstraint>* 
     } else if (key == "structural_tag") {
       found->push_back({"structured_outputs.structural_tag", "tags", TextOf(value)});
     } else {
-      return InvalidArgument("structured_outputs.{} is not supported, expected json, regex, choice, grammar, json_object or structural_tag", key);
+      return InvalidArgument(
+          "structured_outputs.{} is not supported, expected json, regex, choice, grammar, json_object or "
+          "structural_tag",
+          key);
     }
   }
   return OkStatus();
 }
 
-bool HasString(const Json& value, const char* key) { return value.contains(key) && value[key].is_string(); }
+bool HasString(const Json& value, const char* key) {
+  return value.contains(key) && value[key].is_string();
+}
 
 // {"structures": [{"begin", "schema", "end"}], "triggers": [text]}: every begin starts with a trigger.
 Status CheckTags(const OutputConstraint& constraint) {
   const Json tags = Json::parse(constraint.text, nullptr, false);
-  const bool lists = tags.is_object() && tags.contains("structures") && tags["structures"].is_array() && tags.contains("triggers") &&
-                     tags["triggers"].is_array() && !tags["triggers"].empty();
+  const bool lists = tags.is_object() && tags.contains("structures") && tags["structures"].is_array() &&
+                     tags.contains("triggers") && tags["triggers"].is_array() && !tags["triggers"].empty();
   if (!lists) return InvalidArgument("{}: expected structures and triggers, both lists", constraint.field);
   for (const Json& trigger : tags["triggers"]) {
-    if (!trigger.is_string() || trigger.get_ref<const std::string&>().empty()) return InvalidArgument("{}: a trigger is no text", constraint.field);
+    if (!trigger.is_string() || trigger.get_ref<const std::string&>().empty())
+      return InvalidArgument("{}: a trigger is no text", constraint.field);
   }
   for (const Json& tag : tags["structures"]) {
     if (!tag.is_object() || !HasString(tag, "begin") || !HasString(tag, "end") || !tag.contains("schema")) {
@@ -101,16 +114,17 @@ grammar::Structure TagsStructure(const Json& tags) {
     for (const Json& tag : tags["structures"]) {
       const std::string begin = tag["begin"];
       if (!begin.starts_with(stop)) continue;
-      choices.push_back(grammar::Sequence({grammar::Text(begin.substr(stop.size())),
-                                           grammar::InGrammar(grammar::GrammarKind::kJsonSchema, DumpJson(tag["schema"])),
-                                           grammar::Text(tag["end"])}));
+      choices.push_back(grammar::Sequence(
+          {grammar::Text(begin.substr(stop.size())),
+           grammar::InGrammar(grammar::GrammarKind::kJsonSchema, DumpJson(tag["schema"])), grammar::Text(tag["end"])}));
     }
     if (choices.empty()) continue;
     stops.push_back(stop);
     children.push_back(grammar::Choice(std::move(choices)));
   }
   std::vector<std::string> all = stops;
-  return grammar::Sequence({grammar::Many(grammar::Until(std::move(stops), std::move(children))), grammar::Free(std::move(all))});
+  return grammar::Sequence(
+      {grammar::Many(grammar::Until(std::move(stops), std::move(children))), grammar::Free(std::move(all))});
 }
 
 Status CheckChoices(const OutputConstraint& constraint) {
@@ -123,7 +137,8 @@ Status CheckChoices(const OutputConstraint& constraint) {
 }  // namespace
 
 Result<grammar::GrammarPtr> GrammarCache::Get(const std::string& key, const Compile& compile) {
-  std::call_once(vocabulary_made_, [this] { vocabulary_ = std::make_shared<const grammar::GrammarVocabulary>(tokenizer_, end_ids_); });
+  std::call_once(vocabulary_made_,
+                 [this] { vocabulary_ = std::make_shared<const grammar::GrammarVocabulary>(tokenizer_, end_ids_); });
   {
     std::lock_guard lock(mutex_);
     if (const auto found = entries_.find(key); found != entries_.end()) return found->second;
@@ -149,10 +164,13 @@ grammar::Structure OutputConstraint::AsStructure() const {
 Result<std::optional<OutputConstraint>> ReadConstraint(const Fields& fields) {
   std::vector<OutputConstraint> found;
   RETURN_IF_ERROR(AddResponseFormat(fields.Get("response_format"), &found));
-  RETURN_IF_ERROR(AddKinds("guided_", [&](const char* kind) -> const Json& { return fields.Get((std::string("guided_") + kind).c_str()); }, &found));
+  RETURN_IF_ERROR(AddKinds(
+      "guided_", [&](const char* kind) -> const Json& { return fields.Get((std::string("guided_") + kind).c_str()); },
+      &found));
   RETURN_IF_ERROR(AddStructuredOutputs(fields.Get("structured_outputs"), &found));
   if (found.empty()) return std::optional<OutputConstraint>();
-  if (found.size() > 1) return InvalidArgument("{} is given together with {}, expected one constraint", found[1].field, found[0].field);
+  if (found.size() > 1)
+    return InvalidArgument("{} is given together with {}, expected one constraint", found[1].field, found[0].field);
   if (found[0].kind == "choice") RETURN_IF_ERROR(CheckChoices(found[0]));
   if (found[0].kind == "tags") RETURN_IF_ERROR(CheckTags(found[0]));
   return std::optional(std::move(found[0]));
@@ -160,10 +178,12 @@ Result<std::optional<OutputConstraint>> ReadConstraint(const Fields& fields) {
 
 Result<grammar::GrammarPtr> CompileConstraint(GrammarCache& cache, const std::optional<OutputConstraint>& constraint) {
   if (!constraint) return grammar::GrammarPtr();
-  Result<grammar::GrammarPtr> compiled = cache.Get(constraint->kind + '\n' + constraint->text, [&](const grammar::VocabularyPtr& vocabulary) {
-    return grammar::CompileStructure(constraint->AsStructure(), vocabulary);
-  });
-  if (!compiled.ok()) return Status(StatusCode::kInvalidArgument, fmt::format("{}: {}", constraint->field, compiled.status().message()));
+  Result<grammar::GrammarPtr> compiled =
+      cache.Get(constraint->kind + '\n' + constraint->text, [&](const grammar::VocabularyPtr& vocabulary) {
+        return grammar::CompileStructure(constraint->AsStructure(), vocabulary);
+      });
+  if (!compiled.ok())
+    return Status(StatusCode::kInvalidArgument, fmt::format("{}: {}", constraint->field, compiled.status().message()));
   return compiled;
 }
 

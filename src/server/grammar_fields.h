@@ -22,7 +22,8 @@ class GrammarCache {
       : tokenizer_(tokenizer), end_ids_(end_ids.begin(), end_ids.end()) {}
 
   using Compile = std::function<Result<grammar::GrammarPtr>(const grammar::VocabularyPtr& vocabulary)>;
-  // What `compile` gave for this key, called once while the key stays among the kMaxEntries last new ones. Errors are not kept.
+  // What `compile` gave for this key, called once while the key stays among the kMaxEntries last new ones. Errors are
+  // not kept.
   Result<grammar::GrammarPtr> Get(const std::string& key, const Compile& compile);
 
  private:
@@ -39,7 +40,8 @@ class GrammarCache {
 // What the content of an answer has to be.
 struct OutputConstraint {
   std::string field;  // that asked for it
-  std::string kind;   // object, json, regex, choice (text: a JSON array of strings), tags (text: a JSON object) or grammar
+  std::string
+      kind;  // object, json, regex, choice (text: a JSON array of strings), tags (text: a JSON object) or grammar
   std::string text;
 
   grammar::Structure AsStructure() const;
@@ -48,7 +50,8 @@ struct OutputConstraint {
 // Nothing when the request constrains nothing. kInvalidArgument for more than one constraint.
 Result<std::optional<OutputConstraint>> ReadConstraint(const Fields& fields);
 
-// The constraint compiled, for text without reasoning and calls; null when there is none. An error begins with the field's name.
+// The constraint compiled, for text without reasoning and calls; null when there is none. An error begins with the
+// field's name.
 Result<grammar::GrammarPtr> CompileConstraint(GrammarCache& cache, const std::optional<OutputConstraint>& constraint);
 
 }  // namespace millrace

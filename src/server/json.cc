@@ -27,18 +27,23 @@ Status CheckLimits(std::string_view text, const JsonLimits& limits) {
       case '}':
         depth = depth > 0 ? depth - 1 : 0;
         break;
-      case ',': ++values; break;
+      case ',':
+        ++values;
+        break;
       case ':':
         ++total_members;
         if (++members[static_cast<size_t>(depth)] > limits.max_members_per_object) {
           return OutOfRange("a JSON object has more than {} members", limits.max_members_per_object);
         }
         break;
-      default: break;
+      default:
+        break;
     }
   }
-  if (total_members > limits.max_members) return OutOfRange("the JSON has {} members, the limit is {}", total_members, limits.max_members);
-  if (values > limits.max_values) return OutOfRange("the JSON has {} values, the limit is {}", values, limits.max_values);
+  if (total_members > limits.max_members)
+    return OutOfRange("the JSON has {} members, the limit is {}", total_members, limits.max_members);
+  if (values > limits.max_values)
+    return OutOfRange("the JSON has {} values, the limit is {}", values, limits.max_values);
   return OkStatus();
 }
 
@@ -53,11 +58,14 @@ Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) {
     // "[json.exception.parse_error.101] parse error at line 1, column 3: ...": the name is the library's own.
     const std::string_view what = error.what();
     const size_t name_end = what.find("] ");
-    return InvalidArgument("the body is not valid JSON: {}", name_end == std::string_view::npos ? what : what.substr(name_end + 2));
+    return InvalidArgument("the body is not valid JSON: {}",
+                           name_end == std::string_view::npos ? what : what.substr(name_end + 2));
   }
 }
 
-std::string DumpJson(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string DumpJson(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::string ValidUtf8(std::string_view bytes) {
   // The library replaces while it serialises; a round trip leaves the text.

@@ -58,7 +58,8 @@ TEST(ServerLimits, WhatAnIdleServerHasNoRoomForIsTheClients) {
   options.service.max_open_sequences = 4;
   const TestServer fixture = StartServer(options);
   const Json prompts = {"a", "b", "c", "d", "e"};
-  for (const auto& [request, param] : {std::pair(Json{{"prompt", prompts}}, "prompt"), std::pair(Json{{"prompt", "a"}, {"n", 5}}, "n")}) {
+  for (const auto& [request, param] :
+       {std::pair(Json{{"prompt", prompts}}, "prompt"), std::pair(Json{{"prompt", "a"}, {"n", 5}}, "n")}) {
     const TestReply reply = fixture.Post("/v1/completions", request);
     EXPECT_EQ(reply.status, 400);
     EXPECT_EQ(reply.json()["error"]["param"], param) << reply.body;
@@ -156,7 +157,8 @@ TEST(ServerLimits, AClientThatVanishesIsFound) {
   if (!client.Vanish()) GTEST_SKIP() << "TCP_REPAIR needs CAP_NET_ADMIN";
   EXPECT_TRUE(fixture.BecomesIdle());
   EXPECT_LT(fixture.Call("GET", "/load").json()["generation_tokens"], 128 * 2000);
-  EXPECT_NE(fixture.Call("GET", "/metrics").body.find("millrace:disconnects_total{model_name=\"tiny\"} 1"), std::string::npos);
+  EXPECT_NE(fixture.Call("GET", "/metrics").body.find("millrace:disconnects_total{model_name=\"tiny\"} 1"),
+            std::string::npos);
 }
 
 TEST(ServerLimits, ConnectionsBeyondTheLimitAreClosed) {
@@ -201,7 +203,8 @@ std::string TextOf(const TestReply& reply) {
 TEST(ServerLimits, AStreamThatNobodyReadsIsPausedAndLosesNothing) {
   ServerOptions options;
   options.http.reply.backlog_bytes = 8 << 10;
-  const TestServer fixture = StartServer(options, 1);  // one sequence at a time: a stalled one would be in everybody's way
+  const TestServer fixture =
+      StartServer(options, 1);  // one sequence at a time: a stalled one would be in everybody's way
   Json body = Chat(1000, true);
   body["logprobs"] = true;
   body["top_logprobs"] = 20;

@@ -12,8 +12,8 @@ namespace millrace {
 // Of /v1/chat/completions: [{"token", "logprob", "bytes", "top_logprobs": [...]}].
 Json ChatLogprobs(const Tokenizer& tokenizer, std::span<const OutputResult> tokens, int num_top);
 
-// Of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. The offset counts characters (code points)
-// of the text that the tokens stand for and goes on from call to call.
+// Of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. The offset counts characters (code
+// points) of the text that the tokens stand for and goes on from call to call.
 class CompletionLogprobs {
  public:
   explicit CompletionLogprobs(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}

@@ -246,7 +246,9 @@ Members ByPath() {
 
 }  // namespace
 
-std::span<const MemberSpec> MemberTable() { return kMembers; }
+std::span<const MemberSpec> MemberTable() {
+  return kMembers;
+}
 
 std::span<const MemberSpec* const> MembersOf(std::string_view path) {
   static const Members by_path = ByPath();

@@ -6,7 +6,8 @@ namespace {
 constexpr uint64_t kMaxThinkingBudget = 1 << 30;
 
 std::string TypeOf(const Json& value) {
-  return value.is_object() && value.contains("type") && value["type"].is_string() ? value["type"].get<std::string>() : std::string();
+  return value.is_object() && value.contains("type") && value["type"].is_string() ? value["type"].get<std::string>()
+                                                                                  : std::string();
 }
 
 Result<std::string> StringOf(const Json& object, const char* key, const std::string& where) {
@@ -27,7 +28,9 @@ Result<std::string> TextOf(const Json& content, const std::string& where) {
       text += part;
       continue;
     }
-    if (type != "text") return Unsupported("{} has a block of type {}, expected text: this model reads text only", where, type.empty() ? "none" : type);
+    if (type != "text")
+      return Unsupported("{} has a block of type {}, expected text: this model reads text only", where,
+                         type.empty() ? "none" : type);
     ASSIGN_OR_RETURN(const std::string part, StringOf(block, "text", where));
     text += part;
   }
@@ -37,7 +40,8 @@ Result<std::string> TextOf(const Json& content, const std::string& where) {
 // The blocks of one message become one or several messages: tool results stand alone, as role "tool".
 class MessageReader {
  public:
-  MessageReader(std::string role, size_t index) : where_(fmt::format("messages[{}].content", index)), message_{{"role", std::move(role)}} {}
+  MessageReader(std::string role, size_t index)
+      : where_(fmt::format("messages[{}].content", index)), message_{{"role", std::move(role)}} {}
 
   Result<std::vector<Json>> Read(const Json& content) {
     if (!content.is_array()) {
@@ -70,9 +74,11 @@ class MessageReader {
   Status AddCall(const Json& block) {
     ASSIGN_OR_RETURN(const std::string id, StringOf(block, "id", where_));
     ASSIGN_OR_RETURN(const std::string name, StringOf(block, "name", where_));
-    if (!block.contains("input") || !block["input"].is_object()) return InvalidArgument("{} has a tool_use whose input is not an object", where_);
+    if (!block.contains("input") || !block["input"].is_object())
+      return InvalidArgument("{} has a tool_use whose input is not an object", where_);
     if (!message_.contains("tool_calls")) message_["tool_calls"] = Json::array();
-    message_["tool_calls"].push_back({{"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", block["input"]}}}});
+    message_["tool_calls"].push_back(
+        {{"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", block["input"]}}}});
     return OkStatus();
   }
 
@@ -109,16 +115,20 @@ bool Joins(const RenderInput& input, const Json& message) {
 Status ReadTurns(const Service& service, const Fields& fields, ChatOrder* order) {
   size_t index = 0;
   for (const Json& message : fields.Get("messages")) {
-    const std::string role = message.is_object() && message.contains("role") && message["role"].is_string() ? message["role"].get<std::string>() : "";
+    const std::string role = message.is_object() && message.contains("role") && message["role"].is_string()
+                                 ? message["role"].get<std::string>()
+                                 : "";
     if (role != "user" && role != "assistant" && role != "system") {
-      return InvalidArgument("messages[{}].role is {}, expected user or assistant", index, role.empty() ? "missing" : role);
+      return InvalidArgument("messages[{}].role is {}, expected user or assistant", index,
+                             role.empty() ? "missing" : role);
     }
     if (!message.contains("content")) return InvalidArgument("messages[{}] has no content", index);
     ASSIGN_OR_RETURN(const std::vector<Json> parts, MessageReader(role, index).Read(message["content"]));
     for (const Json& part : parts) {
       ASSIGN_OR_RETURN(Json normal, NormalizeMessage(service, part, index));
       if (Joins(order->input, normal)) {
-        order->input.messages.back()["content"] = order->input.messages.back()["content"].get<std::string>() + "\n" + normal["content"].get<std::string>();
+        order->input.messages.back()["content"] =
+            order->input.messages.back()["content"].get<std::string>() + "\n" + normal["content"].get<std::string>();
       } else {
         order->input.messages.push_back(std::move(normal));
       }
@@ -135,9 +145,11 @@ Status ReadTools(const Fields& fields, ChatOrder* order) {
   size_t index = 0;
   for (const Json& tool : fields.Get("tools")) {
     const std::string type = TypeOf(tool);
-    if (!type.empty() && type != "custom") return Unsupported("tools[{}] is of type {}, expected custom: there are no built-in tools", index, type);
+    if (!type.empty() && type != "custom")
+      return Unsupported("tools[{}] is of type {}, expected custom: there are no built-in tools", index, type);
     ASSIGN_OR_RETURN(const std::string name, StringOf(tool, "name", fmt::format("tools[{}]", index)));
-    if (!tool.contains("input_schema") || !tool["input_schema"].is_object()) return InvalidArgument("tools[{}].input_schema is not an object", index);
+    if (!tool.contains("input_schema") || !tool["input_schema"].is_object())
+      return InvalidArgument("tools[{}].input_schema is not an object", index);
     Json function = {{"name", name}, {"parameters", tool["input_schema"]}};
     if (tool.contains("description")) function["description"] = tool["description"];
     if (tool.contains("strict")) function["strict"] = tool["strict"];
@@ -163,7 +175,8 @@ Status ReadToolChoice(const Json& choice, ChatOrder* order) {
     return InvalidArgument("tool_choice.type is {}, expected auto, any, tool or none", type.empty() ? "missing" : type);
   }
   const Json single = choice.value("disable_parallel_tool_use", Json());
-  if (!single.is_null() && !single.is_boolean()) return InvalidArgument("tool_choice.disable_parallel_tool_use is not true or false");
+  if (!single.is_null() && !single.is_boolean())
+    return InvalidArgument("tool_choice.disable_parallel_tool_use is not true or false");
   order->parallel_calls = single.is_null() || !single.get<bool>();
   return OkStatus();
 }
@@ -172,16 +185,19 @@ Status ReadToolChoice(const Json& choice, ChatOrder* order) {
 Status ReadThinking(const Service& service, const Json& thinking, ChatOrder* order) {
   const std::string type = thinking.is_null() ? "disabled" : TypeOf(thinking);
   if (type != "enabled" && type != "adaptive" && type != "disabled") {
-    return InvalidArgument("thinking.type is {}, expected enabled, adaptive or disabled", type.empty() ? "missing" : type);
+    return InvalidArgument("thinking.type is {}, expected enabled, adaptive or disabled",
+                           type.empty() ? "missing" : type);
   }
   const bool on = type != "disabled";
   order->input.variables = {{"enable_thinking", on}, {"thinking", on}};
   const Json budget = thinking.is_null() ? Json() : thinking.value("budget_tokens", Json());
   if (budget.is_null()) return OkStatus();
   if (!budget.is_number_unsigned() || budget.get<uint64_t>() > kMaxThinkingBudget) {
-    return InvalidArgument("thinking.budget_tokens is {}, expected 0 to {}", DumpJson(budget).substr(0, 64), kMaxThinkingBudget);
+    return InvalidArgument("thinking.budget_tokens is {}, expected 0 to {}", DumpJson(budget).substr(0, 64),
+                           kMaxThinkingBudget);
   }
-  const bool marks_reasoning = !service.format.reasoning.end.empty() || service.format.tools.kind == ToolFormat::Kind::kHarmony;
+  const bool marks_reasoning =
+      !service.format.reasoning.end.empty() || service.format.tools.kind == ToolFormat::Kind::kHarmony;
   if (on && marks_reasoning) order->thinking_budget = budget.get<int>();
   return OkStatus();
 }
@@ -196,8 +212,10 @@ Result<ChatOrder> ReadMessages(const Service& service, const Fields& fields) {
   RETURN_IF_ERROR(ReadTools(fields, &order));
   RETURN_IF_ERROR(ReadToolChoice(fields.Get("tool_choice"), &order));
   RETURN_IF_ERROR(ReadThinking(service, fields.Get("thinking"), &order));
-  const Json effort = fields.Get("output_config").is_null() ? Json() : fields.Get("output_config").value("effort", Json());
-  if (!effort.is_null() && !effort.is_string()) return InvalidArgument("output_config.effort is {}, expected a string", DumpJson(effort).substr(0, 64));
+  const Json effort =
+      fields.Get("output_config").is_null() ? Json() : fields.Get("output_config").value("effort", Json());
+  if (!effort.is_null() && !effort.is_string())
+    return InvalidArgument("output_config.effort is {}, expected a string", DumpJson(effort).substr(0, 64));
   if (effort.is_string()) order.input.variables["reasoning_effort"] = effort;
   return order;
 }

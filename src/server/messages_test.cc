@@ -1,4 +1,5 @@
-// /v1/messages against a server in this process: the same answer as a chat, streamed and whole, and every way to write a request.
+// /v1/messages against a server in this process: the same answer as a chat, streamed and whole, and every way to write
+// a request.
 #include <gtest/gtest.h>
 
 #include "server/test_server.h"
@@ -7,16 +8,25 @@ namespace millrace {
 namespace {
 
 Json Ask(const Json& more = Json::object()) {
-  Json request = {{"model", "tiny"}, {"max_tokens", 12}, {"temperature", 0}, {"messages", Json::array({{{"role", "user"}, {"content", "hello"}}})}};
+  Json request = {{"model", "tiny"},
+                  {"max_tokens", 12},
+                  {"temperature", 0},
+                  {"messages", Json::array({{{"role", "user"}, {"content", "hello"}}})}};
   request.update(more);
   return request;
 }
 
 TEST(Messages, SaysWhatTheChatSays) {
-  const Json chat = Shared().Post("/v1/chat/completions", {{"messages", Json::array({{{"role", "system"}, {"content", "be kind"}}, {{"role", "user"}, {"content", "hello"}}})},
-                                                          {"max_tokens", 12}, {"temperature", 0}}).json();
+  const Json chat =
+      Shared()
+          .Post("/v1/chat/completions", {{"messages", Json::array({{{"role", "system"}, {"content", "be kind"}},
+                                                                   {{"role", "user"}, {"content", "hello"}}})},
+                                         {"max_tokens", 12},
+                                         {"temperature", 0}})
+          .json();
   const std::string text = chat["choices"][0]["message"]["content"];
-  const TestReply reply = Shared().Post("/v1/messages", Ask({{"system", Json::array({{{"type", "text"}, {"text", "be kind"}}})}}));
+  const TestReply reply =
+      Shared().Post("/v1/messages", Ask({{"system", Json::array({{{"type", "text"}, {"text", "be kind"}}})}}));
   ASSERT_EQ(reply.status, 200) << reply.body;
   EXPECT_NE(reply.head.find("request-id: "), std::string::npos);
   const Json message = reply.json();
@@ -24,9 +34,13 @@ TEST(Messages, SaysWhatTheChatSays) {
   EXPECT_EQ(message["content"][0], Json({{"type", "text"}, {"text", text}}));
   EXPECT_EQ(message["stop_reason"], chat["choices"][0]["finish_reason"] == "length" ? "max_tokens" : "end_turn");
   const Json& usage = message["usage"];
-  EXPECT_EQ(usage["input_tokens"].get<int>() + usage["cache_read_input_tokens"].get<int>(), chat["usage"]["prompt_tokens"]);
+  EXPECT_EQ(usage["input_tokens"].get<int>() + usage["cache_read_input_tokens"].get<int>(),
+            chat["usage"]["prompt_tokens"]);
   EXPECT_EQ(usage["output_tokens"], chat["usage"]["completion_tokens"]);
-  const Json count = Shared().Post("/v1/messages/count_tokens", {{"model", "tiny"}, {"system", "be kind"}, {"messages", Ask()["messages"]}}).json();
+  const Json count = Shared()
+                         .Post("/v1/messages/count_tokens",
+                               {{"model", "tiny"}, {"system", "be kind"}, {"messages", Ask()["messages"]}})
+                         .json();
   EXPECT_EQ(count["input_tokens"], chat["usage"]["prompt_tokens"]);
 }
 
@@ -47,7 +61,9 @@ TEST(Messages, StreamsInTheOrderOfTheProtocol) {
     if (type == "content_block_delta") text += event["delta"]["text"].get<std::string>();
     if (type == "message_delta") last_delta = event;
   }
-  EXPECT_EQ(order, "message_start ping content_block_start content_block_delta content_block_stop message_delta message_stop ");
+  EXPECT_EQ(
+      order,
+      "message_start ping content_block_start content_block_delta content_block_stop message_delta message_stop ");
   EXPECT_EQ(text, whole["content"][0]["text"]);
   EXPECT_EQ(last_delta["delta"]["stop_reason"], whole["stop_reason"]);
   EXPECT_EQ(last_delta["usage"]["output_tokens"], whole["usage"]["output_tokens"]);
@@ -60,8 +76,10 @@ TEST(Messages, ToolConversationsAndPrefills) {
                                         {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Rome"}}]},
       {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "sunny"}]},
                                    {"type": "text", "text": "so?"}]}])");
-  const Json tools = Json::parse(R"([{"name": "weather", "description": "of a city", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}])");
-  const TestReply reply = Shared().Post("/v1/messages", Ask({{"messages", turns}, {"tools", tools}, {"tool_choice", {{"type", "auto"}}}}));
+  const Json tools = Json::parse(
+      R"([{"name": "weather", "description": "of a city", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}])");
+  const TestReply reply =
+      Shared().Post("/v1/messages", Ask({{"messages", turns}, {"tools", tools}, {"tool_choice", {{"type", "auto"}}}}));
   ASSERT_EQ(reply.status, 200) << reply.body;
   // An answer that the client begins is part of the prompt, and not repeated.
   const auto prompt_tokens = [](const Json& request) {
@@ -72,9 +90,12 @@ TEST(Messages, ToolConversationsAndPrefills) {
   const int before = prompt_tokens(begun);
   begun["messages"].push_back({{"role", "assistant"}, {"content", "The answer"}});
   EXPECT_GT(prompt_tokens(begun), before);
-  const Json rendered = Shared().Post("/apply-template", {{"messages", begun["messages"]}, {"continue_final_message", true}}).json();
+  const Json rendered =
+      Shared().Post("/apply-template", {{"messages", begun["messages"]}, {"continue_final_message", true}}).json();
   EXPECT_TRUE(rendered["prompt"].get<std::string>().ends_with("The answer")) << rendered.dump();
-  EXPECT_EQ(Shared().Post("/apply-template", {{"messages", Ask()["messages"]}, {"continue_final_message", true}}).status, 400);
+  EXPECT_EQ(
+      Shared().Post("/apply-template", {{"messages", Ask()["messages"]}, {"continue_final_message", true}}).status,
+      400);
 }
 
 TEST(Messages, StopSequencesAndFormats) {
@@ -97,7 +118,8 @@ TEST(Messages, ErrorsHaveAnthropicsShape) {
   const std::pair<Json, std::string> cases[] = {
       {{{"model", "tiny"}, {"messages", Ask()["messages"]}}, "max_tokens"},
       {Ask({{"messages", Json::array({{{"role", "tool"}, {"content", "x"}}})}}), "messages[0].role"},
-      {Ask({{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", "image"}}})}}})}}), "messages[0].content"},
+      {Ask({{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", "image"}}})}}})}}),
+       "messages[0].content"},
       {Ask({{"tools", Json::array({{{"type", "web_search_20250305"}, {"name", "web_search"}}})}}), "tools[0]"},
       {Ask({{"tool_choice", {{"type", "most"}}}}), "tool_choice.type"},
       {Ask({{"thinking", {{"type", "maybe"}}}}), "thinking.type"},

@@ -9,13 +9,13 @@ namespace millrace {
 namespace {
 
 // vLLM's buckets, with finer first ones: a small model on a CPU answers in milliseconds.
-constexpr double kFirstTokenBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,   0.75,
+constexpr double kFirstTokenBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,   0.25,  0.5,   0.75,
                                         1.0,   2.5,    5.0,   7.5,  10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0};
 constexpr double kInterTokenBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,  0.15, 0.2,  0.3,
                                         0.4,   0.5,    0.75,  1.0,  2.5,   5.0,  7.5,   10.0, 20.0, 40.0, 80.0};
 constexpr double kRequestBounds[] = {0.05, 0.1,  0.3,  0.5,  0.8,  1.0,  1.5,   2.0,   2.5,   5.0,    10.0,
                                      15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 1920.0, 7680.0};
-constexpr double kTokenBounds[] = {1,    2,    5,     10,    20,    50,     100,    200,    500,
+constexpr double kTokenBounds[] = {1,    2,    5,    10,    20,    50,    100,    200,    500,
                                    1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000};
 constexpr double kNBounds[] = {1, 2, 5, 10, 20, 50, 128};
 
@@ -28,9 +28,12 @@ std::string Escaped(const std::string& text) {
   return escaped;
 }
 
-double PerSecond(double amount, int64_t us) { return us > 0 ? amount / (static_cast<double>(us) * 1e-6) : 0.0; }
+double PerSecond(double amount, int64_t us) {
+  return us > 0 ? amount / (static_cast<double>(us) * 1e-6) : 0.0;
+}
 
-void AppendPowers(const char* name, const char* help, const PowerHistogram& histogram, const std::string& labels, std::string& page) {
+void AppendPowers(const char* name, const char* help, const PowerHistogram& histogram, const std::string& labels,
+                  std::string& page) {
   auto out = std::back_inserter(page);
   fmt::format_to(out, "# HELP {0} {1}\n# TYPE {0} histogram\n", name, help);
   int64_t total = 0;
@@ -50,7 +53,8 @@ void Histogram::Observe(double value, int64_t times) {
   sum_ += value * static_cast<double>(times);
 }
 
-void Histogram::Append(const std::string& name, const std::string& help, const std::string& labels, std::string& page) const {
+void Histogram::Append(const std::string& name, const std::string& help, const std::string& labels,
+                       std::string& page) const {
   auto out = std::back_inserter(page);
   fmt::format_to(out, "# HELP {0} {1}\n# TYPE {0} histogram\n", name, help);
   int64_t total = 0;
@@ -126,8 +130,8 @@ void Metrics::HttpReply(const std::string& path, int status) {
 }
 
 void Metrics::AppendRow(const char* type, const CounterRow& row, std::string& page) const {
-  fmt::format_to(std::back_inserter(page), "# HELP {0} {1}\n# TYPE {0} {2}\n{0}{{{3}}} {4}\n", row.name, row.help, type, labels_,
-                 row.value);
+  fmt::format_to(std::back_inserter(page), "# HELP {0} {1}\n# TYPE {0} {2}\n{0}{{{3}}} {4}\n", row.name, row.help, type,
+                 labels_, row.value);
 }
 
 std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) const {
@@ -144,12 +148,16 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
       {"millrace:kv_blocks_cached", "KV blocks held by the prefix cache alone.", d(s.kv.num_cached)},
       {"millrace:kv_blocks_in_use", "KV blocks of sequences.", d(s.kv.num_in_use)},
       {"millrace:kv_waste_ratio", "Slots without a token, of the blocks in use.", s.kv_waste},
-      {"millrace:kv_worst_waste_tokens", "Slots without a token that one sequence holds, at most.", d(s.kv_worst_waste)},
+      {"millrace:kv_worst_waste_tokens", "Slots without a token that one sequence holds, at most.",
+       d(s.kv_worst_waste)},
       {"millrace:kv_blocks_pinned", "Cached prefix blocks that are pinned.", d(s.kv.prefix.num_pinned_nodes)},
-      {"millrace:kv_integrity", "1 while every recount of the KV bookkeeping was right.", gauges.engine.integrity_error.empty() ? 1.0 : 0.0},
+      {"millrace:kv_integrity", "1 while every recount of the KV bookkeeping was right.",
+       gauges.engine.integrity_error.empty() ? 1.0 : 0.0},
       {"millrace:step_seconds", "Duration of the last step.", d(gauges.engine.last_step_us) * 1e-6},
-      {"millrace:achieved_bytes_per_second", "Weights and KV that the last step read, by its time.", PerSecond(d(work.last.read_bytes), gauges.engine.last_step_us)},
-      {"millrace:achieved_flops_per_second", "Products with weights of the last step, by its time.", PerSecond(work.last.flops, gauges.engine.last_step_us)},
+      {"millrace:achieved_bytes_per_second", "Weights and KV that the last step read, by its time.",
+       PerSecond(d(work.last.read_bytes), gauges.engine.last_step_us)},
+      {"millrace:achieved_flops_per_second", "Products with weights of the last step, by its time.",
+       PerSecond(work.last.flops, gauges.engine.last_step_us)},
       {"millrace:open_connections", "Open connections.", d(http.open_connections.load())},
   };
   const CounterRow counters[] = {
@@ -160,7 +168,8 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
       {"vllm:num_preemptions_total", "Sequences preempted.", d(s.num_preemptions)},
       {"millrace:num_swaps_total", "Preemptions that swapped to host memory; the others recompute.", d(s.num_swaps)},
       {"millrace:prefix_evicted_blocks_total", "Cached blocks evicted.", d(s.kv.prefix.evicted_blocks)},
-      {"millrace:kv_integrity_checks_total", "Recounts of the KV bookkeeping while idle.", d(gauges.engine.num_integrity_checks)},
+      {"millrace:kv_integrity_checks_total", "Recounts of the KV bookkeeping while idle.",
+       d(gauges.engine.num_integrity_checks)},
       {"millrace:failed_steps_total", "Steps that failed as a whole.", d(gauges.engine.num_failed_steps)},
       {"millrace:steps_total", "Steps of the engine.", d(gauges.engine.num_steps)},
       {"millrace:step_seconds_total", "Time of all steps.", d(work.step_us) * 1e-6},
@@ -178,33 +187,44 @@ std::string Metrics::Render(const Gauges& gauges, const HttpServerStats& http) c
   for (const CounterRow& row : counters) AppendRow("counter", row, page);
   auto out = std::back_inserter(page);
   fmt::format_to(out, "# HELP vllm:cache_config_info The KV cache.\n# TYPE vllm:cache_config_info gauge\n");
-  fmt::format_to(out, "vllm:cache_config_info{{{},block_size=\"{}\",num_gpu_blocks=\"{}\",max_model_len=\"{}\"}} 1\n", labels_,
-                 kKvBlockTokens, gauges.num_blocks, gauges.max_model_len);
+  fmt::format_to(out, "vllm:cache_config_info{{{},block_size=\"{}\",num_gpu_blocks=\"{}\",max_model_len=\"{}\"}} 1\n",
+                 labels_, kKvBlockTokens, gauges.num_blocks, gauges.max_model_len);
   AppendPowers("millrace:batch_size", "Sequences of a step.", work.rows, labels_, page);
   AppendPowers("vllm:iteration_tokens_total", "Tokens of a step.", work.tokens, labels_, page);
   std::lock_guard lock(mutex_);
-  AppendRow("counter", {"vllm:prompt_tokens_cached_total", "Prompt tokens found in the prefix cache, of finished requests.", d(cached_tokens_)}, page);
-  fmt::format_to(out, "# HELP vllm:request_success_total Finished sequences.\n# TYPE vllm:request_success_total counter\n");
+  AppendRow("counter",
+            {"vllm:prompt_tokens_cached_total", "Prompt tokens found in the prefix cache, of finished requests.",
+             d(cached_tokens_)},
+            page);
+  fmt::format_to(out,
+                 "# HELP vllm:request_success_total Finished sequences.\n# TYPE vllm:request_success_total counter\n");
   for (size_t i = 1; i < finished_.size(); ++i) {
     fmt::format_to(out, "vllm:request_success_total{{{},finished_reason=\"{}\"}} {}\n", labels_,
                    FinishReasonName(static_cast<FinishReason>(i)), finished_[i]);
   }
   first_token_.Append("vllm:time_to_first_token_seconds", "From the request to its first token.", labels_, page);
   queue_.Append("vllm:request_queue_time_seconds", "From the request to its first row in a step.", labels_, page);
-  prefill_.Append("vllm:request_prefill_time_seconds", "From a request's first row in a step to its first token.", labels_, page);
+  prefill_.Append("vllm:request_prefill_time_seconds", "From a request's first row in a step to its first token.",
+                  labels_, page);
   decode_.Append("vllm:request_decode_time_seconds", "From a request's first token to its last.", labels_, page);
-  inference_.Append("vllm:request_inference_time_seconds", "From a request's first row in a step to its last token.", labels_, page);
+  inference_.Append("vllm:request_inference_time_seconds", "From a request's first row in a step to its last token.",
+                    labels_, page);
   inter_token_.Append("vllm:inter_token_latency_seconds", "Between tokens.", labels_, page);
-  per_token_.Append("vllm:request_time_per_output_token_seconds", "Mean time per token after the first, by request.", labels_, page);
+  per_token_.Append("vllm:request_time_per_output_token_seconds", "Mean time per token after the first, by request.",
+                    labels_, page);
   request_.Append("vllm:e2e_request_latency_seconds", "From the request to its end.", labels_, page);
   prompt_tokens_.Append("vllm:request_prompt_tokens", "Prompt tokens by request.", labels_, page);
   generation_tokens_.Append("vllm:request_generation_tokens", "Generated tokens by request.", labels_, page);
-  most_generated_.Append("vllm:request_max_num_generation_tokens", "Generated tokens of a request's longest choice.", labels_, page);
+  most_generated_.Append("vllm:request_max_num_generation_tokens", "Generated tokens of a request's longest choice.",
+                         labels_, page);
   params_n_.Append("vllm:request_params_n", "The parameter n.", labels_, page);
   params_max_tokens_.Append("vllm:request_params_max_tokens", "The parameter max_tokens.", labels_, page);
-  fmt::format_to(out, "# HELP millrace:http_replies_total Replies by path and status.\n# TYPE millrace:http_replies_total counter\n");
+  fmt::format_to(
+      out,
+      "# HELP millrace:http_replies_total Replies by path and status.\n# TYPE millrace:http_replies_total counter\n");
   for (const auto& [key, count] : replies_) {
-    fmt::format_to(out, "millrace:http_replies_total{{path=\"{}\",status=\"{}\"}} {}\n", Escaped(key.first), key.second, count);
+    fmt::format_to(out, "millrace:http_replies_total{{path=\"{}\",status=\"{}\"}} {}\n", Escaped(key.first), key.second,
+                   count);
   }
   return page;
 }

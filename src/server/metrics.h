@@ -39,11 +39,11 @@ class Metrics {
   void NextTokens(double seconds_since_last, int num_tokens);
   void ChoiceFinished(FinishReason reason);
   struct FinishedRequest {
-    double seconds = 0.0;       // from the request to its end; the next three are times after the request too
+    double seconds = 0.0;  // from the request to its end; the next three are times after the request too
     double left_queue = 0.0;
     double first_token = 0.0;
     double last_token = 0.0;
-    int64_t num_generated = 0;  // of all choices
+    int64_t num_generated = 0;   // of all choices
     int64_t most_generated = 0;  // of one choice
     int num_cached = 0;
   };
@@ -68,8 +68,8 @@ class Metrics {
 
   const std::string labels_;
   mutable std::mutex mutex_;
-  Histogram first_token_, inter_token_, per_token_, request_, prompt_tokens_, generation_tokens_, params_n_, params_max_tokens_, queue_,
-      prefill_, decode_, inference_, most_generated_;
+  Histogram first_token_, inter_token_, per_token_, request_, prompt_tokens_, generation_tokens_, params_n_,
+      params_max_tokens_, queue_, prefill_, decode_, inference_, most_generated_;
   std::array<int64_t, 6> finished_{};  // by FinishReason
   int64_t cached_tokens_ = 0;
   std::map<std::pair<std::string, int>, int64_t> replies_;

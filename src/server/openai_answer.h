@@ -1,5 +1,5 @@
-// OpenAiWriter: what the replies of chat completions and completions have in common: the envelope of a chunk and of a whole reply, the
-// event with the usage, the end of the stream.
+// OpenAiWriter: what the replies of chat completions and completions have in common: the envelope of a chunk and of a
+// whole reply, the event with the usage, the end of the stream.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,8 @@ struct OpenAiEnvelope {
 
 class OpenAiWriter : public AnswerWriter {
  protected:
-  OpenAiWriter(Service& service, std::shared_ptr<Exchange> exchange, AnswerOptions answer, const OpenAiEnvelope& envelope)
+  OpenAiWriter(Service& service, std::shared_ptr<Exchange> exchange, AnswerOptions answer,
+               const OpenAiEnvelope& envelope)
       : AnswerWriter(service, std::move(exchange), std::move(answer), envelope.id_prefix), envelope_(envelope) {}
 
   // An entry of "choices" of a reply that is not streamed.

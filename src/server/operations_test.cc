@@ -32,7 +32,11 @@ TEST(Admin, DrainsResetsAndSetsTheLogLevel) {
   EXPECT_NE(call("GET", "/metrics").body.find("vllm:num_requests_running"), std::string::npos);
 
   Json chat = Chat(3);
-  const auto cached = [&] { return server.Call("POST", "/v1/chat/completions", DumpJson(chat), key).json()["usage"]["prompt_tokens_details"]["cached_tokens"].get<int>(); };
+  const auto cached = [&] {
+    return server.Call("POST", "/v1/chat/completions", DumpJson(chat), key)
+        .json()["usage"]["prompt_tokens_details"]["cached_tokens"]
+        .get<int>();
+  };
   cached();
   EXPECT_GT(cached(), 0);
   EXPECT_EQ(call("POST", "/cache/reset").status, 200);
@@ -70,7 +74,8 @@ TEST(Log, OneLineARequestWithItsTokens) {
   for (char c; ::read(pipe_ends[0], &c, 1) == 1;) text += c;
   ::close(pipe_ends[0]);
   std::vector<Json> lines;
-  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) lines.push_back(Json::parse(text.substr(begin, end - begin)));
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+    lines.push_back(Json::parse(text.substr(begin, end - begin)));
   ASSERT_EQ(lines.size(), 4u) << text;
   EXPECT_EQ(lines[0]["request_id"], "my-id");
   EXPECT_EQ(lines[0]["status"], 200);
@@ -91,7 +96,8 @@ TEST(Log, AReaderThatDoesNotReadHoldsNobodyUp) {
   RequestLog log(pipe_ends[1], LogLevel::kRequests);
   HttpRequest request;
   request.path = std::string(200, 'a');
-  for (int i = 0; i < 50'000; ++i) log.Write(request, {.status = 200, .complete = true, .notes = {}}, std::chrono::system_clock::now());
+  for (int i = 0; i < 50'000; ++i)
+    log.Write(request, {.status = 200, .complete = true, .notes = {}}, std::chrono::system_clock::now());
   EXPECT_GT(log.num_dropped(), 0);
   ::close(pipe_ends[0]);  // the log's thread sees that nobody reads
   log.set_level(LogLevel::kErrors);
@@ -122,7 +128,8 @@ std::string PoisonedModel(TokenId token) {
   const Json header = Json::parse(weights.substr(8, header_bytes));
   const Json& tensor = header["model.embed_tokens.weight"];
   const size_t row_bytes = tensor["shape"][1].get<size_t>() * sizeof(float);
-  const std::string row = weights.substr(8 + header_bytes + tensor["data_offsets"][0].get<size_t>() + static_cast<size_t>(token) * row_bytes, row_bytes);
+  const std::string row = weights.substr(
+      8 + header_bytes + tensor["data_offsets"][0].get<size_t>() + static_cast<size_t>(token) * row_bytes, row_bytes);
   const size_t at = model.find(row);
   CHECK(at != std::string::npos, "the row of token {} is not in the GGUF file", token);
   for (size_t i = 0; i < row_bytes; i += sizeof(float)) {
@@ -136,7 +143,10 @@ std::string PoisonedModel(TokenId token) {
 
 TEST(Failures, NotANumberFailsOneRequestWithAReason) {
   const TestServer server = StartServer({}, 8, PoisonedModel(70));
-  const auto ask = [](int token) { return Json{{"prompt", {5, 6, token, 7}}, {"max_tokens", 30}, {"temperature", 0}, {"ignore_eos", true}, {"stream", false}, {"logit_bias", {{"70", -100}}}}; };
+  const auto ask = [](int token) {
+    return Json{{"prompt", {5, 6, token, 7}}, {"max_tokens", 30}, {"temperature", 0},
+                {"ignore_eos", true},         {"stream", false},  {"logit_bias", {{"70", -100}}}};
+  };
   const std::string before = server.Post("/v1/completions", ask(8)).json()["choices"][0]["text"];
   std::vector<TestConnection> clients;
   for (int i = 0; i < 6; ++i) {
@@ -162,7 +172,8 @@ TEST(Failures, NotANumberFailsOneRequestWithAReason) {
 TEST(Failures, WhatTheSchedulerRefusesIsNoServerError) {
   const TestServer server = StartServer({}, 4);
   // A beam search that needs more memory at once than there is.
-  const TestReply beams = server.Post("/v1/completions", {{"prompt", "a"}, {"n", 100}, {"use_beam_search", true}, {"max_tokens", 1000}});
+  const TestReply beams =
+      server.Post("/v1/completions", {{"prompt", "a"}, {"n", 100}, {"use_beam_search", true}, {"max_tokens", 1000}});
   EXPECT_TRUE(beams.status == 400 || beams.status == 429) << beams.body;
   EXPECT_FALSE(beams.json()["error"]["message"].get<std::string>().empty());
   EXPECT_EQ(server.Post("/v1/chat/completions", Chat(3)).status, 200);
@@ -170,7 +181,9 @@ TEST(Failures, WhatTheSchedulerRefusesIsNoServerError) {
 
 TEST(Failures, ConstraintsThatContradictEachOtherAreTheClients) {
   const Json letter = Shared().Post("/tokenize", {{"prompt", "x"}, {"add_special_tokens", false}}).json()["tokens"][0];
-  const TestReply reply = Shared().Post("/v1/completions", {{"prompt", "a"}, {"max_tokens", 4}, {"guided_regex", "[0-9]+"}, {"allowed_token_ids", {letter}}});
+  const TestReply reply =
+      Shared().Post("/v1/completions",
+                    {{"prompt", "a"}, {"max_tokens", 4}, {"guided_regex", "[0-9]+"}, {"allowed_token_ids", {letter}}});
   EXPECT_EQ(reply.status, 400) << reply.body;
   EXPECT_EQ(reply.json()["error"]["message"], "the constraints leave no token to draw");
 }
@@ -188,7 +201,8 @@ TEST(Failures, AQueueTimeoutIsNamed) {
 }
 
 TEST(Reports, ATokenThatStopsIsNamed) {
-  Json body = {{"prompt", "hello"}, {"max_tokens", 6}, {"temperature", 0}, {"ignore_eos", true}, {"return_token_ids", true}};
+  Json body = {
+      {"prompt", "hello"}, {"max_tokens", 6}, {"temperature", 0}, {"ignore_eos", true}, {"return_token_ids", true}};
   const Json third = Shared().Post("/v1/completions", body).json()["choices"][0]["token_ids"][2];
   body["stop_token_ids"] = {third};
   const Json choice = Shared().Post("/v1/completions", body).json()["choices"][0];
@@ -201,7 +215,9 @@ TEST(Reports, TimesOfRequestsHaveVllmsNames) {
   server.Post("/v1/completions", {{"prompt", "hello"}, {"max_tokens", 6}, {"n", 2}, {"ignore_eos", true}});
   const std::string page = server.Call("GET", "/metrics").body;
   for (const char* name : {"queue", "prefill", "decode", "inference"}) {
-    EXPECT_NE(page.find(fmt::format("vllm:request_{}_time_seconds_count{{model_name=\"tiny\"}} 1\n", name)), std::string::npos) << name;
+    EXPECT_NE(page.find(fmt::format("vllm:request_{}_time_seconds_count{{model_name=\"tiny\"}} 1\n", name)),
+              std::string::npos)
+        << name;
   }
   EXPECT_NE(page.find("vllm:request_generation_tokens_sum{model_name=\"tiny\"} 12\n"), std::string::npos);
   EXPECT_NE(page.find("vllm:request_max_num_generation_tokens_sum{model_name=\"tiny\"} 6\n"), std::string::npos);

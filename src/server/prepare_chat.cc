@@ -1,26 +1,30 @@
-// PrepareChat: the prompt of a chat, and what its order demands of the answer as the grammar that enforces it and the options of the
-// parser that reads it.
-#include "server/chat_prompt.h"
-
+// PrepareChat: the prompt of a chat, and what its order demands of the answer as the grammar that enforces it and the
+// options of the parser that reads it.
 #include <algorithm>
 
 #include "chat/output_grammar.h"
+#include "server/chat_prompt.h"
 
 namespace millrace {
 namespace {
 
 std::string NameIn(const Json& value) {
   if (value.is_object() && value.contains("function")) return NameIn(value["function"]);
-  return value.is_object() && value.contains("name") && value["name"].is_string() ? value["name"].get<std::string>() : "";
+  return value.is_object() && value.contains("name") && value["name"].is_string() ? value["name"].get<std::string>()
+                                                                                  : "";
 }
 
-// {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required", "tools": [...]}}, or the members beside "type".
+// {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required", "tools": [...]}}, or the members beside
+// "type".
 Status ReadAllowedTools(const Json& choice, OutputDemand* demand) {
-  const Json& allowed = choice.contains("allowed_tools") && choice["allowed_tools"].is_object() ? choice["allowed_tools"] : choice;
-  if (!allowed.contains("tools") || !allowed["tools"].is_array()) return InvalidArgument("tool_choice.allowed_tools has no list of tools");
+  const Json& allowed =
+      choice.contains("allowed_tools") && choice["allowed_tools"].is_object() ? choice["allowed_tools"] : choice;
+  if (!allowed.contains("tools") || !allowed["tools"].is_array())
+    return InvalidArgument("tool_choice.allowed_tools has no list of tools");
   const Json mode = allowed.contains("mode") && !allowed["mode"].is_null() ? allowed["mode"] : Json("auto");
   if (mode != "auto" && mode != "required") {
-    return InvalidArgument("tool_choice.allowed_tools.mode is {}, expected auto or required", DumpJson(mode).substr(0, 64));
+    return InvalidArgument("tool_choice.allowed_tools.mode is {}, expected auto or required",
+                           DumpJson(mode).substr(0, 64));
   }
   demand->choice = mode == "required" ? ToolChoice::kRequired : ToolChoice::kAuto;
   Json kept = Json::array();
@@ -36,10 +40,13 @@ Status ReadAllowedTools(const Json& choice, OutputDemand* demand) {
 Status CheckTools(const Json& tools) {
   for (size_t i = 0; i < tools.size(); ++i) {
     const Json& tool = tools[i];
-    if (!tool.is_object()) return InvalidArgument("tools[{}] is {}, expected an object", i, DumpJson(tool).substr(0, 64));
+    if (!tool.is_object())
+      return InvalidArgument("tools[{}] is {}, expected an object", i, DumpJson(tool).substr(0, 64));
     const Json type = tool.value("type", Json("function"));
-    if (type != "function") return Unsupported("tools[{}].type is {}, expected function", i, DumpJson(type).substr(0, 64));
-    if (NameIn(tool.value("function", Json())).empty()) return InvalidArgument("tools[{}].function is not an object with a name", i);
+    if (type != "function")
+      return Unsupported("tools[{}].type is {}, expected function", i, DumpJson(type).substr(0, 64));
+    if (NameIn(tool.value("function", Json())).empty())
+      return InvalidArgument("tools[{}].function is not an object with a name", i);
   }
   return OkStatus();
 }
@@ -61,18 +68,20 @@ Status ReadToolChoice(const Json& choice, OutputDemand* demand) {
   if (word == "required" || word == "any") return OkStatus();
   demand->function = NameIn(choice);
   if ((word == "function" || word == "tool") && !demand->function.empty()) return OkStatus();
-  return InvalidArgument("tool_choice is {}, expected none, auto, required or a named function", DumpJson(choice).substr(0, 80));
+  return InvalidArgument("tool_choice is {}, expected none, auto, required or a named function",
+                         DumpJson(choice).substr(0, 80));
 }
 
 // Everything that the grammar depends on, the model's format apart.
 std::string CacheKey(const OutputDemand& demand, const std::optional<OutputConstraint>& content) {
   const Json constraint = content ? Json{content->kind, content->text} : Json();
-  return DumpJson({demand.tools, static_cast<int>(demand.choice), demand.function, demand.parallel_calls, demand.opens_reasoning,
-                   demand.may_reason, demand.thinking_budget, constraint});
+  return DumpJson({demand.tools, static_cast<int>(demand.choice), demand.function, demand.parallel_calls,
+                   demand.opens_reasoning, demand.may_reason, demand.thinking_budget, constraint});
 }
 
 // Sets the grammar of the answer to this prompt.
-Result<ChoiceParserOptions> Control(const Service& service, const ChatOrder& order, const ChatPrompt& prompt, GenerationSpec* spec) {
+Result<ChoiceParserOptions> Control(const Service& service, const ChatOrder& order, const ChatPrompt& prompt,
+                                    GenerationSpec* spec) {
   const OutputFormat& format = service.format;
   OutputDemand demand;
   RETURN_IF_ERROR(CheckTools(order.tools));
@@ -83,8 +92,9 @@ Result<ChoiceParserOptions> Control(const Service& service, const ChatOrder& ord
   demand.may_reason = !prompt.closes_reasoning;
   demand.thinking_budget = order.thinking_budget;
   if (demand.thinking_budget >= 0 && format.reasoning.end.empty() && format.tools.kind != ToolFormat::Kind::kHarmony) {
-    return InvalidArgument("thinking_token_budget is {}, but this model does not mark its reasoning (--reasoning-parser)",
-                           demand.thinking_budget);
+    return InvalidArgument(
+        "thinking_token_budget is {}, but this model does not mark its reasoning (--reasoning-parser)",
+        demand.thinking_budget);
   }
   ChoiceParserOptions parser;
   parser.opens_reasoning = prompt.opens_reasoning;

@@ -15,7 +15,8 @@ struct Prompt {
 };
 
 // A string, a list of strings, a list of token ids or a list of such lists, in `field`. Text becomes no control token.
-Result<std::vector<Prompt>> ReadPrompts(const Service& service, const Fields& fields, const char* field, size_t max_prompts);
+Result<std::vector<Prompt>> ReadPrompts(const Service& service, const Fields& fields, const char* field,
+                                        size_t max_prompts);
 
 // Wraps each prompt for fill-in-the-middle; kUnsupported when the vocabulary has no tokens for it.
 Status InsertSuffix(const Tokenizer& tokenizer, const std::string& suffix, std::vector<Prompt>& prompts);

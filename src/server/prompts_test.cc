@@ -27,7 +27,8 @@ TEST(FillInTheMiddle, PrefixSuffixMiddle) {
   EXPECT_EQ(prompts[1].token_ids, (std::vector<TokenId>{4, 2, 5, 3, 2, 6}));
   prompts = {{.token_ids = {0}, .text = "a"}};
   ASSERT_TRUE(InsertSuffix(**tokenizer, "<|fim_middle|>", prompts).ok());
-  EXPECT_EQ(std::count(prompts[0].token_ids.begin(), prompts[0].token_ids.end(), 6), 1) << "a control token came from text";
+  EXPECT_EQ(std::count(prompts[0].token_ids.begin(), prompts[0].token_ids.end(), 6), 1)
+      << "a control token came from text";
 }
 
 }  // namespace

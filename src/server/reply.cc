@@ -4,9 +4,13 @@
 
 namespace millrace {
 
-std::string SseData(const Json& event) { return "data: " + DumpJson(event) + "\n\n"; }
+std::string SseData(const Json& event) {
+  return "data: " + DumpJson(event) + "\n\n";
+}
 
-std::string SseEvent(std::string_view name, const Json& event) { return fmt::format("event: {}\ndata: {}\n\n", name, DumpJson(event)); }
+std::string SseEvent(std::string_view name, const Json& event) {
+  return fmt::format("event: {}\ndata: {}\n\n", name, DumpJson(event));
+}
 
 Json UsageJson(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
@@ -16,7 +20,9 @@ Json UsageJson(const Usage& usage) {
           {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}}};
 }
 
-const char* FinishName(FinishReason reason) { return reason == FinishReason::kTimeout ? "length" : FinishReasonName(reason); }
+const char* FinishName(FinishReason reason) {
+  return reason == FinishReason::kTimeout ? "length" : FinishReasonName(reason);
+}
 
 void SendError(Exchange& exchange, const ApiError& error) {
   const HttpRequest& request = exchange.request();
@@ -39,16 +45,20 @@ Result<Fields> ReadFields(const Service& service, Exchange& exchange, Endpoint e
 
 Status CheckStream(const Fields& fields) {
   if (!fields.Bool("stream", false) || !fields.Has("prompt_logprobs")) return OkStatus();
-  return Unsupported("prompt_logprobs is {}, a stream does not report them: expected stream false", fields.Int("prompt_logprobs", 0));
+  return Unsupported("prompt_logprobs is {}, a stream does not report them: expected stream false",
+                     fields.Int("prompt_logprobs", 0));
 }
 
 Result<bool> ReadIncludeUsage(const Fields& fields) {
   const Json& options = fields.Get("stream_options");
   if (options.is_null() || !options.contains("include_usage") || options["include_usage"].is_null()) return false;
-  if (!options["include_usage"].is_boolean()) return InvalidArgument("stream_options.include_usage is not true or false");
+  if (!options["include_usage"].is_boolean())
+    return InvalidArgument("stream_options.include_usage is not true or false");
   return options["include_usage"].get<bool>();
 }
 
-std::string ReplyId(const char* prefix, const HttpRequest& request) { return prefix + request.id; }
+std::string ReplyId(const char* prefix, const HttpRequest& request) {
+  return prefix + request.id;
+}
 
 }  // namespace millrace

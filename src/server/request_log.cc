@@ -11,9 +11,13 @@
 namespace millrace {
 namespace {
 
-Json Milliseconds(double seconds) { return seconds < 0 ? Json(nullptr) : Json(std::round(seconds * 1e6) / 1e3); }
+Json Milliseconds(double seconds) {
+  return seconds < 0 ? Json(nullptr) : Json(std::round(seconds * 1e6) / 1e3);
+}
 
-bool IsTrouble(const RequestEnd& end) { return end.status >= 400 || !end.complete || !end.notes.error.empty(); }
+bool IsTrouble(const RequestEnd& end) {
+  return end.status >= 400 || !end.complete || !end.notes.error.empty();
+}
 
 }  // namespace
 
@@ -26,14 +30,18 @@ Result<LogLevel> ParseLogLevel(const std::string& name) {
 
 const char* LogLevelName(LogLevel level) {
   switch (level) {
-    case LogLevel::kOff: return "off";
-    case LogLevel::kErrors: return "errors";
-    case LogLevel::kRequests: return "requests";
+    case LogLevel::kOff:
+      return "off";
+    case LogLevel::kErrors:
+      return "errors";
+    case LogLevel::kRequests:
+      return "requests";
   }
   return "";
 }
 
-std::string RequestLine(const HttpRequest& request, const RequestEnd& end, std::chrono::system_clock::time_point start, double seconds) {
+std::string RequestLine(const HttpRequest& request, const RequestEnd& end, std::chrono::system_clock::time_point start,
+                        double seconds) {
   const auto whole = std::chrono::floor<std::chrono::milliseconds>(start);
   Json line = {{"time", fmt::format("{:%FT%T}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(whole)))},
                {"event", "request"},

@@ -1,5 +1,5 @@
-// RequestLog: one JSON line a request on a file descriptor. Never blocks the thread that logs: lines wait in a bounded queue for a thread
-// that writes them, and are dropped, and counted, when the reader of the descriptor is too slow.
+// RequestLog: one JSON line a request on a file descriptor. Never blocks the thread that logs: lines wait in a bounded
+// queue for a thread that writes them, and are dropped, and counted, when the reader of the descriptor is too slow.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,11 @@
 
 namespace millrace {
 
-enum class LogLevel : uint8_t { kOff, kErrors, kRequests };  // kErrors: replies of 400 and more, failed and abandoned requests
+enum class LogLevel : uint8_t {
+  kOff,
+  kErrors,
+  kRequests
+};  // kErrors: replies of 400 and more, failed and abandoned requests
 
 Result<LogLevel> ParseLogLevel(const std::string& name);  // "off", "errors", "requests"
 const char* LogLevelName(LogLevel level);
@@ -49,6 +53,7 @@ class RequestLog {
 };
 
 // The line of a request, without its end.
-std::string RequestLine(const HttpRequest& request, const RequestEnd& end, std::chrono::system_clock::time_point start, double seconds);
+std::string RequestLine(const HttpRequest& request, const RequestEnd& end, std::chrono::system_clock::time_point start,
+                        double seconds);
 
 }  // namespace millrace

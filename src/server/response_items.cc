@@ -5,7 +5,9 @@ namespace {
 
 using Kind = OutputDelta::Kind;
 
-Kind ItemKind(Kind kind) { return kind == Kind::kCallStart ? Kind::kCallArguments : kind; }
+Kind ItemKind(Kind kind) {
+  return kind == Kind::kCallStart ? Kind::kCallArguments : kind;
+}
 
 }  // namespace
 
@@ -19,22 +21,37 @@ void ResponseItems::Emit(const char* type, Json more) {
   events_.push_back(std::move(event));
 }
 
-void ResponseItems::EmitPart(const char* type) { Emit(type, {{"part", items_.back()["content"][0]}}); }
+void ResponseItems::EmitPart(const char* type) {
+  Emit(type, {{"part", items_.back()["content"][0]}});
+}
 
 void ResponseItems::Open(const OutputDelta& delta, const std::string& call_id) {
   open_ = true;
   kind_ = ItemKind(delta.kind);
   const std::string number = fmt::format("{}_{}", request_id_, items_.size());
   if (kind_ == Kind::kCallArguments) {
-    items_.push_back({{"id", "fc_" + number}, {"type", "function_call"}, {"status", "in_progress"}, {"call_id", call_id}, {"name", delta.name}, {"arguments", ""}});
+    items_.push_back({{"id", "fc_" + number},
+                      {"type", "function_call"},
+                      {"status", "in_progress"},
+                      {"call_id", call_id},
+                      {"name", delta.name},
+                      {"arguments", ""}});
     return Emit("response.output_item.added", {{"item", items_.back()}});
   }
   Json part;
   if (kind_ == Kind::kReasoning) {
-    items_.push_back({{"id", "rs_" + number}, {"type", "reasoning"}, {"status", "in_progress"}, {"summary", Json::array()}, {"content", Json::array()}});
+    items_.push_back({{"id", "rs_" + number},
+                      {"type", "reasoning"},
+                      {"status", "in_progress"},
+                      {"summary", Json::array()},
+                      {"content", Json::array()}});
     part = {{"type", "reasoning_text"}, {"text", ""}};
   } else {
-    items_.push_back({{"id", "msg_" + number}, {"type", "message"}, {"status", "in_progress"}, {"role", "assistant"}, {"content", Json::array()}});
+    items_.push_back({{"id", "msg_" + number},
+                      {"type", "message"},
+                      {"status", "in_progress"},
+                      {"role", "assistant"},
+                      {"content", Json::array()}});
     part = {{"type", "output_text"}, {"text", ""}, {"annotations", Json::array()}, {"logprobs", Json::array()}};
   }
   Emit("response.output_item.added", {{"item", items_.back()}});
@@ -42,7 +59,9 @@ void ResponseItems::Open(const OutputDelta& delta, const std::string& call_id) {
   EmitPart("response.content_part.added");
 }
 
-Json& ResponseItems::Text() { return kind_ == Kind::kCallArguments ? items_.back()["arguments"] : items_.back()["content"][0]["text"]; }
+Json& ResponseItems::Text() {
+  return kind_ == Kind::kCallArguments ? items_.back()["arguments"] : items_.back()["content"][0]["text"];
+}
 
 void ResponseItems::Add(const OutputDelta& delta, const std::string& call_id, const Json& logprobs) {
   if (!open_ || delta.kind == Kind::kCallStart || delta.kind != kind_) {
@@ -52,13 +71,15 @@ void ResponseItems::Add(const OutputDelta& delta, const std::string& call_id, co
   if (delta.kind == Kind::kCallStart) return;
   Text().get_ref<std::string&>() += delta.text;
   switch (kind_) {
-    case Kind::kReasoning: return Emit("response.reasoning_text.delta", {{"delta", delta.text}});
+    case Kind::kReasoning:
+      return Emit("response.reasoning_text.delta", {{"delta", delta.text}});
     case Kind::kContent: {
       Json& all = items_.back()["content"][0]["logprobs"];
       for (const Json& logprob : logprobs) all.push_back(logprob);
       return Emit("response.output_text.delta", {{"delta", delta.text}, {"logprobs", logprobs}});
     }
-    default: return Emit("response.function_call_arguments.delta", {{"delta", delta.text}});
+    default:
+      return Emit("response.function_call_arguments.delta", {{"delta", delta.text}});
   }
 }
 
@@ -76,11 +97,14 @@ void ResponseItems::Close(const char* status) {
       Emit("response.output_text.done", {{"text", Text()}, {"logprobs", item["content"][0]["logprobs"]}});
       EmitPart("response.content_part.done");
       break;
-    default: Emit("response.function_call_arguments.done", {{"name", item["name"]}, {"arguments", Text()}});
+    default:
+      Emit("response.function_call_arguments.done", {{"name", item["name"]}, {"arguments", Text()}});
   }
   Emit("response.output_item.done", {{"item", item}});
 }
 
-void ResponseItems::Finish(const char* status) { Close(status); }
+void ResponseItems::Finish(const char* status) {
+  Close(status);
+}
 
 }  // namespace millrace

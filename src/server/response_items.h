@@ -1,4 +1,5 @@
-// ResponseItems: the output items of a response as they grow, with the events of a stream. The format is that of OpenAI's Responses API.
+// ResponseItems: the output items of a response as they grow, with the events of a stream. The format is that of
+// OpenAI's Responses API.
 #pragma once
 
 #include <string>

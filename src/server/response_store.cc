@@ -3,14 +3,17 @@
 namespace millrace {
 namespace {
 
-std::string KeyOf(const std::string& tenant, const std::string& id) { return tenant + '\n' + id; }
+std::string KeyOf(const std::string& tenant, const std::string& id) {
+  return tenant + '\n' + id;
+}
 
 // A parsed tree takes several times the bytes of its text: nodes, keys, allocations.
 constexpr size_t kTreeFactor = 4;
 
 size_t BytesOf(const StoredResponse& response) {
   size_t bytes = 0;
-  for (const Json* part : {&response.response, &response.input_items, &response.conversation}) bytes += DumpJson(*part).size();
+  for (const Json* part : {&response.response, &response.input_items, &response.conversation})
+    bytes += DumpJson(*part).size();
   return bytes * kTreeFactor;
 }
 
@@ -28,7 +31,8 @@ void ResponseStore::ForgetLocked(int64_t now_us, size_t room_bytes) {
     const Age& oldest = ages_.front();
     const auto found = entries_.find(oldest.key);
     const bool current = found != entries_.end() && found->second.number == oldest.number;
-    const bool full = bytes_ + room_bytes > options_.max_bytes || (room_bytes > 0 && entries_.size() >= options_.max_responses);
+    const bool full =
+        bytes_ + room_bytes > options_.max_bytes || (room_bytes > 0 && entries_.size() >= options_.max_responses);
     if (current && oldest.expires_us > now_us && !full) return;
     if (current) DropLocked(oldest.key);
     ages_.pop_front();
@@ -47,7 +51,8 @@ void ResponseStore::Put(const std::string& tenant, const std::string& id, Stored
   bytes_ += bytes;
 }
 
-std::shared_ptr<const StoredResponse> ResponseStore::Find(const std::string& tenant, const std::string& id, int64_t now_us) {
+std::shared_ptr<const StoredResponse> ResponseStore::Find(const std::string& tenant, const std::string& id,
+                                                          int64_t now_us) {
   std::lock_guard lock(mutex_);
   ForgetLocked(now_us, 0);
   const auto found = entries_.find(KeyOf(tenant, id));

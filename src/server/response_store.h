@@ -1,4 +1,5 @@
-// ResponseStore: the responses that /v1/responses keeps, for GET and previous_response_id. Bounded in number, bytes and age.
+// ResponseStore: the responses that /v1/responses keeps, for GET and previous_response_id. Bounded in number, bytes and
+// age.
 #pragma once
 
 #include <cstdint>

@@ -19,14 +19,16 @@ class ItemReader {
     if (type == "function_call") return AddCall(item, index);
     if (type == "function_call_output") return AddResult(item, index);
     if (type == "reasoning") return AddReasoning(item, index);
-    return Unsupported("input[{}] is of type {}, expected message, function_call, function_call_output or reasoning", index, type);
+    return Unsupported("input[{}] is of type {}, expected message, function_call, function_call_output or reasoning",
+                       index, type);
   }
 
  private:
   Status AddMessage(const Json& item, size_t index) {
     const std::string role = TextIn(item, "role");
     if (role != "user" && role != "assistant" && role != "system" && role != "developer") {
-      return InvalidArgument("input[{}].role is {}, expected user, assistant, system or developer", index, role.empty() ? "missing" : role);
+      return InvalidArgument("input[{}].role is {}, expected user, assistant, system or developer", index,
+                             role.empty() ? "missing" : role);
     }
     if (!item.contains("content")) return InvalidArgument("input[{}] has no content", index);
     Json message = {{"role", role}, {"content", item["content"]}};
@@ -47,13 +49,15 @@ class ItemReader {
     }
     Json& message = messages_.back();
     if (!message.contains("tool_calls")) message["tool_calls"] = Json::array();
-    message["tool_calls"].push_back({{"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", item["arguments"]}}}});
+    message["tool_calls"].push_back(
+        {{"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", item["arguments"]}}}});
     return OkStatus();
   }
 
   Status AddResult(const Json& item, size_t index) {
     const std::string id = TextIn(item, "call_id");
-    if (id.empty() || !item.contains("output")) return InvalidArgument("input[{}] is a function_call_output without call_id or output", index);
+    if (id.empty() || !item.contains("output"))
+      return InvalidArgument("input[{}] is a function_call_output without call_id or output", index);
     messages_.push_back({{"role", "tool"}, {"tool_call_id", id}, {"content", item["output"]}});
     return OkStatus();
   }
@@ -87,7 +91,9 @@ Status ReadTools(const Fields& fields, ChatOrder* order) {
   size_t index = 0;
   for (const Json& tool : fields.Get("tools")) {
     const std::string type = tool.is_object() ? TextIn(tool, "type") : "";
-    if (type != "function") return Unsupported("tools[{}] is of type {}, expected function: there are no built-in tools", index, type.empty() ? "none" : type);
+    if (type != "function")
+      return Unsupported("tools[{}] is of type {}, expected function: there are no built-in tools", index,
+                         type.empty() ? "none" : type);
     if (TextIn(tool, "name").empty()) return InvalidArgument("tools[{}] has no name", index);
     Json function = Json::object();
     for (const char* key : {"name", "description", "parameters", "strict"}) {
@@ -100,14 +106,16 @@ Status ReadTools(const Fields& fields, ChatOrder* order) {
   order->input.tools = order->tools;
   order->tool_choice = fields.Get("tool_choice");
   const Json& choice = order->tool_choice;
-  if (choice.is_object() && choice.contains("name")) order->tool_choice = {{"type", "function"}, {"function", {{"name", choice["name"]}}}};
+  if (choice.is_object() && choice.contains("name"))
+    order->tool_choice = {{"type", "function"}, {"function", {{"name", choice["name"]}}}};
   return OkStatus();
 }
 
 Status ReadReasoning(const Json& reasoning, RenderInput* input) {
   const Json effort = reasoning.is_object() ? reasoning.value("effort", Json()) : Json();
   if (effort.is_null()) return OkStatus();
-  if (!effort.is_string()) return InvalidArgument("reasoning.effort is {}, expected a string", DumpJson(effort).substr(0, 64));
+  if (!effort.is_string())
+    return InvalidArgument("reasoning.effort is {}, expected a string", DumpJson(effort).substr(0, 64));
   input->variables = {{"reasoning_effort", effort}};
   if (effort == "none") input->variables["enable_thinking"] = false;
   return OkStatus();
@@ -115,19 +123,22 @@ Status ReadReasoning(const Json& reasoning, RenderInput* input) {
 
 }  // namespace
 
-Result<ResponsesInput> ReadResponsesInput(const Service& service, const Fields& fields, const StoredResponse* previous, const std::string& request_id) {
+Result<ResponsesInput> ReadResponsesInput(const Service& service, const Fields& fields, const StoredResponse* previous,
+                                          const std::string& request_id) {
   ResponsesInput out;
   if (previous != nullptr) out.conversation = previous->conversation;
   Json items = fields.Get("input");
   if (items.is_string()) items = Json::array({{{"role", "user"}, {"content", items}}});
-  if (!items.is_array() || items.empty()) return InvalidArgument("input is missing or empty, expected a string or a list of items");
+  if (!items.is_array() || items.empty())
+    return InvalidArgument("input is missing or empty, expected a string or a list of items");
   ItemReader reader(out.conversation);
   for (size_t i = 0; i < items.size(); ++i) {
     RETURN_IF_ERROR(reader.Add(items[i], i));
     out.items.push_back(WithId(items[i], request_id, i));
   }
   RenderInput& input = out.order.input;
-  if (fields.Has("instructions")) input.messages.push_back({{"role", "system"}, {"content", fields.String("instructions")}});
+  if (fields.Has("instructions"))
+    input.messages.push_back({{"role", "system"}, {"content", fields.String("instructions")}});
   for (size_t i = 0; i < out.conversation.size(); ++i) {
     Result<Json> normal = NormalizeMessage(service, out.conversation[i], i);
     if (!normal.ok()) return Status(normal.status().code(), "input: " + normal.status().message());

@@ -14,6 +14,7 @@ struct ResponsesInput {
 };
 
 // input, instructions, tools, tool_choice, reasoning; `previous` may be null. Errors begin with the field's name.
-Result<ResponsesInput> ReadResponsesInput(const Service& service, const Fields& fields, const StoredResponse* previous, const std::string& request_id);
+Result<ResponsesInput> ReadResponsesInput(const Service& service, const Fields& fields, const StoredResponse* previous,
+                                          const std::string& request_id);
 
 }  // namespace millrace

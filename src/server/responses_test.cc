@@ -14,12 +14,21 @@ Json Ask(const Json& more = Json::object()) {
   return request;
 }
 
-std::string TextOf(const Json& response) { return response["output"][0]["content"][0]["text"]; }
+std::string TextOf(const Json& response) {
+  return response["output"][0]["content"][0]["text"];
+}
 
 TEST(Responses, SaysWhatTheChatSays) {
-  const Json chat = Shared().Post("/v1/chat/completions", {{"messages", Json::array({{{"role", "system"}, {"content", "be kind"}}, {{"role", "user"}, {"content", "hello"}}})},
-                                                          {"max_tokens", 12}, {"temperature", 0}}).json();
-  const TestReply reply = Shared().Post("/v1/responses", Ask({{"instructions", "be kind"}, {"include", {"message.output_text.logprobs"}}, {"top_logprobs", 2}}));
+  const Json chat =
+      Shared()
+          .Post("/v1/chat/completions", {{"messages", Json::array({{{"role", "system"}, {"content", "be kind"}},
+                                                                   {{"role", "user"}, {"content", "hello"}}})},
+                                         {"max_tokens", 12},
+                                         {"temperature", 0}})
+          .json();
+  const TestReply reply = Shared().Post(
+      "/v1/responses",
+      Ask({{"instructions", "be kind"}, {"include", {"message.output_text.logprobs"}}, {"top_logprobs", 2}}));
   ASSERT_EQ(reply.status, 200) << reply.body;
   const Json response = reply.json();
   EXPECT_EQ(TextOf(response), chat["choices"][0]["message"]["content"].get<std::string>());
@@ -45,7 +54,8 @@ TEST(Responses, StreamedEventsAddUpToTheResponse) {
     if (type != "response.output_text.delta" || !order.ends_with(type + " ")) order += type + " ";
   }
   EXPECT_EQ(order,
-            "response.created response.in_progress response.output_item.added response.content_part.added response.output_text.delta "
+            "response.created response.in_progress response.output_item.added response.content_part.added "
+            "response.output_text.delta "
             "response.output_text.done response.content_part.done response.output_item.done response." +
                 whole["status"].get<std::string>() + " ");
   EXPECT_EQ(text, TextOf(whole));
@@ -59,8 +69,10 @@ TEST(Responses, AreStoredAndContinued) {
   EXPECT_EQ(Shared().Call("GET", path).json(), first);
   EXPECT_EQ(Shared().Call("GET", path + "/input_items").json()["data"][0]["content"][0]["text"], "hello");
   // A continued response is what the whole conversation in one request gives.
-  const Json second = Shared().Post("/v1/responses", Ask({{"input", "more"}, {"previous_response_id", first["id"]}})).json();
-  const Json items = Json::array({{{"role", "user"}, {"content", "hello"}}, first["output"][0], {{"role", "user"}, {"content", "more"}}});
+  const Json second =
+      Shared().Post("/v1/responses", Ask({{"input", "more"}, {"previous_response_id", first["id"]}})).json();
+  const Json items = Json::array(
+      {{{"role", "user"}, {"content", "hello"}}, first["output"][0], {{"role", "user"}, {"content", "more"}}});
   const Json at_once = Shared().Post("/v1/responses", Ask({{"input", items}})).json();
   EXPECT_EQ(TextOf(second), TextOf(at_once));
   EXPECT_EQ(second["usage"]["input_tokens"], at_once["usage"]["input_tokens"]);
@@ -77,7 +89,8 @@ TEST(Responses, AreStoredAndContinued) {
   const Json rest = Shared().Call("GET", listed + "?order=asc&after=" + one["last_id"].get<std::string>()).json();
   EXPECT_EQ(rest["data"], Json::array({all["data"][1], all["data"][0]}));
   EXPECT_EQ(rest["has_more"], false);
-  for (const char* bad : {"?limit=0", "?limit=x", "?order=up", "?after=none"}) EXPECT_EQ(Shared().Call("GET", listed + bad).status, 400) << bad;
+  for (const char* bad : {"?limit=0", "?limit=x", "?order=up", "?after=none"})
+    EXPECT_EQ(Shared().Call("GET", listed + bad).status, 400) << bad;
   EXPECT_EQ(Shared().Call("DELETE", path).json()["deleted"], true);
   EXPECT_EQ(Shared().Call("GET", path).status, 404);
   const TestReply gone = Shared().Post("/v1/responses", Ask({{"previous_response_id", first["id"]}}));
@@ -109,7 +122,11 @@ TEST(Responses, CallsOfTheConversationAndErrors) {
     EXPECT_EQ(refused.status, 400) << refused.body;
     EXPECT_EQ(refused.json()["error"]["param"], param) << refused.body;
   }
-  EXPECT_EQ(Shared().Post("/v1/responses", Ask({{"background", false}, {"truncation", "disabled"}, {"max_output_tokens", 1}})).status, 200);
+  EXPECT_EQ(
+      Shared()
+          .Post("/v1/responses", Ask({{"background", false}, {"truncation", "disabled"}, {"max_output_tokens", 1}}))
+          .status,
+      200);
 }
 
 TEST(ResponseItems, ReasoningTextAndCallsBecomeItems) {

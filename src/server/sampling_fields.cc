@@ -15,8 +15,12 @@ uint64_t RandomSeed() {
   return generator();
 }
 
-float Float(const Fields& fields, const char* name, double fallback) { return static_cast<float>(fields.Number(name, fallback)); }
-int Int(const Fields& fields, const char* name, int64_t fallback) { return static_cast<int>(fields.Int(name, fallback)); }
+float Float(const Fields& fields, const char* name, double fallback) {
+  return static_cast<float>(fields.Number(name, fallback));
+}
+int Int(const Fields& fields, const char* name, int64_t fallback) {
+  return static_cast<int>(fields.Int(name, fallback));
+}
 
 Status ReadLogitBias(const Fields& fields, SamplingParams* params) {
   if (!fields.Has("logit_bias")) return OkStatus();
@@ -26,7 +30,8 @@ Status ReadLogitBias(const Fields& fields, SamplingParams* params) {
     if (error != std::errc() || end != key.data() + key.size()) {
       return InvalidArgument("logit_bias has the key {}, expected a token id", key.substr(0, 64));
     }
-    if (!value.is_number()) return InvalidArgument("logit_bias of token {} is {}, expected a number", token, DumpJson(value).substr(0, 64));
+    if (!value.is_number())
+      return InvalidArgument("logit_bias of token {} is {}, expected a number", token, DumpJson(value).substr(0, 64));
     params->logit_bias.emplace_back(token, value.get<float>());
   }
   return OkStatus();
@@ -35,10 +40,12 @@ Status ReadLogitBias(const Fields& fields, SamplingParams* params) {
 // A word as it continues a text: by itself and after a space.
 Status ReadBadWords(const Service& service, const Fields& fields, SamplingParams* params) {
   for (const std::string& word : fields.Strings("bad_words")) {
-    if (word.empty() || word.size() > 1024) return InvalidArgument("bad_words has a text of {} bytes, expected 1 to 1024", word.size());
+    if (word.empty() || word.size() > 1024)
+      return InvalidArgument("bad_words has a text of {} bytes, expected 1 to 1024", word.size());
     for (const std::string& text : {word, " " + word}) {
       std::vector<TokenId> ids = service.engine.tokenizer().Encode(text);
-      if (!ids.empty() && (params->bad_words.empty() || params->bad_words.back() != ids)) params->bad_words.push_back(std::move(ids));
+      if (!ids.empty() && (params->bad_words.empty() || params->bad_words.back() != ids))
+        params->bad_words.push_back(std::move(ids));
     }
   }
   return OkStatus();
@@ -49,7 +56,8 @@ Status ReadDryBreakers(const Service& service, const Fields& fields, SamplingPar
   std::vector<std::string> breakers = {"\n", ":", "\"", "*"};
   if (fields.Has("dry_sequence_breakers")) breakers = fields.Strings("dry_sequence_breakers");
   for (const std::string& text : breakers) {
-    if (text.size() > 64) return InvalidArgument("dry_sequence_breakers has a text of {} bytes, the limit is 64", text.size());
+    if (text.size() > 64)
+      return InvalidArgument("dry_sequence_breakers has a text of {} bytes, the limit is 64", text.size());
     for (const TokenId id : service.engine.tokenizer().Encode(text)) params->dry_sequence_breakers.push_back(id);
   }
   return OkStatus();
@@ -93,7 +101,8 @@ uint64_t CacheSalt(const std::string& tenant, const std::string& salt) {
 Result<SamplingParams> ReadSampling(const Service& service, const Fields& fields) {
   SamplingParams params;
   ReadFilters(service, fields, &params);
-  params.max_tokens = Int(fields, "max_completion_tokens", fields.Int("max_output_tokens", fields.Int("max_tokens", 0)));
+  params.max_tokens =
+      Int(fields, "max_completion_tokens", fields.Int("max_output_tokens", fields.Int("max_tokens", 0)));
   params.min_tokens = Int(fields, "min_tokens", 0);
   params.n = Int(fields, "n", 1);
   params.use_beam_search = fields.Bool("use_beam_search", false);

@@ -7,13 +7,15 @@
 
 namespace millrace {
 
-// Sampling parameters of any generating endpoint: the fields, else the model's own defaults. Errors begin with the field's name.
+// Sampling parameters of any generating endpoint: the fields, else the model's own defaults. Errors begin with the
+// field's name.
 Result<SamplingParams> ReadSampling(const Service& service, const Fields& fields);
 
 // Everything but the prompts.
 Result<GenerationSpec> ReadSpec(const Service& service, const Fields& fields, const HttpRequest& request);
 
-// The same where the format of the output is a member of another field, as text.format; it has its schema beside its type.
+// The same where the format of the output is a member of another field, as text.format; it has its schema beside its
+// type.
 struct FormatPlace {
   const char* field;
   const char* member;

@@ -19,7 +19,7 @@ using WorkerHandler = void (*)(Service&, const std::shared_ptr<Exchange>&);
 
 struct Route {
   const char* method;
-  const char* path;  // one that ends with / stands for everything below it
+  const char* path;       // one that ends with / stands for everything below it
   WorkerHandler handler;  // null: answered at once
   bool generates;         // refused when draining or overloaded
   bool open;              // needs no key: probes and the page
@@ -57,7 +57,9 @@ bool Matches(const Route& route, const std::string& path) {
 
 const Route* FindRoute(const std::string& path, const std::string& method) {
   for (const Route& route : kRoutes) {
-    if (Matches(route, path) && (method == route.method || (method == "HEAD" && route.method == std::string_view("GET")))) return &route;
+    if (Matches(route, path) &&
+        (method == route.method || (method == "HEAD" && route.method == std::string_view("GET"))))
+      return &route;
   }
   return nullptr;
 }
@@ -88,7 +90,11 @@ constexpr int64_t kAbortTimeoutUs = 5'000'000;
 class Server::Impl : public HttpHandler {
  public:
   Impl(std::unique_ptr<Service> service, const ServerOptions& options)
-      : options_(options), service_(std::move(service)), access_(options.access), log_(options.log_fd, options.log_level), workers_(std::make_unique<WorkerPool>(options.num_workers, kMaxQueuedTasks)) {}
+      : options_(options),
+        service_(std::move(service)),
+        access_(options.access),
+        log_(options.log_fd, options.log_level),
+        workers_(std::make_unique<WorkerPool>(options.num_workers, kMaxQueuedTasks)) {}
 
   Status Listen() {
     ASSIGN_OR_RETURN(http_, HttpServer::Start(options_.http, *this));
@@ -128,10 +134,11 @@ class Server::Impl : public HttpHandler {
     for (auto& [name, value] : access_.CorsHeaders(request)) exchange->AddHeader(name, value);
     const std::string orca = OrcaReport(*service_, request.Header("endpoint-load-metrics-format"));
     if (!orca.empty()) exchange->AddHeader("endpoint-load-metrics", orca);
-    exchange->OnEnd([this, route, exchange = exchange.get(), start = std::chrono::system_clock::now()](const RequestEnd& end) {
-      service_->metrics.HttpReply(route->path, end.status == 0 ? kClientLeft : end.status);
-      log_.Write(exchange->request(), end, start);
-    });
+    exchange->OnEnd(
+        [this, route, exchange = exchange.get(), start = std::chrono::system_clock::now()](const RequestEnd& end) {
+          service_->metrics.HttpReply(route->path, end.status == 0 ? kClientLeft : end.status);
+          log_.Write(exchange->request(), end, start);
+        });
     if (route->handler == nullptr) {
       exchange->Send(Answer(request));
       return;
@@ -173,7 +180,9 @@ class Server::Impl : public HttpHandler {
     try {
       handler(*service_, exchange);
     } catch (const std::exception&) {  // bad_alloc and the JSON library's own; its text is not for clients
-      SendError(*exchange, {.status = 500, .message = "the request " + exchange->request().id + " could not be handled", .type = "server_error"});
+      SendError(*exchange, {.status = 500,
+                            .message = "the request " + exchange->request().id + " could not be handled",
+                            .type = "server_error"});
     }
   }
 
@@ -183,17 +192,27 @@ class Server::Impl : public HttpHandler {
     if (route == nullptr && IsKnownPath(head.path) && (head.path != kPagePath || options_.ui)) {
       return ApiError{.status = 405, .message = "this path does not take " + head.method, .code = "method_not_allowed"};
     }
-    if (route == nullptr) return ApiError{.status = 404, .message = "there is no such path; see docs/api.md", .code = "not_found"};
-    if (const std::string_view encoding = head.Header("content-encoding"); !encoding.empty() && encoding != "identity") {
-      return ApiError{.status = 415, .message = fmt::format("the body's Content-Encoding is {}, expected a body as it is", encoding.substr(0, 64)), .code = "unsupported_content_encoding"};
+    if (route == nullptr)
+      return ApiError{.status = 404, .message = "there is no such path; see docs/api.md", .code = "not_found"};
+    if (const std::string_view encoding = head.Header("content-encoding");
+        !encoding.empty() && encoding != "identity") {
+      return ApiError{
+          .status = 415,
+          .message = fmt::format("the body's Content-Encoding is {}, expected a body as it is", encoding.substr(0, 64)),
+          .code = "unsupported_content_encoding"};
     }
     if (!route->generates) return std::nullopt;
     if (service_->draining) {
       head.keep_alive = false;
-      return ApiError{.status = 503, .message = "the server is shutting down", .type = "service_unavailable_error", .code = "draining", .retry_after_s = 1};
+      return ApiError{.status = 503,
+                      .message = "the server is shutting down",
+                      .type = "service_unavailable_error",
+                      .code = "draining",
+                      .retry_after_s = 1};
     }
     if (service_->overloaded()) {
-      return Overloaded(fmt::format("{} sequences are open, the limit is {} (--max-queued)", service_->open_sequences(), service_->options.max_open_sequences));
+      return Overloaded(fmt::format("{} sequences are open, the limit is {} (--max-queued)", service_->open_sequences(),
+                                    service_->options.max_open_sequences));
     }
     return std::nullopt;
   }
@@ -221,7 +240,9 @@ class Server::Impl : public HttpHandler {
 };
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Server::~Server() { Stop(0); }
+Server::~Server() {
+  Stop(0);
+}
 
 Result<std::unique_ptr<Server>> Server::Start(Engine& engine, const ServerOptions& options) {
   ASSIGN_OR_RETURN(std::unique_ptr<Service> service, Service::Create(engine, options.service));
@@ -230,10 +251,20 @@ Result<std::unique_ptr<Server>> Server::Start(Engine& engine, const ServerOption
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
-int Server::port() const { return impl_->port(); }
-int Server::admin_port() const { return impl_->admin_port(); }
-int Server::open_sequences() const { return impl_->service().open_sequences(); }
-void Server::BeginDrain() { impl_->service().draining = true; }
-bool Server::Stop(int64_t timeout_us) { return impl_->Stop(timeout_us); }
+int Server::port() const {
+  return impl_->port();
+}
+int Server::admin_port() const {
+  return impl_->admin_port();
+}
+int Server::open_sequences() const {
+  return impl_->service().open_sequences();
+}
+void Server::BeginDrain() {
+  impl_->service().draining = true;
+}
+bool Server::Stop(int64_t timeout_us) {
+  return impl_->Stop(timeout_us);
+}
 
 }  // namespace millrace

@@ -19,9 +19,9 @@ struct ServerOptions {
   ServiceOptions service;
   AccessOptions access;
   std::string version = "0";
-  int admin_port = -1;              // of a second listener for operators; 0 takes any free one, -1: none
+  int admin_port = -1;  // of a second listener for operators; 0 takes any free one, -1: none
   std::string admin_host = "127.0.0.1";
-  int log_fd = -1;                  // one JSON line a request; -1: none
+  int log_fd = -1;  // one JSON line a request; -1: none
   LogLevel log_level = LogLevel::kRequests;
   int num_workers = 2;  // templates, tokenizing, JSON
   bool ui = true;       // the page at /
@@ -40,7 +40,8 @@ class Server {
   int open_sequences() const;
   // From now on new generations are refused with 503 and /ready says so; what is under way goes on.
   void BeginDrain();
-  // BeginDrain, waits until nothing is open or the time has passed, ends the rest, and closes every connection. True when nothing was cut off.
+  // BeginDrain, waits until nothing is open or the time has passed, ends the rest, and closes every connection. True
+  // when nothing was cut off.
   bool Stop(int64_t timeout_us);
 
  private:

@@ -36,7 +36,9 @@ TEST(Server, ChatIsTheSameStreamedAndWhole) {
 }
 
 TEST(Server, CompletionsEchoLogprobsAndSeveralPrompts) {
-  const Json request = {{"model", "tiny"}, {"prompt", {"one two", "three"}}, {"n", 2}, {"max_tokens", 5}, {"seed", 3}, {"echo", true}, {"logprobs", 2}};
+  const Json request = {
+      {"model", "tiny"}, {"prompt", {"one two", "three"}}, {"n", 2}, {"max_tokens", 5}, {"seed", 3}, {"echo", true},
+      {"logprobs", 2}};
   const Json reply = Shared().Post("/v1/completions", request).json();
   ASSERT_EQ(reply["choices"].size(), 4u) << reply.dump();
   for (int i = 0; i < 4; ++i) {
@@ -109,36 +111,63 @@ TEST(Server, ErrorsNameTheField) {
       {"/v1/chat/completions", "not json", 400, ""},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"n":129})", 400, "n"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})", 400, "messages"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"xml"}})", 400, "response_format"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema","json_schema":{"schema":{"$dynamicRef":"#a"}}}})", 400, "response_format"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"xml"}})", 400,
+       "response_format"},
+      {"/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema","json_schema":{"schema":{"$dynamicRef":"#a"}}}})",
+       400, "response_format"},
       {"/v1/completions", R"({"prompt":"a","guided_regex":"("})", 400, "guided_regex"},
-      {"/v1/completions", R"({"prompt":"a","structured_outputs":{"whitespace_pattern":" "}})", 400, "structured_outputs"},
-      {"/v1/completions", R"({"prompt":"a","response_format":{"type":"structural_tag","triggers":["<"],"structures":[{"begin":"a","schema":{},"end":""}]}})", 400, "response_format"},
-      {"/v1/completions", R"({"prompt":"a","response_format":{"type":"structural_tag","format":{}}})", 400, "response_format"},
+      {"/v1/completions", R"({"prompt":"a","structured_outputs":{"whitespace_pattern":" "}})", 400,
+       "structured_outputs"},
+      {"/v1/completions",
+       R"({"prompt":"a","response_format":{"type":"structural_tag","triggers":["<"],"structures":[{"begin":"a","schema":{},"end":""}]}})",
+       400, "response_format"},
+      {"/v1/completions", R"({"prompt":"a","response_format":{"type":"structural_tag","format":{}}})", 400,
+       "response_format"},
       {"/v1/completions", R"({"prompt":"a","guided_regex":"a","guided_choice":["b"]})", 400, "guided_choice"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", 400, "tool_choice"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"g"}}})", 400, "tool_choice"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","$dynamicRef":"#a"}}}],"tool_choice":"required"})", 400, "tools"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"function_call":"auto"})", 400, "function_call"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"functions":[{"name":"f"}],"tools":[{"type":"function","function":{"name":"f"}}]})", 400, "functions"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"functions":[{"name":"f"}],"function_call":{"name":"g"}})", 400, "function_call"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"functions":[{"parameters":{}}]})", 400, "functions"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"thinking_token_budget":5})", 400, "thinking_token_budget"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tool_choice":"required"})", 400,
+       "tool_choice"},
+      {"/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"g"}}})",
+       400, "tool_choice"},
+      {"/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","$dynamicRef":"#a"}}}],"tool_choice":"required"})",
+       400, "tools"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"function_call":"auto"})", 400,
+       "function_call"},
+      {"/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":"a"}],"functions":[{"name":"f"}],"tools":[{"type":"function","function":{"name":"f"}}]})",
+       400, "functions"},
+      {"/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":"a"}],"functions":[{"name":"f"}],"function_call":{"name":"g"}})", 400,
+       "function_call"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"functions":[{"parameters":{}}]})", 400,
+       "functions"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"thinking_token_budget":5})", 400,
+       "thinking_token_budget"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"model":"other"})", 404, "model"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"top_logprobs":2})", 400, "top_logprobs"},
       {"/v1/chat/completions", R"({"messages":[{"role":"user","content":[{"type":5}]}]})", 400, "messages"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"stream":true,"prompt_logprobs":1})", 400, "prompt_logprobs"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"min_tokens":9,"max_tokens":8})", 400, "min_tokens"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"custom","custom":{"name":"f"}}]})", 400, "tools"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools","mode":5,"tools":[]}})", 400, "tool_choice"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"stream":true,"prompt_logprobs":1})", 400,
+       "prompt_logprobs"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"min_tokens":9,"max_tokens":8})", 400,
+       "min_tokens"},
+      {"/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"custom","custom":{"name":"f"}}]})", 400,
+       "tools"},
+      {"/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools","mode":5,"tools":[]}})",
+       400, "tool_choice"},
       {"/v1/completions", R"({"prompt":"a","stream":true,"prompt_logprobs":0})", 400, "prompt_logprobs"},
       {"/v1/completions", R"({"prompt":"a","guided_regex":5})", 400, "guided_regex"},
       {"/v1/completions", R"({"prompt":"a","structured_outputs":{"grammar":[]}})", 400, "structured_outputs"},
       {"/v1/responses", R"({"input":[{"role":"user","content":[{"type":null,"text":"a"}]}]})", 400, "input"},
       {"/v1/responses", R"({"input":"a","include":["x"]})", 400, "include"},
       {"/v1/responses", R"({"input":"a","reasoning":{"effort":5}})", 400, "reasoning"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"chat_template_kwargs":{"messages":1}})", 400, "chat_template_kwargs"},
-      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":100})", 400, "n"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"chat_template_kwargs":{"messages":1}})",
+       400, "chat_template_kwargs"},
+      {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],"use_beam_search":true,"n":100})", 400,
+       "n"},
       {"/v1/completions", R"({"prompt":[99999999]})", 400, "prompt"},
       {"/v1/completions", R"({"prompt":[-1]})", 400, "prompt"},
       {"/v1/completions", R"({"prompt":[1e30]})", 400, "prompt"},
@@ -160,9 +189,14 @@ TEST(Server, ErrorsNameTheField) {
     const Json error = reply.json()["error"];
     EXPECT_FALSE(error["message"].get<std::string>().empty());
     EXPECT_EQ(error["code"] == "model_not_found", c.param == std::string("model")) << reply.body;
-    EXPECT_EQ(error["param"].is_null() ? "" : error["param"].get<std::string>(), c.param) << c.body << "\n" << reply.body;
+    EXPECT_EQ(error["param"].is_null() ? "" : error["param"].get<std::string>(), c.param) << c.body << "\n"
+                                                                                          << reply.body;
   }
-  EXPECT_EQ(Shared().Call("POST", "/v1/completions", "{").json()["error"]["message"].get<std::string>().find("json.exception"), std::string::npos);
+}
+
+TEST(Server, MessagesAreInItsOwnWords) {
+  const Json malformed = Shared().Call("POST", "/v1/completions", "{").json();
+  EXPECT_EQ(malformed["error"]["message"].get<std::string>().find("json.exception"), std::string::npos);
   const TestReply warned = Shared().Call("POST", "/v1/completions", R"({"prompt":"a","max_tokens":1,"colour":1})");
   EXPECT_EQ(warned.status, 200);
   EXPECT_NE(warned.head.find("X-Millrace-Warnings: unknown field colour"), std::string::npos);
@@ -194,7 +228,8 @@ TEST(Server, APromptThatIsTooLongNamesItsField) {
 
 TEST(Server, AMessageThatTheTemplateLeavesOutIsRefused) {
   ServerOptions options;
-  options.service.chat_template = "{% for m in messages %}{% if m.role in ['user', 'narrator'] %}{{ m.content }}{% endif %}{% endfor %}";
+  options.service.chat_template =
+      "{% for m in messages %}{% if m.role in ['user', 'narrator'] %}{{ m.content }}{% endif %}{% endfor %}";
   const TestServer fixture = StartServer(options);
   const auto post = [&](const char* role) {
     Json request = Chat(1);
@@ -204,7 +239,9 @@ TEST(Server, AMessageThatTheTemplateLeavesOutIsRefused) {
   EXPECT_EQ(post("narrator").status, 200);
   const TestReply refused = post("alien");
   EXPECT_EQ(refused.status, 400);
-  EXPECT_TRUE(refused.json()["error"]["message"].get<std::string>().starts_with("messages[1].role is \"alien\", expected system")) << refused.body;
+  EXPECT_TRUE(refused.json()["error"]["message"].get<std::string>().starts_with(
+      "messages[1].role is \"alien\", expected system"))
+      << refused.body;
 }
 
 TEST(Server, EncodedBodiesAndOtherMethodsAreRefusedByName) {
@@ -219,22 +256,28 @@ TEST(Server, EncodedBodiesAndOtherMethodsAreRefusedByName) {
 
 TEST(Server, WhatATemplateRefusesNamesTheConversation) {
   ServerOptions options;
-  options.service.chat_template = "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('roles must alternate') }}{% endif %}{{ m.content }}{% endfor %}";
+  options.service.chat_template =
+      "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('roles must alternate') }}{% endif %}{{ "
+      "m.content }}{% endfor %}";
   const TestServer fixture = StartServer(options);
-  const Json messages = Json::array({{{"role", "user"}, {"content", "a"}}, {{"role", "tool"}, {"tool_call_id", "1"}, {"content", "b"}}});
+  const Json messages =
+      Json::array({{{"role", "user"}, {"content", "a"}}, {{"role", "tool"}, {"tool_call_id", "1"}, {"content", "b"}}});
   for (const char* path : {"/v1/chat/completions", "/tokenize", "/apply-template"}) {
     const Json error = fixture.Post(path, {{"messages", messages}}).json()["error"];
     EXPECT_EQ(error["param"], "messages") << error;
     EXPECT_NE(error["message"].get<std::string>().find("roles must alternate"), std::string::npos);
   }
   const Json output = {{"type", "function_call_output"}, {"call_id", "1"}, {"output", "b"}};
-  const Json error = fixture.Post("/v1/responses", {{"input", Json::array({{{"role", "user"}, {"content", "a"}}, output})}}).json()["error"];
+  const Json error =
+      fixture.Post("/v1/responses", {{"input", Json::array({{{"role", "user"}, {"content", "a"}}, output})}})
+          .json()["error"];
   EXPECT_EQ(error["param"], "input") << error;
 }
 
 TEST(Server, TokenIdsOfThePromptComeFirstInAStream) {
   const Json ids = Shared().Post("/tokenize", {{"prompt", "one two"}}).json()["tokens"];
-  Json request = {{"prompt", "one two"}, {"max_tokens", 20}, {"return_token_ids", true}, {"ignore_eos", true}, {"seed", 1}};
+  Json request = {
+      {"prompt", "one two"}, {"max_tokens", 20}, {"return_token_ids", true}, {"ignore_eos", true}, {"seed", 1}};
   const Json whole = Shared().Post("/v1/completions", request).json();  // some of the tokens are no whole character
   request["stream"] = true;
   Json drawn = Json::array();
@@ -278,7 +321,9 @@ TEST(Server, PagesOfAllowedOriginsMaySendTheirHeaders) {
   EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "authorization: bearer secret\r\n").status, 200);
   EXPECT_EQ(fixture.Call("GET", "/v1/models", "", "Authorization: Bearersecret\r\n").status, 401);
   const std::string asked = "anthropic-version,x-stainless-os";
-  const TestReply preflight = fixture.Call("OPTIONS", "/v1/responses/resp_1", "", "Origin: https://app.example\r\nAccess-Control-Request-Headers: " + asked + "\r\n");
+  const TestReply preflight =
+      fixture.Call("OPTIONS", "/v1/responses/resp_1", "",
+                   "Origin: https://app.example\r\nAccess-Control-Request-Headers: " + asked + "\r\n");
   EXPECT_EQ(preflight.status, 204);
   EXPECT_NE(preflight.head.find("Access-Control-Allow-Headers: " + asked), std::string::npos) << preflight.head;
   EXPECT_NE(preflight.head.find("DELETE"), std::string::npos);
@@ -299,14 +344,18 @@ TEST(Server, InfoEndpoints) {
   }
   EXPECT_EQ(Shared().Call("GET", "/v1/models/none").status, 404);
   const Json tokens = Shared().Post("/tokenize", {{"prompt", "hello"}, {"add_special_tokens", false}}).json();
-  EXPECT_EQ(Shared().Post("/tokenize", {{"content", "hello"}, {"add_special_tokens", false}}).json()["tokens"], tokens["tokens"]);
+  EXPECT_EQ(Shared().Post("/tokenize", {{"content", "hello"}, {"add_special_tokens", false}}).json()["tokens"],
+            tokens["tokens"]);
   const Json text = Shared().Post("/detokenize", {{"tokens", tokens["tokens"]}}).json();
   EXPECT_TRUE(text["prompt"] == "hello" && text["content"] == "hello") << text;
-  const Json rendered = Shared().Post("/apply-template", {{"messages", Json::array({{{"role", "user"}, {"content", "hey"}}})}}).json();
+  const Json rendered =
+      Shared().Post("/apply-template", {{"messages", Json::array({{{"role", "user"}, {"content", "hey"}}})}}).json();
   EXPECT_NE(rendered["prompt"].get<std::string>().find("hey"), std::string::npos);
   const TestReply metrics = Shared().Call("GET", "/metrics");
-  for (const char* name : {"vllm:time_to_first_token_seconds_bucket", "vllm:kv_cache_usage_perc", "vllm:generation_tokens_total", "millrace:batch_size_bucket",
-                           "vllm:iteration_tokens_total_sum", "millrace:achieved_bytes_per_second", "millrace:achieved_flops_per_second"}) {
+  for (const char* name :
+       {"vllm:time_to_first_token_seconds_bucket", "vllm:kv_cache_usage_perc", "vllm:generation_tokens_total",
+        "millrace:batch_size_bucket", "vllm:iteration_tokens_total_sum", "millrace:achieved_bytes_per_second",
+        "millrace:achieved_flops_per_second"}) {
     EXPECT_NE(metrics.body.find(name), std::string::npos) << name;
   }
   const TestReply orca = Shared().Call("GET", "/version", "", "endpoint-load-metrics-format: JSON\r\n");
@@ -321,7 +370,9 @@ TEST(Server, KeepAliveSplitPacketsAndPipelining) {
   EXPECT_EQ(connection.ReadReply().status, 200);
   ASSERT_TRUE(connection.Send(request + request + request));
   for (int i = 0; i < 3; ++i) EXPECT_EQ(connection.ReadReply().json()["count"], 4);
-  ASSERT_TRUE(connection.Send("POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"prompt\"\r\n9\r\n:\"hello\"}\r\n0\r\n\r\n"));
+  ASSERT_TRUE(
+      connection.Send("POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+                      "chunked\r\n\r\n9\r\n{\"prompt\"\r\n9\r\n:\"hello\"}\r\n0\r\n\r\n"));
   EXPECT_EQ(connection.ReadReply().json()["count"], 4);
   ASSERT_TRUE(connection.Send("GET /health HTTP/1.0\r\n\r\n"));
   EXPECT_NE(connection.ReadReply().head.find("Connection: close"), std::string::npos);
@@ -337,7 +388,8 @@ TEST(Server, MalformedRequestsAreRefusedAndTheConnectionCloses) {
       {"GET /health HTTP/9.9\r\n\r\n", 400},
       {"GET  HTTP/1.1\r\n\r\n", 400},
       {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde", 400},
-      {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+       400},
       {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n", 400},
       {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
       {"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", 413},
@@ -368,7 +420,8 @@ TEST(Server, DisconnectsFreeEverything) {
 
 TEST(Server, ConcurrentStreamsGiveWhatEachGivesAlone) {
   const auto text_of = [](int seed) {
-    const Json request = {{"prompt", "tell me"}, {"max_tokens", 30}, {"seed", seed}, {"ignore_eos", true}, {"stream", true}};
+    const Json request = {
+        {"prompt", "tell me"}, {"max_tokens", 30}, {"seed", seed}, {"ignore_eos", true}, {"stream", true}};
     std::string text;
     for (const std::string& event : Shared().Post("/v1/completions", request).events()) {
       if (event != "[DONE]") text += Json::parse(event)["choices"][0]["text"].get<std::string>();
@@ -388,10 +441,12 @@ TEST(Server, ThePageAdmitsOnlyItsOwnScript) {
   const TestReply page = Shared().Call("GET", "/");
   ASSERT_EQ(page.status, 200);
   EXPECT_NE(page.head.find("Content-Type: text/html"), std::string::npos);
-  for (const char* part : {"default-src 'none'", "script-src 'sha256-", "require-trusted-types-for 'script'", "frame-ancestors 'none'"}) {
+  for (const char* part :
+       {"default-src 'none'", "script-src 'sha256-", "require-trusted-types-for 'script'", "frame-ancestors 'none'"}) {
     EXPECT_NE(page.head.find(part), std::string::npos) << part;
   }
-  for (const char* part : {"<script>\"use strict\"", "<style>:root"}) EXPECT_NE(page.body.find(part), std::string::npos) << part;
+  for (const char* part : {"<script>\"use strict\"", "<style>:root"})
+    EXPECT_NE(page.body.find(part), std::string::npos) << part;
   // Nothing comes from elsewhere, and no attribute needs what the policy forbids.
   for (const char* part : {"@SCRIPT@", "@STYLE@", " src=", "@import", "innerHTML", " onclick=", " style="}) {
     EXPECT_EQ(page.body.find(part), std::string::npos) << part;

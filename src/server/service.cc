@@ -22,9 +22,9 @@ bool IsControlToken(const Tokenizer& tokenizer, const std::string& text) {
 // The markers have to be in the text that the parser sees.
 bool NeedsSpecialTokens(const OutputFormat& format, const Tokenizer& tokenizer) {
   if (format.tools.kind == ToolFormat::Kind::kHarmony) return true;
-  const std::string* const markers[] = {&format.reasoning.begin,    &format.reasoning.end,    &format.tools.section_begin,
-                                        &format.tools.section_end,  &format.tools.call_begin, &format.tools.call_end,
-                                        &format.tools.args_begin,   &format.tools.id_begin};
+  const std::string* const markers[] = {
+      &format.reasoning.begin,  &format.reasoning.end,  &format.tools.section_begin, &format.tools.section_end,
+      &format.tools.call_begin, &format.tools.call_end, &format.tools.args_begin,    &format.tools.id_begin};
   return std::any_of(std::begin(markers), std::end(markers),
                      [&](const std::string* marker) { return IsControlToken(tokenizer, *marker); });
 }
@@ -35,7 +35,8 @@ Service::Service(Engine& engine, const ServiceOptions& options, PromptBuilder bu
     : engine(engine),
       options(options),
       model_name(ModelName(engine, options)),
-      chat_template(this->options.chat_template.empty() ? engine.checkpoint().chat_template() : this->options.chat_template),
+      chat_template(this->options.chat_template.empty() ? engine.checkpoint().chat_template()
+                                                        : this->options.chat_template),
       created_s(std::time(nullptr)),
       builder(std::move(builder)),
       metrics(model_name),
@@ -44,13 +45,16 @@ Service::Service(Engine& engine, const ServiceOptions& options, PromptBuilder bu
 
 Result<std::unique_ptr<Service>> Service::Create(Engine& engine, const ServiceOptions& options) {
   const Tokenizer& tokenizer = engine.tokenizer();
-  const std::string& source = options.chat_template.empty() ? engine.checkpoint().chat_template() : options.chat_template;
+  const std::string& source =
+      options.chat_template.empty() ? engine.checkpoint().chat_template() : options.chat_template;
   ASSIGN_OR_RETURN(PromptBuilder builder, PromptBuilder::Create(source, tokenizer));
   std::unique_ptr<Service> service(new Service(engine, options, std::move(builder)));
   service->template_knows_developer = source.find("developer") != std::string::npos;
   if (!source.empty()) {
     ASSIGN_OR_RETURN(const ChatTemplate chat_template, ChatTemplate::Compile(source));
-    const auto text_of = [&](std::optional<TokenId> id) { return id ? std::string(tokenizer.TokenText(*id)) : std::string(); };
+    const auto text_of = [&](std::optional<TokenId> id) {
+      return id ? std::string(tokenizer.TokenText(*id)) : std::string();
+    };
     const Json special = {{"bos_token", text_of(tokenizer.bos_id())}, {"eos_token", text_of(tokenizer.eos_id())}};
     service->format = DeriveOutputFormat(chat_template, special);
   }
@@ -74,7 +78,9 @@ bool Service::Reserve(int num_sequences) {
   return true;
 }
 
-void Service::Release(int num_sequences) { open_sequences_.fetch_sub(num_sequences); }
+void Service::Release(int num_sequences) {
+  open_sequences_.fetch_sub(num_sequences);
+}
 
 void Service::CountPaused(int num_sequences) {
   const int before = paused_sequences_.fetch_add(num_sequences);

@@ -35,7 +35,7 @@ class Service {
   const ServiceOptions options;
   const std::string model_name;
   const std::string& chat_template;  // source; "" when there is none
-  const int64_t created_s;  // Unix time of the start
+  const int64_t created_s;           // Unix time of the start
   PromptBuilder builder;
   OutputFormat format;
   bool format_needs_special_tokens = false;  // markers of the format are control tokens

@@ -10,7 +10,8 @@ namespace millrace {
 namespace {
 
 constexpr const char* kThinkingTemplate =
-    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>{% if enable_thinking is not defined or "
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>{% if enable_thinking is not "
+    "defined or "
     "enable_thinking %}<think>\n{% endif %}";
 
 TEST(Server, ConstrainedOutputsParse) {
@@ -18,7 +19,8 @@ TEST(Server, ConstrainedOutputsParse) {
   request["ignore_eos"] = false;
   request["temperature"] = 1;
   request["seed"] = 3;
-  request["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "pair"}, {"strict", true}, {"schema", Json::parse(R"({
+  request["response_format"] = {{"type", "json_schema"},
+                                {"json_schema", {{"name", "pair"}, {"strict", true}, {"schema", Json::parse(R"({
       "type": "object", "properties": {"n": {"type": "integer", "minimum": 10, "maximum": 99}, "ok": {"type": "boolean"}},
       "required": ["n", "ok"], "additionalProperties": false})")}}}};
   for (const bool stream : {false, true}) {
@@ -32,11 +34,13 @@ TEST(Server, ConstrainedOutputsParse) {
     EXPECT_LE(out["n"], 99);
     EXPECT_TRUE(out["ok"].is_boolean());
   }
-  const TestReply choice = Shared().Post("/v1/completions", {{"prompt", "a"}, {"guided_choice", {"red", "green"}}, {"max_tokens", 20}});
+  const TestReply choice =
+      Shared().Post("/v1/completions", {{"prompt", "a"}, {"guided_choice", {"red", "green"}}, {"max_tokens", 20}});
   ASSERT_EQ(choice.status, 200) << choice.body;
   const std::string text = choice.json()["choices"][0]["text"];
   EXPECT_TRUE(text == "red" || text == "green") << text;
-  const std::string open = Shared().Post("/tokenize", {{"prompt", "<"}, {"add_special_tokens", false}}).json()["tokens"][0].dump();
+  const std::string open =
+      Shared().Post("/tokenize", {{"prompt", "<"}, {"add_special_tokens", false}}).json()["tokens"][0].dump();
   for (const auto& [constraint, expected] : std::vector<std::pair<Json, std::string>>{
            {{{"guided_grammar", "root ::= \"ab\" [cd]{2} \"e\""}}, "^ab[cd]{2}e$"},
            {{{"guided_grammar", "start: \"ab\" LAST\nLAST: /[cd]e/\n"}}, "^ab[cd]e$"},
@@ -44,14 +48,20 @@ TEST(Server, ConstrainedOutputsParse) {
            {{{"structured_outputs", {{"regex", "x[yz]{3}"}, {"disable_fallback", true}}}}, "^x[yz]{3}$"},
            {{{"structured_outputs", {{"json_object", true}}}}, "^\\{"},
            {{{"guided_grammar", "sql"}}, "^[SsIiUuDd][A-Za-z]{5}[[:space:]]"},
-           {{{"response_format", {{"type", "structural_tag"}, {"triggers", {"<"}}, {"structures", {
-               {{"begin", "<one>"}, {"schema", {{"enum", {1, 2}}}}, {"end", "</f>"}}, {{"begin", "<two>"}, {"schema", {{"enum", {3}}}}, {"end", "</f>"}}}}}},
-             {"logit_bias", {{open, 100}}}}, "^<(one>[12]|two>3)</f>"}}) {
+           {{{"response_format",
+              {{"type", "structural_tag"},
+               {"triggers", {"<"}},
+               {"structures",
+                {{{"begin", "<one>"}, {"schema", {{"enum", {1, 2}}}}, {"end", "</f>"}},
+                 {{"begin", "<two>"}, {"schema", {{"enum", {3}}}}, {"end", "</f>"}}}}}},
+             {"logit_bias", {{open, 100}}}},
+            "^<(one>[12]|two>3)</f>"}}) {
     Json body = {{"prompt", "a"}, {"max_tokens", 40}, {"temperature", 1}, {"seed", 5}};
     body.update(constraint);
     const TestReply reply = Shared().Post("/v1/completions", body);
     ASSERT_EQ(reply.status, 200) << reply.body;
-    EXPECT_THAT(reply.json()["choices"][0]["text"].get<std::string>(), ::testing::ContainsRegex(expected)) << body.dump();
+    EXPECT_THAT(reply.json()["choices"][0]["text"].get<std::string>(), ::testing::ContainsRegex(expected))
+        << body.dump();
   }
 }
 
@@ -83,7 +93,8 @@ void ExpectCall(const std::string& name, const std::string& arguments) {
 // The model is noise: that its calls parse is the grammar's doing.
 TEST(Server, DemandedCallsAreMadeStreamedAndWhole) {
   const Json add = {{"type", "function"}, {"function", {{"name", "add"}}}};
-  for (const std::string& parser : {std::string("auto"), std::string("qwen3_coder"), std::string("mistral"), std::string("pythonic")}) {
+  for (const std::string& parser :
+       {std::string("auto"), std::string("qwen3_coder"), std::string("mistral"), std::string("pythonic")}) {
     ServerOptions options;
     options.service.tool_call_parser = parser;
     options.service.chat_template = kThinkingTemplate;
@@ -124,14 +135,20 @@ TEST(Server, DemandedCallsAreMadeStreamedAndWhole) {
       EXPECT_EQ(arguments, function["arguments"]);
       EXPECT_EQ(reasoning, answer["message"]["reasoning_content"]);
     }
-    Json items = {{"input", "a"}, {"max_output_tokens", 600}, {"seed", 11}, {"tool_choice", "required"}, {"parallel_tool_calls", false},
-                  {"thinking_token_budget", 7}, {"tools", {{{"type", "function"}, {"name", "now"}}}}};
+    Json items = {{"input", "a"},
+                  {"max_output_tokens", 600},
+                  {"seed", 11},
+                  {"tool_choice", "required"},
+                  {"parallel_tool_calls", false},
+                  {"thinking_token_budget", 7},
+                  {"tools", {{{"type", "function"}, {"name", "now"}}}}};
     const TestReply response = fixture.Post("/v1/responses", items);
     ASSERT_EQ(response.status, 200) << response.body;
     EXPECT_EQ(response.json()["output"].back()["type"], "function_call") << response.body;
     Json direct = ToolRequest("none", false);
     direct["chat_template_kwargs"] = {{"enable_thinking", false}};
-    direct["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", {{"enum", {1, 2}}}}}}};
+    direct["response_format"] = {{"type", "json_schema"},
+                                 {"json_schema", {{"name", "x"}, {"schema", {{"enum", {1, 2}}}}}}};
     const TestReply reply = fixture.Post("/v1/chat/completions", direct);
     ASSERT_EQ(reply.status, 200) << reply.body;
     const std::string content = reply.json()["choices"][0]["message"]["content"];
@@ -175,17 +192,21 @@ TEST(Server, FunctionCallsInTheirOlderForm) {
 
   ServerOptions options;
   options.service.chat_template =
-      "{% for m in messages %}{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}[{{ c.id }} {{ c.function.name }} "
+      "{% for m in messages %}{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}[{{ c.id }} {{ "
+      "c.function.name }} "
       "{{ c.function.arguments.a }}]{% endfor %}{{ m.tool_call_id }}\n{% endfor %}";
   const TestServer fixture = StartServer(options);
-  const Json messages = {{{"role", "user"}, {"content", "x"}},
-                         {{"role", "assistant"}, {"content", nullptr}, {"function_call", {{"name", "add"}, {"arguments", "{\"a\": 3}"}}}},
-                         {{"role", "function"}, {"name", "add"}, {"content", "7"}}};
-  EXPECT_EQ(Shared().Post("/v1/chat/completions", {{"messages", messages}, {"max_tokens", 1}}).status, 200);  // its template wants text in each
+  const Json messages = {
+      {{"role", "user"}, {"content", "x"}},
+      {{"role", "assistant"}, {"content", nullptr}, {"function_call", {{"name", "add"}, {"arguments", "{\"a\": 3}"}}}},
+      {{"role", "function"}, {"name", "add"}, {"content", "7"}}};
+  EXPECT_EQ(Shared().Post("/v1/chat/completions", {{"messages", messages}, {"max_tokens", 1}}).status,
+            200);  // its template wants text in each
   EXPECT_EQ(Shared().Post("/tokenize", {{"messages", messages}}).status, 200);
   EXPECT_EQ(Shared().Post("/apply-template", {{"messages", messages}}).status, 200);
   const Json rendered = fixture.Post("/apply-template", {{"messages", messages}}).json();
-  EXPECT_THAT(rendered["prompt"].get<std::string>(), ::testing::HasSubstr("[fcall0001 add 3]\ntool:7fcall0001\n")) << rendered;
+  EXPECT_THAT(rendered["prompt"].get<std::string>(), ::testing::HasSubstr("[fcall0001 add 3]\ntool:7fcall0001\n"))
+      << rendered;
 }
 
 TEST(Server, ReasoningTokensAreCounted) {
@@ -214,13 +235,19 @@ TEST(Server, ReasoningTokensAreCounted) {
   request["stream_options"] = {{"include_usage", true}};
   const std::vector<std::string> events = fixture.Post("/v1/chat/completions", request).events();
   ASSERT_GE(events.size(), 2u);
-  EXPECT_EQ(Json::parse(events[events.size() - 2])["usage"]["completion_tokens_details"]["reasoning_tokens"], 2 * kBudget);
+  EXPECT_EQ(Json::parse(events[events.size() - 2])["usage"]["completion_tokens_details"]["reasoning_tokens"],
+            2 * kBudget);
   const Json response =
-      fixture.Post("/v1/responses", {{"input", "a"}, {"max_output_tokens", 60}, {"temperature", 0}, {"thinking_token_budget", kBudget}}).json();
+      fixture
+          .Post("/v1/responses",
+                {{"input", "a"}, {"max_output_tokens", 60}, {"temperature", 0}, {"thinking_token_budget", kBudget}})
+          .json();
   EXPECT_EQ(response["usage"]["output_tokens_details"]["reasoning_tokens"], kBudget) << response;
   request = Chat(20);
   request["chat_template_kwargs"] = {{"enable_thinking", false}};
-  EXPECT_EQ(fixture.Post("/v1/chat/completions", request).json()["usage"]["completion_tokens_details"]["reasoning_tokens"], 0);
+  EXPECT_EQ(
+      fixture.Post("/v1/chat/completions", request).json()["usage"]["completion_tokens_details"]["reasoning_tokens"],
+      0);
 }
 
 // Tokens that hold parts of markers, several at once, and half a character.

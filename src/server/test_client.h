@@ -60,7 +60,8 @@ class TestConnection {
   }
   // From now on the kernel takes little more than so many bytes before they are read.
   void LimitReceiveBuffer(int bytes) { setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); }
-  // Ends the connection without telling the other side, as a machine does that loses its power; false without the right to.
+  // Ends the connection without telling the other side, as a machine does that loses its power; false without the right
+  // to.
   bool Vanish() {
     const int on = 1;
     if (setsockopt(socket_, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) != 0) return false;
@@ -107,12 +108,15 @@ class TestConnection {
     }
     return reply;
   }
-  TestReply Call(const std::string& method, const std::string& path, const std::string& body = "", const std::string& headers = "") {
+  TestReply Call(const std::string& method, const std::string& path, const std::string& body = "",
+                 const std::string& headers = "") {
     Send(RequestText(method, path, body, headers));
     return ReadReply();
   }
-  static std::string RequestText(const std::string& method, const std::string& path, const std::string& body = "", const std::string& headers = "") {
-    return method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  static std::string RequestText(const std::string& method, const std::string& path, const std::string& body = "",
+                                 const std::string& headers = "") {
+    return method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
 
  private:

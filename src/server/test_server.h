@@ -17,7 +17,8 @@ struct TestServer {
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Server> server;
   int port() const { return server->port(); }
-  TestReply Call(const std::string& method, const std::string& path, const std::string& body = "", const std::string& headers = "") const {
+  TestReply Call(const std::string& method, const std::string& path, const std::string& body = "",
+                 const std::string& headers = "") const {
     return TestConnection(port()).Call(method, path, body, headers);
   }
   TestReply Post(const std::string& path, const Json& body) const { return Call("POST", path, DumpJson(body)); }
@@ -28,7 +29,8 @@ struct TestServer {
   }
 };
 
-inline TestServer StartServer(ServerOptions options = {}, int max_num_seqs = 8, const std::string& model = "synth:tiny-llama:Q4_0", const std::string& name = "tiny") {
+inline TestServer StartServer(ServerOptions options = {}, int max_num_seqs = 8,
+                              const std::string& model = "synth:tiny-llama:Q4_0", const std::string& name = "tiny") {
   TestServer fixture;
   EngineOptions engine;
   engine.model = model;

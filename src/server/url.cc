@@ -23,7 +23,8 @@ std::string QueryValue(std::string_view query, std::string_view name) {
     const std::string_view pair = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(query.size(), pair.size() + 1));
     const size_t equals = std::min(pair.find('='), pair.size());
-    if (PercentDecoded(pair.substr(0, equals)) == name) return PercentDecoded(pair.substr(std::min(pair.size(), equals + 1)));
+    if (PercentDecoded(pair.substr(0, equals)) == name)
+      return PercentDecoded(pair.substr(std::min(pair.size(), equals + 1)));
   }
   return "";
 }

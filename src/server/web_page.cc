@@ -18,7 +18,8 @@ std::string HashSource(std::string_view text) {
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
   std::array<unsigned char, 4 * ((SHA256_DIGEST_LENGTH + 2) / 3) + 1> encoded;
   const int length = EVP_EncodeBlock(encoded.data(), digest.data(), digest.size());
-  return fmt::format("'sha256-{}'", std::string_view(reinterpret_cast<const char*>(encoded.data()), static_cast<size_t>(length)));
+  return fmt::format("'sha256-{}'",
+                     std::string_view(reinterpret_cast<const char*>(encoded.data()), static_cast<size_t>(length)));
 }
 
 void Replace(std::string_view mark, std::string_view text, std::string& page) {
@@ -33,7 +34,8 @@ HttpResponse Assemble() {
   Replace("@STYLE@", kPageStyle, page.body);
   Replace("@SCRIPT@", kPageScript, page.body);
   const std::string policy = fmt::format(
-      "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'; "
+      "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; form-action 'none'; "
+      "base-uri 'none'; "
       "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
       HashSource(kPageStyle), HashSource(kPageScript));
   page.headers = {{"Content-Security-Policy", policy},

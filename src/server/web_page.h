@@ -12,8 +12,8 @@ extern const std::string_view kPageSource;
 extern const std::string_view kPageStyle;
 extern const std::string_view kPageScript;
 
-// The reply to GET /. Its Content-Security-Policy admits exactly this style and script, by their digests, and connections to this server; trusted types
-// forbid making HTML of strings. Nothing is loaded from elsewhere.
+// The reply to GET /. Its Content-Security-Policy admits exactly this style and script, by their digests, and
+// connections to this server; trusted types forbid making HTML of strings. Nothing is loaded from elsewhere.
 HttpResponse WebPage();
 
 }  // namespace millrace

@@ -25,7 +25,8 @@ Result<StepSample> SampleOfBench(const nlohmann::json& line) {
   const double rate = number("tokens_per_second", 0);
   const int depth = static_cast<int>(std::clamp(number("depth", 0), 0.0, 1e8));
   const int batch = static_cast<int>(std::clamp(number("batch", 1), 0.0, 1e6));
-  if (test.size() < 3 || test.size() > 9 || rate <= 0 || batch < 1) return InvalidArgument("a result of bench has no test or rate");
+  if (test.size() < 3 || test.size() > 9 || rate <= 0 || batch < 1)
+    return InvalidArgument("a result of bench has no test or rate");
   const int count = std::atoi(test.c_str() + 2);
   if (count < 1) return InvalidArgument("a result of bench has the test \"{}\"", test);
   StepSample sample;
@@ -40,7 +41,9 @@ Result<StepSample> SampleOfBench(const nlohmann::json& line) {
   return sample;
 }
 
-double Relative(double predicted, double measured) { return predicted / measured - 1.0; }
+double Relative(double predicted, double measured) {
+  return predicted / measured - 1.0;
+}
 
 }  // namespace
 
@@ -106,13 +109,14 @@ void StepCostModel::FitOnce(std::span<const StepSample> samples, std::span<const
 
 Result<StepCostModel> StepCostModel::Fit(std::span<const StepSample> all) {
   std::vector<StepSample> samples;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(samples), [](const StepSample& s) { return s.us > 0 && s.shape.num_tokens >= 1; });
+  std::copy_if(all.begin(), all.end(), std::back_inserter(samples),
+               [](const StepSample& s) { return s.us > 0 && s.shape.num_tokens >= 1; });
   if (samples.empty()) return InvalidArgument("there is no measured step to learn from");
   StepCostModel model;
   std::vector<double> size;
   for (const StepSample& sample : samples) size.push_back(sample.us);
-  // Weights of the first fit come from the measured times, which favours the lucky ones among equal steps; those of the others from the
-  // times predicted, so that the mean is right.
+  // Weights of the first fit come from the measured times, which favours the lucky ones among equal steps; those of the
+  // others from the times predicted, so that the mean is right.
   for (int round = 0; round < kFitRounds; ++round) {
     model.FitOnce(samples, size);
     for (size_t s = 0; s < samples.size(); ++s) size[s] = std::max(model.Us(samples[s].shape), 1.0);
@@ -143,11 +147,13 @@ Result<StepCostModel> StepCostModel::Parse(std::string_view text) {
   std::vector<StepSample> samples;
   if (const auto steps = json.find("steps"); steps != json.end() && steps->is_array()) {
     for (const auto& step : *steps) {
-      const bool numbers = step.is_array() && step.size() == 5 &&
-                           std::all_of(step.begin(), step.begin() + 4, [](const auto& value) { return value.is_number_integer(); }) &&
-                           step[4].is_number();
+      const bool numbers =
+          step.is_array() && step.size() == 5 &&
+          std::all_of(step.begin(), step.begin() + 4, [](const auto& value) { return value.is_number_integer(); }) &&
+          step[4].is_number();
       if (!numbers) return InvalidArgument("a step is not [tokens, outputs, pairs, copies, us]");
-      samples.push_back({{step[0].get<int>(), step[1].get<int>(), step[2].get<int64_t>(), step[3].get<int>()}, step[4].get<double>()});
+      samples.push_back({{step[0].get<int>(), step[1].get<int>(), step[2].get<int64_t>(), step[3].get<int>()},
+                         step[4].get<double>()});
     }
   } else if (const auto results = json.find("results"); results != json.end() && results->is_array()) {
     for (const auto& line : *results) {
@@ -172,8 +178,8 @@ std::string StepSamplesToJson(std::span<const StepSample> samples) {
   std::string text = "{\"steps\": [\n";
   for (size_t i = 0; i < samples.size(); ++i) {
     const StepShape& s = samples[i].shape;
-    text += fmt::format("[{}, {}, {}, {}, {}]{}\n", s.num_tokens, s.num_outputs, s.num_pairs, s.num_copies, samples[i].us,
-                        i + 1 < samples.size() ? "," : "");
+    text += fmt::format("[{}, {}, {}, {}, {}]{}\n", s.num_tokens, s.num_outputs, s.num_pairs, s.num_copies,
+                        samples[i].us, i + 1 < samples.size() ? "," : "");
   }
   return text + "]}\n";
 }

@@ -2,9 +2,10 @@
 //
 //   us = base + sum over ranges r of slope_r * (tokens in range r) + per_output * outputs + per_pair * pairs
 //        + per_copy * copied blocks
-// tokens are those of all rows; the ranges lie between kTokenKnots, since a product with few rows costs what reading the weights costs
-// and one with many what its arithmetic costs. pairs are (new token, KV slot that it attends to). Every coefficient is >= 0; they
-// minimise the squared error relative to the prediction (reweighted non-negative least squares, coordinate descent).
+// tokens are those of all rows; the ranges lie between kTokenKnots, since a product with few rows costs what reading
+// the weights costs and one with many what its arithmetic costs. pairs are (new token, KV slot that it attends to).
+// Every coefficient is >= 0; they minimise the squared error relative to the prediction (reweighted non-negative least
+// squares, coordinate descent).
 #pragma once
 
 #include <array>
@@ -38,8 +39,8 @@ class StepCostModel {
 
   // At least one sample with us > 0.
   static Result<StepCostModel> Fit(std::span<const StepSample> samples);
-  // A file with {"steps": [[tokens, outputs, pairs, copies, us], ...]} as `bench --engine --steps-out` writes it, or the output of
-  // `bench --json`.
+  // A file with {"steps": [[tokens, outputs, pairs, copies, us], ...]} as `bench --engine --steps-out` writes it, or
+  // the output of `bench --json`.
   static Result<StepCostModel> Load(const std::string& path);
   static Result<StepCostModel> Parse(std::string_view json);
 

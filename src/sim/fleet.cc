@@ -10,11 +10,16 @@
 namespace millrace::sim {
 namespace {
 
-// The run itself. Events at the same time go by instance number, arrivals last, so that an instance sees a request after its step.
+// The run itself. Events at the same time go by instance number, arrivals last, so that an instance sees a request
+// after its step.
 class Run {
  public:
   Run(const Trace& trace, const StepCostModel& cost, const FleetOptions& options, const LatencyTarget* target)
-      : trace_(trace), cost_(cost), options_(options), router_(options.routing, options.num_instances), outcomes_(trace.requests.size()) {
+      : trace_(trace),
+        cost_(cost),
+        options_(options),
+        router_(options.routing, options.num_instances),
+        outcomes_(trace.requests.size()) {
     instances_.resize(static_cast<size_t>(options.num_instances));
     if (target != nullptr) misses_.target = *target;
     watched_ = target != nullptr;
@@ -125,7 +130,8 @@ FleetReport SummariseOutcomes(const std::vector<RequestOutcome>& outcomes) {
   }
   report.seconds = static_cast<double>(last_us) * 1e-6;
   if (report.seconds > 0) report.output_tokens_per_s = static_cast<double>(report.output_tokens) / report.seconds;
-  if (report.prompt_tokens > 0) report.hit_rate = static_cast<double>(cached) / static_cast<double>(report.prompt_tokens);
+  if (report.prompt_tokens > 0)
+    report.hit_rate = static_cast<double>(cached) / static_cast<double>(report.prompt_tokens);
   report.queue_ms = PercentilesOf(std::move(queue));
   report.ttft_ms = PercentilesOf(std::move(ttft));
   report.tpot_ms = PercentilesOf(std::move(tpot));
@@ -133,31 +139,34 @@ FleetReport SummariseOutcomes(const std::vector<RequestOutcome>& outcomes) {
   return report;
 }
 
-FleetReport RunFleet(const Trace& trace, const StepCostModel& cost, const FleetOptions& options, std::vector<RequestOutcome>* outcomes,
-                     const LatencyTarget* target) {
+FleetReport RunFleet(const Trace& trace, const StepCostModel& cost, const FleetOptions& options,
+                     std::vector<RequestOutcome>* outcomes, const LatencyTarget* target) {
   Run run(trace, cost, options, target);
   std::vector<RequestOutcome> done = run.Go();
   FleetReport report = SummariseOutcomes(done);
   report.num_instances = options.num_instances;
   report.gave_up = run.gave_up();
   report.num_preemptions = run.num_preemptions();
-  if (report.seconds > 0) report.busy_fraction = static_cast<double>(run.busy_us()) * 1e-6 / (report.seconds * options.num_instances);
+  if (report.seconds > 0)
+    report.busy_fraction = static_cast<double>(run.busy_us()) * 1e-6 / (report.seconds * options.num_instances);
   if (outcomes != nullptr) *outcomes = std::move(done);
   return report;
 }
 
 double CostPerMillionTokens(const FleetReport& report, double price_per_hour) {
   if (report.output_tokens == 0) return 0;
-  return price_per_hour * report.num_instances * report.seconds / 3600 / (static_cast<double>(report.output_tokens) * 1e-6);
+  return price_per_hour * report.num_instances * report.seconds / 3600 /
+         (static_cast<double>(report.output_tokens) * 1e-6);
 }
 
 bool Meets(const FleetReport& report, const LatencyTarget& target) {
-  return !report.gave_up && report.num_refused == 0 && (target.ttft_p99_ms <= 0 || report.ttft_ms.p99 <= target.ttft_p99_ms) &&
+  return !report.gave_up && report.num_refused == 0 &&
+         (target.ttft_p99_ms <= 0 || report.ttft_ms.p99 <= target.ttft_p99_ms) &&
          (target.tpot_p99_ms <= 0 || report.tpot_ms.p99 <= target.tpot_p99_ms);
 }
 
-Result<FleetReport> FindFleetSize(const Trace& trace, const StepCostModel& cost, FleetOptions options, const LatencyTarget& target,
-                                  int max_instances) {
+Result<FleetReport> FindFleetSize(const Trace& trace, const StepCostModel& cost, FleetOptions options,
+                                  const LatencyTarget& target, int max_instances) {
   const auto run = [&](int instances) {
     options.num_instances = instances;
     return RunFleet(trace, cost, options, nullptr, &target);
@@ -167,8 +176,11 @@ Result<FleetReport> FindFleetSize(const Trace& trace, const StepCostModel& cost,
   FleetReport best = run(high);
   while (!Meets(best, target)) {
     if (high == max_instances) {
-      return OutOfRange("{} instances (--max-instances) do not meet the target: of the first {} requests that were answered the p99 is {:.0f} ms to "
-                        "the first token and {:.0f} ms per token, {} were refused", high, best.ttft_ms.count, best.ttft_ms.p99, best.tpot_ms.p99, best.num_refused);
+      return OutOfRange(
+          "{} instances (--max-instances) do not meet the target: of the first {} requests that were answered the p99 "
+          "is {:.0f} ms to "
+          "the first token and {:.0f} ms per token, {} were refused",
+          high, best.ttft_ms.count, best.ttft_ms.p99, best.tpot_ms.p99, best.num_refused);
     }
     low = high;
     high = std::min(2 * high, max_instances);

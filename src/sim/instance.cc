@@ -14,7 +14,8 @@ constexpr TokenId kTokenRange = 1 << 30;
 
 }  // namespace
 
-Instance::Instance(const SchedulerConfig& config, const StepCostModel& cost, std::vector<RequestOutcome>& outcomes, TargetMisses* misses)
+Instance::Instance(const SchedulerConfig& config, const StepCostModel& cost, std::vector<RequestOutcome>& outcomes,
+                   TargetMisses* misses)
     : scheduler_(config), cost_(cost), outcomes_(outcomes), misses_(misses) {}
 
 bool Instance::Submit(int64_t now_us, std::shared_ptr<const Request> request) {
@@ -37,8 +38,8 @@ void Instance::Advance(int64_t now_us) {
     in_flight_.pop_front();
     Commit(step);
   }
-  // A step that runs is awaited once another stands behind it, or there is nothing to put there; requests that come meanwhile are seen
-  // when it ends.
+  // A step that runs is awaited once another stands behind it, or there is nothing to put there; requests that come
+  // meanwhile are seen when it ends.
   while (in_flight_.size() < kMaxStepsInFlight) {
     const Batch batch = scheduler_.Schedule(now_us);
     if (batch.num_rows() == 0) {

@@ -1,5 +1,6 @@
-// Instance: one serving engine in virtual time: the real Scheduler, and a runner that takes as long as the cost model says. It keeps the
-// engine's rhythm: the next step is scheduled while one runs, a step's tokens are known when it ends.
+// Instance: one serving engine in virtual time: the real Scheduler, and a runner that takes as long as the cost model
+// says. It keeps the engine's rhythm: the next step is scheduled while one runs, a step's tokens are known when it
+// ends.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,9 @@ namespace millrace::sim {
 struct RequestOutcome {
   double ttft_ms() const { return static_cast<double>(first_token_us - arrival_us) * 1e-3; }
   // Mean time per token after the first; 0 when there is none.
-  double tpot_ms() const { return num_output_tokens > 1 ? static_cast<double>(end_us - first_token_us) * 1e-3 / (num_output_tokens - 1) : 0; }
+  double tpot_ms() const {
+    return num_output_tokens > 1 ? static_cast<double>(end_us - first_token_us) * 1e-3 / (num_output_tokens - 1) : 0;
+  }
 
   int64_t arrival_us = 0;
   int64_t queue_us = -1;
@@ -40,11 +43,13 @@ struct TargetMisses {
   int64_t late_first_tokens = 0, slow_requests = 0, refused = 0;
 };
 
-// Invariant: next_event_us() is the end of the oldest step in flight; without one a timer of the scheduler, or INT64_MAX.
+// Invariant: next_event_us() is the end of the oldest step in flight; without one a timer of the scheduler, or
+// INT64_MAX.
 class Instance {
  public:
   // outcomes[request id - 1] is written. misses may be null. All outlive the instance.
-  Instance(const SchedulerConfig& config, const StepCostModel& cost, std::vector<RequestOutcome>& outcomes, TargetMisses* misses = nullptr);
+  Instance(const SchedulerConfig& config, const StepCostModel& cost, std::vector<RequestOutcome>& outcomes,
+           TargetMisses* misses = nullptr);
 
   // False when the scheduler refuses it. now_us never goes back.
   bool Submit(int64_t now_us, std::shared_ptr<const Request> request);

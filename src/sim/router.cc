@@ -6,7 +6,8 @@ namespace millrace::sim {
 namespace {
 
 constexpr size_t kMaxPlaces = 4'000'000;
-// An instance with more than this many times the least load, and this many tokens more, gets no request for its cache's sake.
+// An instance with more than this many times the least load, and this many tokens more, gets no request for its cache's
+// sake.
 constexpr double kOverloadRatio = 1.5;
 constexpr int64_t kOverloadTokens = 4096;
 

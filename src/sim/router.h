@@ -1,5 +1,5 @@
-// Router: which instance of a fleet gets the next request. Knows what a load balancer knows: who has how much open, and where the
-// beginnings of prompts went before.
+// Router: which instance of a fleet gets the next request. Knows what a load balancer knows: who has how much open, and
+// where the beginnings of prompts went before.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace millrace::sim {
 enum class Routing : uint8_t {
   kRoundRobin,
   kLeastLoad,    // fewest open prompt tokens, then the lowest number
-  kPrefixAware,  // where the longest beginning of the prompt went before, unless that instance is overloaded; else the least loaded
+  kPrefixAware,  // where the longest beginning of the prompt went before, unless that instance is overloaded; else the
+                 // least loaded
 };
 
 // "round-robin", "least-load", "prefix-aware".
@@ -38,8 +39,8 @@ class Router {
   const Routing routing_;
   int next_ = 0;
   std::vector<int64_t> load_;
-  std::set<std::pair<int64_t, int>> by_load_;         // (load, instance)
-  std::unordered_map<uint64_t, int> place_of_;        // beginning -> instance that last got it; at most kMaxPlaces
+  std::set<std::pair<int64_t, int>> by_load_;   // (load, instance)
+  std::unordered_map<uint64_t, int> place_of_;  // beginning -> instance that last got it; at most kMaxPlaces
 };
 
 // Chain hashes of a trace request's prefix ids.

@@ -1,5 +1,5 @@
-// The simulator against runs that can be worked out by hand, and its own promises: the same report twice, nothing lost, more instances
-// never slower on a trace that one can't serve.
+// The simulator against runs that can be worked out by hand, and its own promises: the same report twice, nothing lost,
+// more instances never slower on a trace that one can't serve.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -16,7 +16,8 @@ StepCostModel LinearCost() {
   std::vector<StepSample> samples;
   for (const int tokens : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}) {
     for (const int outputs : {0, tokens}) {  // neither outputs nor pairs cost anything
-      for (const int64_t pairs : {0, 1'000'000}) samples.push_back({{tokens, outputs, pairs, 0}, 1000.0 + 10.0 * tokens});
+      for (const int64_t pairs : {0, 1'000'000})
+        samples.push_back({{tokens, outputs, pairs, 0}, 1000.0 + 10.0 * tokens});
     }
   }
   return *StepCostModel::Fit(samples);
@@ -43,7 +44,8 @@ TEST(CostModel, FindsThePlantedCoefficients) {
   for (int i = 0; i < 400; ++i) {
     const StepShape shape = {1 + (i * 37) % 300, 1 + i % 17, (i * 7919) % 50000, i % 5};
     samples.push_back({shape, 500.0 + 20.0 * std::min(shape.num_tokens, 16) + 3.0 * std::max(0, shape.num_tokens - 16) +
-                                  40.0 * shape.num_outputs + 0.01 * static_cast<double>(shape.num_pairs) + 12.0 * shape.num_copies});
+                                  40.0 * shape.num_outputs + 0.01 * static_cast<double>(shape.num_pairs) +
+                                  12.0 * shape.num_copies});
   }
   const Result<StepCostModel> model = StepCostModel::Fit(samples);
   ASSERT_TRUE(model.ok());
@@ -63,15 +65,17 @@ TEST(CostModel, ReadsWhatBenchWritesAndRefusesTheRest) {
           {"test": "tg64", "depth": 0, "batch": 8, "tokens_per_second": 400.0}]})");
   ASSERT_TRUE(bench.ok()) << bench.status().message();
   EXPECT_NEAR(bench->Us({8, 8, 256, 0}), 20000, 400);
-  for (const char* wrong : {"", "[]", "{}", R"({"steps": [[1, 2]]})", R"({"steps": [["a", 1, 1, 1, 1]]})", R"({"results": [{"test": 3}]})",
-                            R"({"results": [{"test": "pp512", "tokens_per_second": "x"}]})", R"({"steps": []})"}) {
+  for (const char* wrong :
+       {"", "[]", "{}", R"({"steps": [[1, 2]]})", R"({"steps": [["a", 1, 1, 1, 1]]})", R"({"results": [{"test": 3}]})",
+        R"({"results": [{"test": "pp512", "tokens_per_second": "x"}]})", R"({"steps": []})"}) {
     EXPECT_FALSE(StepCostModel::Parse(wrong).ok()) << wrong;
   }
 }
 
 TEST(Trace, ReadsBothFormatsAndNamesTheWrongLine) {
   const Result<Trace> azure = ParseTrace(
-      "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n");
+      "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 "
+      "18:15:50.9951690,396,109\n");
   ASSERT_TRUE(azure.ok()) << azure.status().message();
   ASSERT_EQ(azure->requests.size(), 2u);
   EXPECT_EQ(azure->requests[1].arrival_us, 4'314'579);
@@ -86,8 +90,8 @@ TEST(Trace, ReadsBothFormatsAndNamesTheWrongLine) {
   EXPECT_TRUE(std::equal(shorter.begin(), shorter.end(), longer.begin()));
   EXPECT_EQ(ParseTrace("H\n2023-11-16 18:15:46.68,374\n").status().message(),
             "line 2 is neither \"TIMESTAMP,ContextTokens,GeneratedTokens\" nor a JSON object of a Mooncake trace");
-  for (const char* wrong : {"", "H\n", "{\"timestamp\": 5}", "{\"timestamp\": \"x\"}", "{", "H\n2023-11-16 18:15:46.68,9999999999,1\n",
-                            "H\n2023-11-16 18:15:46.68,-5,1\n"}) {
+  for (const char* wrong : {"", "H\n", "{\"timestamp\": 5}", "{\"timestamp\": \"x\"}", "{",
+                            "H\n2023-11-16 18:15:46.68,9999999999,1\n", "H\n2023-11-16 18:15:46.68,-5,1\n"}) {
     EXPECT_FALSE(ParseTrace(wrong).ok()) << wrong;
   }
 }
@@ -112,8 +116,8 @@ TEST(Trace, ScalesMultiply) {
 TEST(Fleet, OneRequestTakesWhatItsStepsTake) {
   std::vector<RequestOutcome> outcomes;
   const FleetReport report = RunFleet(Steady(1, 0, 100, 10), LinearCost(), Options(), &outcomes);
-  EXPECT_NEAR(report.ttft_ms.p50, 2.0, 0.02);               // 1,000 + 100 x 10 us
-  EXPECT_NEAR(report.e2e_ms.p50, 2.0 + 9 * 1.01, 0.05);     // nine decode steps of one token
+  EXPECT_NEAR(report.ttft_ms.p50, 2.0, 0.02);            // 1,000 + 100 x 10 us
+  EXPECT_NEAR(report.e2e_ms.p50, 2.0 + 9 * 1.01, 0.05);  // nine decode steps of one token
   EXPECT_NEAR(report.tpot_ms.p99, 1.01, 0.01);
   EXPECT_EQ(report.output_tokens, 10);
   EXPECT_EQ(outcomes[0].instance, 0);
@@ -149,7 +153,8 @@ TEST(Fleet, PrefixAwareRoutingFindsWhatRoundRobinScatters) {
   for (int i = 0; i < 400; ++i) {  // 20 conversations of 20 turns; each turn brings a new unit
     const uint32_t talk = static_cast<uint32_t>(i % 20);
     TraceRequest request{i * 40'000, 0, 8, {}};
-    for (uint32_t unit = 0; unit <= static_cast<uint32_t>(i / 20); ++unit) request.prefix_ids.push_back(talk * 100 + unit);
+    for (uint32_t unit = 0; unit <= static_cast<uint32_t>(i / 20); ++unit)
+      request.prefix_ids.push_back(talk * 100 + unit);
     request.num_prompt_tokens = static_cast<int>(request.prefix_ids.size()) * 64;
     trace.requests.push_back(request);
   }
@@ -215,14 +220,16 @@ TEST(Fleet, TenThousandInstances) {
 
 TEST(Fleet, ReplaysTheRealTraces) {
   const char* data = std::getenv("MILLRACE_DATA");
-  const std::string folder = (data != nullptr && *data != 0 ? data : MILLRACE_SOURCE_DIR "/../shared/data") + std::string("/traces/");
+  const std::string folder =
+      (data != nullptr && *data != 0 ? data : MILLRACE_SOURCE_DIR "/../shared/data") + std::string("/traces/");
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
   FleetOptions options = Options();
   options.scheduler.num_gpu_blocks = 20'000;
   options.scheduler.max_model_len = 200'000;
   options.num_instances = 4;
   options.routing = Routing::kPrefixAware;
-  for (const char* file : {"AzureLLMInferenceTrace_conv.csv", "AzureLLMInferenceTrace_code.csv", "conversation_trace.jsonl", "synthetic_trace.jsonl"}) {
+  for (const char* file : {"AzureLLMInferenceTrace_conv.csv", "AzureLLMInferenceTrace_code.csv",
+                           "conversation_trace.jsonl", "synthetic_trace.jsonl"}) {
     const Result<Trace> trace = LoadTrace(folder + file, 300);
     ASSERT_TRUE(trace.ok()) << trace.status().message();
     const FleetReport report = RunFleet(*trace, LinearCost(), options);

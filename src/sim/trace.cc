@@ -42,7 +42,8 @@ bool ParseAzureLine(std::string_view line, TraceRequest* request) {
   line.remove_prefix(space + 1);
   int hours = 0, minutes = 0;
   double seconds = 0;
-  if (!ReadNumber(&line, ':', &hours) || !ReadNumber(&line, ':', &minutes) || !ReadNumber(&line, ',', &seconds)) return false;
+  if (!ReadNumber(&line, ':', &hours) || !ReadNumber(&line, ':', &minutes) || !ReadNumber(&line, ',', &seconds))
+    return false;
   request->arrival_us = (int64_t{hours} * 60 + minutes) * 60'000'000 + std::llround(seconds * 1e6);
   return hours >= 0 && hours < 24 && minutes >= 0 && minutes < 60 && seconds >= 0 && seconds < 61 &&
          ReadNumber(&line, ',', &request->num_prompt_tokens) && ReadNumber(&line, '\0', &request->num_output_tokens);
@@ -60,7 +61,8 @@ bool ParseMooncakeLine(std::string_view line, TraceRequest* request) {
   int64_t milliseconds = 0;
   if (!number("timestamp", &milliseconds) || milliseconds < 0 || milliseconds > int64_t{1} << 40) return false;
   request->arrival_us = milliseconds * 1000;
-  if (!number("input_length", &request->num_prompt_tokens) || !number("output_length", &request->num_output_tokens)) return false;
+  if (!number("input_length", &request->num_prompt_tokens) || !number("output_length", &request->num_output_tokens))
+    return false;
   const auto ids = json.find("hash_ids");
   if (ids == json.end()) return true;
   if (!ids->is_array() || ids->size() > kMaxTokens) return false;
@@ -83,12 +85,14 @@ Result<Trace> ParseTrace(std::string_view text, int64_t max_requests) {
     if (line.empty() || line == "\r" || (!json && number == 1)) continue;  // the header of the CSV file
     TraceRequest request;
     if (!(json ? ParseMooncakeLine(line, &request) : ParseAzureLine(line, &request))) {
-      return InvalidArgument("line {} is neither \"TIMESTAMP,ContextTokens,GeneratedTokens\" nor a JSON object of a Mooncake trace", number);
+      return InvalidArgument(
+          "line {} is neither \"TIMESTAMP,ContextTokens,GeneratedTokens\" nor a JSON object of a Mooncake trace",
+          number);
     }
     if (request.num_prompt_tokens < 0 || request.num_prompt_tokens > kMaxTokens || request.num_output_tokens < 0 ||
         request.num_output_tokens > kMaxTokens) {
-      return OutOfRange("line {} has {} prompt and {} output tokens, expected 0 to {}", number, request.num_prompt_tokens,
-                        request.num_output_tokens, kMaxTokens);
+      return OutOfRange("line {} has {} prompt and {} output tokens, expected 0 to {}", number,
+                        request.num_prompt_tokens, request.num_output_tokens, kMaxTokens);
     }
     request.num_prompt_tokens = std::max(1, request.num_prompt_tokens);
     request.num_output_tokens = std::max(1, request.num_output_tokens);
@@ -135,7 +139,8 @@ std::vector<TokenId> PromptTokens(const Trace& trace, size_t index, int vocab) {
   for (int i = 0; i < request.num_prompt_tokens; ++i) {
     const size_t unit = static_cast<size_t>(i / trace.unit_tokens);
     const uint64_t source = unit < request.prefix_ids.size() ? request.prefix_ids[unit] : own;
-    tokens.push_back(3 + static_cast<TokenId>(Mix(source * 0x10001 + static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab - 3)));
+    tokens.push_back(
+        3 + static_cast<TokenId>(Mix(source * 0x10001 + static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab - 3)));
   }
   return tokens;
 }

@@ -51,7 +51,8 @@ Result<Buffer> Buffer::Allocate(int64_t size_bytes, const DeviceMemory* memory) 
   if (size_bytes == 0) return buffer;
   buffer.data_ = static_cast<std::byte*>(memory->allocate(size_bytes));
   if (buffer.data_ == nullptr) {
-    return ResourceExhausted("cannot allocate {} bytes on the device, which has {} left", size_bytes, memory->available_bytes());
+    return ResourceExhausted("cannot allocate {} bytes on the device, which has {} left", size_bytes,
+                             memory->available_bytes());
   }
   buffer.size_ = size_bytes;
   buffer.memory_ = memory;

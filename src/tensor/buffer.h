@@ -1,4 +1,5 @@
-// Buffer: the only owner of tensor memory, 64-byte aligned and, on the host, huge-page backed where it pays. TensorView: a non-owning view.
+// Buffer: the only owner of tensor memory, 64-byte aligned and, on the host, huge-page backed where it pays.
+// TensorView: a non-owning view.
 #pragma once
 
 #include <array>
@@ -15,7 +16,8 @@
 
 namespace millrace {
 
-// Move-only owner of `size` bytes: of host memory, zero-filled by the system on first touch, or of a device's, not cleared.
+// Move-only owner of `size` bytes: of host memory, zero-filled by the system on first touch, or of a device's, not
+// cleared.
 class Buffer {
  public:
   Buffer() = default;
@@ -57,9 +59,9 @@ class Buffer {
   std::shared_ptr<Buffer> slab_;          // what a HostArena cut this from; null: its own mapping
 };
 
-// Cuts host buffers one after another from slabs of huge pages, so that buffers below 2 MiB have huge pages too and those above
-// waste no part of one. For buffers that live and die together: a slab is unmapped when its last buffer is gone, be the arena
-// itself alive or not. One thread at a time.
+// Cuts host buffers one after another from slabs of huge pages, so that buffers below 2 MiB have huge pages too and
+// those above waste no part of one. For buffers that live and die together: a slab is unmapped when its last buffer is
+// gone, be the arena itself alive or not. One thread at a time.
 class HostArena {
  public:
   // 64-byte aligned, zero-filled; kResourceExhausted when the system refuses.
@@ -89,8 +91,8 @@ struct TensorView {
   }
 };
 
-// Scratch memory of one step, handed out from the front of a fixed buffer. A kernel takes what it needs and releases it in reverse
-// order through a Scope; the high-water mark is checked at warm-up.
+// Scratch memory of one step, handed out from the front of a fixed buffer. A kernel takes what it needs and releases it
+// in reverse order through a Scope; the high-water mark is checked at warm-up.
 class Workspace {
  public:
   Workspace() = default;

@@ -1,11 +1,13 @@
-// DeviceMemory: how the host gets, fills and reads memory of a device, as plain function pointers that a plugin can fill.
+// DeviceMemory: how the host gets, fills and reads memory of a device, as plain function pointers that a plugin can
+// fill.
 #pragma once
 
 #include <cstdint>
 
 namespace millrace {
 
-// Streams are opaque; work on one runs in the order it was given. Addresses of host and device are distinct, and copies go in any direction.
+// Streams are opaque; work on one runs in the order it was given. Addresses of host and device are distinct, and copies
+// go in any direction.
 struct DeviceMemory {
   // Null when the device refuses; not cleared.
   void* (*allocate)(int64_t size_bytes) = nullptr;
@@ -18,13 +20,15 @@ struct DeviceMemory {
   // Both return before it is done; pageable host memory is read before the call returns.
   void (*copy)(void* stream, void* to, const void* from, int64_t size_bytes) = nullptr;
   void (*clear)(void* stream, void* to, int64_t size_bytes) = nullptr;
-  // Waits for the stream. False, with one sentence in `error`, when anything failed since the last call: nothing after it can be trusted.
+  // Waits for the stream. False, with one sentence in `error`, when anything failed since the last call: nothing after
+  // it can be trusted.
   bool (*synchronize)(void* stream, char* error, int error_bytes) = nullptr;
   // Bytes that can still be allocated.
   int64_t (*available_bytes)() = nullptr;
-  // Between the two calls what the stream is given is recorded instead of done: kernels with their arguments, copies with their addresses, all
-  // on the device or in pinned memory. Null where the device can't record. end_recording gives null, and nothing is recorded, when any part
-  // was refused; the other calls of this thread must be copy and clear alone meanwhile.
+  // Between the two calls what the stream is given is recorded instead of done: kernels with their arguments, copies
+  // with their addresses, all on the device or in pinned memory. Null where the device can't record. end_recording
+  // gives null, and nothing is recorded, when any part was refused; the other calls of this thread must be copy and
+  // clear alone meanwhile.
   bool (*begin_recording)(void* stream) = nullptr;
   void* (*end_recording)(void* stream) = nullptr;
   // Does what was recorded, with what now lies at those addresses; returns before it is done.

@@ -37,7 +37,8 @@ void PagePopulator::Run(const std::vector<std::span<std::byte>>& ranges) {
     for (uintptr_t at = begin; at < end;) {
       if (stopping_.load(std::memory_order_relaxed)) return;
       const uintptr_t next = std::min((at / kPieceBytes + 1) * kPieceBytes, end);
-      const bool ok = ::madvise(reinterpret_cast<void*>(at), next - at, kPopulateWrite) == 0;  // NOLINT(performance-no-int-to-ptr)
+      const bool ok =
+          ::madvise(reinterpret_cast<void*>(at), next - at, kPopulateWrite) == 0;  // NOLINT(performance-no-int-to-ptr)
       if (!ok && errno != EINTR && errno != EAGAIN) return;
       if (ok) at = next;
     }

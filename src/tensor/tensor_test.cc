@@ -64,7 +64,8 @@ TEST(PagePopulator, BacksTheMemoryAndLeavesWhatIsThere) {
   Buffer small = *Buffer::Allocate(5000), large = *Buffer::Allocate((5 << 20) + 123);
   small.data()[0] = std::byte{1};
   large.data()[large.size() - 1] = std::byte{2};
-  PagePopulator populator({{small.data(), static_cast<size_t>(small.size())}, {large.data(), static_cast<size_t>(large.size())}});
+  PagePopulator populator(
+      {{small.data(), static_cast<size_t>(small.size())}, {large.data(), static_cast<size_t>(large.size())}});
   while (!populator.done()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_EQ(small.data()[0], std::byte{1});
   EXPECT_EQ(large.data()[large.size() - 1], std::byte{2});

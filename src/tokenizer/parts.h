@@ -16,8 +16,8 @@ namespace millrace {
 // Whether published models end a turn or a text with this token.
 bool IsEndText(std::string_view text);
 
-// Completes end_ids with EOS and well-known names, and makes them control tokens even where a converter forgot to say so.
-// Called before the model is built, which then leaves them out: text must never become one.
+// Completes end_ids with EOS and well-known names, and makes them control tokens even where a converter forgot to say
+// so. Called before the model is built, which then leaves them out: text must never become one.
 void MarkEnds(TokenizerParts* parts);
 
 // Makes `id` the unknown token. Nullopt when there is none, or when it is also BOS, EOS or another end: GPT-2's files

@@ -129,7 +129,8 @@ Result<std::unique_ptr<Tokenizer>> LoadTiktoken(std::string_view ranks, std::str
   }
   for (const AddedToken& token : parts.added) {
     if (token.id >= 0 && static_cast<size_t>(token.id) < num_ranks) {
-      return DataLoss("added token '{}' has id {}, expected one behind the {} ranks", token.content, token.id, num_ranks);
+      return DataLoss("added token '{}' has id {}, expected one behind the {} ranks", token.content, token.id,
+                      num_ranks);
     }
   }
   RETURN_IF_ERROR(AddToVocabulary(parts.added, &parts.entries));

@@ -28,8 +28,8 @@ enum class TokenKind : uint8_t {
 struct EncodeOptions {
   bool add_special = false;    // put BOS / EOS / [CLS] ... where the model's post-processor says so
   bool parse_special = false;  // turn the text of control tokens into their ids; off for user text
-  // With parse_special: byte ranges [begin, end) of the text, ascending and disjoint, that a user wrote. A control token that touches
-  // one of them stays text.
+  // With parse_special: byte ranges [begin, end) of the text, ascending and disjoint, that a user wrote. A control
+  // token that touches one of them stays text.
   std::vector<std::pair<size_t, size_t>> untrusted;
 };
 

@@ -109,27 +109,27 @@ INSTANTIATE_TEST_SUITE_P(
 
 // Found by fuzzing: the unknown token was also EOS, so that a letter ended the generation.
 TEST(LoadTokenizerJson, UnknownTextIsNeverAnEnd) {
-  const auto tokenizer = LoadTokenizerJson(
-      R"({"added_tokens":[{"id":0,"content":"</s>","special":true}],)"
-      R"("model":{"type":"BPE","unk_token":"</s>","vocab":{"</s>":0,"a":1},"merges":[]}})");
+  const auto tokenizer =
+      LoadTokenizerJson(R"({"added_tokens":[{"id":0,"content":"</s>","special":true}],)"
+                        R"("model":{"type":"BPE","unk_token":"</s>","vocab":{"</s>":0,"a":1},"merges":[]}})");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
   EXPECT_THAT((*tokenizer)->Encode("aba"), ::testing::ElementsAre(1, 1));
 }
 
 // Found by fuzzing: of two added tokens with one id only the second was special, and text matched the first.
 TEST(LoadTokenizerJson, TextIsNeverAControlTokenOfAnotherName) {
-  const auto tokenizer = LoadTokenizerJson(
-      R"({"added_tokens":[{"id":1,"content":"<tool>"},{"id":1,"content":"<s>","special":true}],)"
-      R"("model":{"type":"BPE","vocab":{"<":0,"a":2},"merges":[]}})");
+  const auto tokenizer =
+      LoadTokenizerJson(R"({"added_tokens":[{"id":1,"content":"<tool>"},{"id":1,"content":"<s>","special":true}],)"
+                        R"("model":{"type":"BPE","vocab":{"<":0,"a":2},"merges":[]}})");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
   EXPECT_FALSE(HasControl(**tokenizer, (*tokenizer)->Encode("a<tool>a")));
 }
 
 // EOS is named by the configuration, while the vocabulary lists it as a piece that merges reach.
 TEST(LoadTokenizerJson, TextIsNeverMergedIntoAnEnd) {
-  const auto tokenizer = LoadTokenizerJson(
-      R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"aba":3},"merges":["a b","ab a"]}})",
-      R"({"eos_token":"ab"})");
+  const auto tokenizer =
+      LoadTokenizerJson(R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"aba":3},"merges":["a b","ab a"]}})",
+                        R"({"eos_token":"ab"})");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
   EXPECT_EQ((*tokenizer)->eos_id(), 2);
   EXPECT_THAT((*tokenizer)->Encode("aba"), ::testing::ElementsAre(0, 1, 0));

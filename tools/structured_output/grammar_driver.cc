@@ -8,13 +8,14 @@
 
 int main(int argc, char** argv) {
   using millrace::grammar::FakeTokenizer;
-  const std::unique_ptr<FakeTokenizer> tokenizer = argc > 1 ? millrace::grammar::TiktokenVocabulary(argv[1])
-                                                            : std::make_unique<FakeTokenizer>(std::vector<std::string>{});
+  const std::unique_ptr<FakeTokenizer> tokenizer = argc > 1
+                                                       ? millrace::grammar::TiktokenVocabulary(argv[1])
+                                                       : std::make_unique<FakeTokenizer>(std::vector<std::string>{});
   if (tokenizer == nullptr) {
     std::cerr << "can't read the vocabulary " << argv[1] << "\n";
     return 1;
   }
-  millrace::grammar::RunGrammarLines(
-      std::cin, std::cout, std::make_shared<const millrace::grammar::GrammarVocabulary>(*tokenizer));
+  millrace::grammar::RunGrammarLines(std::cin, std::cout,
+                                     std::make_shared<const millrace::grammar::GrammarVocabulary>(*tokenizer));
   return 0;
 }

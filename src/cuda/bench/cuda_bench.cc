@@ -1,4 +1,5 @@
-// Kernels of the CUDA backend on this GPU, against limits measured in the same run: one line each, and JSON with --json FILE.
+// Kernels of the CUDA backend on this GPU, against limits measured in the same run: one line each, and JSON with --json
+// FILE.
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -19,7 +20,8 @@ class Report {
     const double percent = limit > 0 ? 100 * value / limit : 0;
     std::printf("%-44s %10.1f us %10.1f %-8s %5.1f %%\n", name.c_str(), microseconds, value, unit, percent);
     std::fflush(stdout);
-    lines_.push_back({{"name", name}, {"us", microseconds}, {"value", value}, {"unit", unit}, {"percent_of_limit", percent}});
+    lines_.push_back(
+        {{"name", name}, {"us", microseconds}, {"value", value}, {"unit", unit}, {"percent_of_limit", percent}});
   }
   void Write(const std::string& path) const {
     if (!path.empty()) std::ofstream(path) << lines_.dump(1) << "\n";
@@ -33,7 +35,8 @@ class Report {
 void MeasureLimits(int multiprocessors, Report* report) {
   constexpr int64_t kBytes = int64_t{2} << 30;
   Buffer from = RandomBf16(kBytes / 2), to = *Buffer::Allocate(kBytes, gpu::Memory());
-  const double copy = MedianMicroseconds(7, 3, [&](int) { gpu::Memory()->copy(nullptr, to.data(), from.data(), kBytes); });
+  const double copy =
+      MedianMicroseconds(7, 3, [&](int) { gpu::Memory()->copy(nullptr, to.data(), from.data(), kBytes); });
   report->copy_gb_s = 2e-3 * static_cast<double>(kBytes) / copy;
   report->Add("limit: copy, bytes read and written", copy, report->copy_gb_s, "GB/s", 0);
   const int blocks = 2 * multiprocessors, repeats = 4000;
@@ -52,9 +55,9 @@ struct ProductShape {
   bool gated;
 };
 
-constexpr ProductShape kShapes[] = {{"8B qkv", 6144, 4096, false},  {"8B o", 4096, 4096, false},
+constexpr ProductShape kShapes[] = {{"8B qkv", 6144, 4096, false},     {"8B o", 4096, 4096, false},
                                     {"8B gate+up", 28672, 4096, true}, {"8B down", 4096, 14336, false},
-                                    {"8B head", 128256, 4096, false}, {"1B o", 2048, 2048, false}};
+                                    {"8B head", 128256, 4096, false},  {"1B o", 2048, 2048, false}};
 
 // Enough copies of the weights that a call never finds its own in the 60 MB of second-level cache.
 void MeasureProduct(const ProductShape& shape, WeightFormat format, int tokens, Report* report) {
@@ -70,7 +73,8 @@ void MeasureProduct(const ProductShape& shape, WeightFormat format, int tokens, 
   const int64_t weight_bytes = int64_t{p.padded_rows} * p.num_steps * StepBytes(format);
   const int64_t scale_bytes = int64_t{p.padded_rows} * p.num_steps * ScaleWords(format) * 4;
   const int copies = static_cast<int>(std::max<int64_t>(1, (256 << 20) / weight_bytes));
-  const Buffer weights = format == WeightFormat::kBf16 ? RandomBf16(weight_bytes / 2 * copies) : RandomBuffer(weight_bytes * copies, ~0u, 0);
+  const Buffer weights = format == WeightFormat::kBf16 ? RandomBf16(weight_bytes / 2 * copies)
+                                                       : RandomBuffer(weight_bytes * copies, ~0u, 0);
   const Buffer scales = RandomBuffer(scale_bytes, 0x03ff03ffu, 0x20002000u);
   const Buffer x = RandomBf16(int64_t{tokens} * shape.cols);
   Buffer out = *Buffer::Allocate(int64_t{tokens} * p.num_rows * 4, gpu::Memory());
@@ -82,7 +86,8 @@ void MeasureProduct(const ProductShape& shape, WeightFormat format, int tokens, 
     LaunchLinear(format, p, nullptr);
   });
   const char* names[] = {"bf16", "int8", "int4", "int4k", "int8k"};
-  const std::string name = std::string(shape.name) + " " + names[static_cast<int>(format)] + ", tokens " + std::to_string(tokens);
+  const std::string name =
+      std::string(shape.name) + " " + names[static_cast<int>(format)] + ", tokens " + std::to_string(tokens);
   if (tokens <= 128) {
     report->Add(name, us, 1e-3 * static_cast<double>(weight_bytes + scale_bytes) / us, "GB/s", report->copy_gb_s);
   } else {
@@ -108,7 +113,8 @@ void MeasureAttention(int rows, int context, int queries, Report* report) {
     gpu::Upload(buffer.data(), values.data(), buffer.size());
     return buffer;
   };
-  const Buffer starts = upload(query_start), contexts = upload(context_len), tables = upload(table_start), ids = upload(block_ids);
+  const Buffer starts = upload(query_start), contexts = upload(context_len), tables = upload(table_start),
+               ids = upload(block_ids);
   const Buffer q = RandomF32(int64_t{rows} * queries * kHeads * kDim);
   Buffer out = *Buffer::Allocate(q.size(), gpu::Memory());
   p.q = q.as<float>();
@@ -116,10 +122,12 @@ void MeasureAttention(int rows, int context, int queries, Report* report) {
   p.out = out.as<float>();
   p.num_heads = kHeads;
   p.scale = 0.088f;
-  p.kv = {pool.data(), block_bytes, 0, kKvHeads, kDim, rows, starts.as<int32_t>(), contexts.as<int32_t>(), tables.as<int32_t>(), ids.as<int32_t>()};
+  p.kv = {pool.data(),          block_bytes,      0, kKvHeads, kDim, rows, starts.as<int32_t>(), contexts.as<int32_t>(),
+          tables.as<int32_t>(), ids.as<int32_t>()};
   p.num_rows = rows;
   p.num_segments = (context + queries + kSegmentSlots - 1) / kSegmentSlots;
-  Buffer partial = *Buffer::Allocate(int64_t{rows} * kKvHeads * p.num_segments * kSmallRows * PartialStride(kDim) * 4, gpu::Memory());
+  Buffer partial = *Buffer::Allocate(int64_t{rows} * kKvHeads * p.num_segments * kSmallRows * PartialStride(kDim) * 4,
+                                     gpu::Memory());
   Buffer tickets = *Buffer::Allocate(int64_t{rows} * kKvHeads * 4, gpu::Memory());
   gpu::Memory()->clear(nullptr, tickets.data(), tickets.size());
   p.partial = partial.as<float>();
@@ -132,9 +140,11 @@ void MeasureAttention(int rows, int context, int queries, Report* report) {
       LaunchAttentionLarge(p, queries, nullptr);
     }
   });
-  const std::string name = "attention " + std::to_string(rows) + " x " + std::to_string(context) + " + " + std::to_string(queries);
+  const std::string name =
+      "attention " + std::to_string(rows) + " x " + std::to_string(context) + " + " + std::to_string(queries);
   if (small) {
-    report->Add(name, us, 1e-3 * rows * (context + queries) * double{kKvHeads} * kDim * 4 / us, "GB/s", report->copy_gb_s);
+    report->Add(name, us, 1e-3 * rows * (context + queries) * double{kKvHeads} * kDim * 4 / us, "GB/s",
+                report->copy_gb_s);
   } else {
     const double pairs = queries * (context + 0.5 * queries);
     report->Add(name, us, 1e-6 * rows * 4.0 * pairs * kHeads * kDim / us, "TFLOP/s", report->mma_tflop_s);
@@ -171,4 +181,6 @@ int Run(const std::string& json) {
 }  // namespace
 }  // namespace millrace::cuda
 
-int main(int argc, char** argv) { return millrace::cuda::Run(argc == 3 && std::strcmp(argv[1], "--json") == 0 ? argv[2] : ""); }
+int main(int argc, char** argv) {
+  return millrace::cuda::Run(argc == 3 && std::strcmp(argv[1], "--json") == 0 ? argv[2] : "");
+}

@@ -49,8 +49,12 @@ inline Buffer RandomBuffer(int64_t size_bytes, uint32_t mask, uint32_t pattern) 
   return buffer;
 }
 // Two bf16 of magnitude 1/2 to 1.
-inline Buffer RandomBf16(int64_t count) { return RandomBuffer(count * 2, 0x807f807fu, 0x3f003f00u); }
+inline Buffer RandomBf16(int64_t count) {
+  return RandomBuffer(count * 2, 0x807f807fu, 0x3f003f00u);
+}
 // f32 of magnitude 1/2 to 1.
-inline Buffer RandomF32(int64_t count) { return RandomBuffer(count * 4, 0x807fffffu, 0x3f000000u); }
+inline Buffer RandomF32(int64_t count) {
+  return RandomBuffer(count * 4, 0x807fffffu, 0x3f000000u);
+}
 
 }  // namespace millrace::cuda

@@ -19,7 +19,9 @@ void* AllocateDevice(int64_t size_bytes) {
   if (memory != nullptr) std::memset(memory, 0xff, static_cast<size_t>(size_bytes));
   return memory;
 }
-void ReleaseDevice(void* memory) { std::free(memory); }
+void ReleaseDevice(void* memory) {
+  std::free(memory);
+}
 DeviceAccess::DeviceAccess() = default;
 DeviceAccess::~DeviceAccess() = default;
 
@@ -36,7 +38,7 @@ struct Arena {
   std::byte* begin = nullptr;
   size_t used = 0;
   int num_accesses = 0;
-  std::map<size_t, std::vector<void*>> released;  // by bytes
+  std::map<size_t, std::vector<void*> > released;  // by bytes
   std::map<void*, size_t> live;
 
   Arena() {

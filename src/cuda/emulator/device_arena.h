@@ -1,5 +1,6 @@
-// The emulated GPU's memory. The host can't read or write it except while a kernel or copy runs, as on a real one: an access in between faults.
-// Under the address sanitizer it is plain memory, every buffer its own allocation of its exact size, so that overruns are seen instead.
+// The emulated GPU's memory. The host can't read or write it except while a kernel or copy runs, as on a real one: an
+// access in between faults. Under the address sanitizer it is plain memory, every buffer its own allocation of its
+// exact size, so that overruns are seen instead.
 #pragma once
 
 #include <cstdint>

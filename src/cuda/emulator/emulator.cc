@@ -142,7 +142,8 @@ void Prepare(Fiber& fiber) {
   constexpr size_t kOutermostBytes = 4096;
   __asan_unpoison_memory_region(fiber.stack.get() + kStackBytes - kOutermostBytes, kOutermostBytes);
 #endif
-  // As millrace_switch_stack leaves it: six registers, then the return address, on a stack that is 16-byte aligned before a call.
+  // As millrace_switch_stack leaves it: six registers, then the return address, on a stack that is 16-byte aligned
+  // before a call.
   auto top = reinterpret_cast<uintptr_t>(fiber.stack.get() + kStackBytes) & ~uintptr_t{15};
   auto* words = reinterpret_cast<void**>(top);
   words[-1] = nullptr;
@@ -202,7 +203,8 @@ void RunBlock(Machine& m, std::mt19937_64& rng, const std::function<void()>& bod
 void RunGrid(dim3 grid, int threads, size_t shared_bytes, const std::function<void()>& body) {
   Machine& m = TheMachine();
   CHECK(m.current == nullptr && threads > 0 && threads <= 1024 && threads % kWarpLanes == 0, "{} threads", threads);
-  CHECK(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y < 65536 && grid.z < 65536, "grid {} {} {}", grid.x, grid.y, grid.z);
+  CHECK(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y < 65536 && grid.z < 65536, "grid {} {} {}", grid.x, grid.y,
+        grid.z);
   CHECK(shared_bytes <= (227 << 10), "{} bytes of shared memory; an H100 has 227 KiB", shared_bytes);
   m.num_threads = threads;
   m.shared = std::vector<std::byte>(shared_bytes);
@@ -246,12 +248,22 @@ std::vector<std::function<void()>> EndRecording() {
   return std::exchange(TheMachine().recorded, {});
 }
 
-ScopedSchedule::ScopedSchedule(uint64_t seed) : saved_(TheMachine().seed) { TheMachine().seed = seed; }
-ScopedSchedule::~ScopedSchedule() { TheMachine().seed = saved_; }
+ScopedSchedule::ScopedSchedule(uint64_t seed) : saved_(TheMachine().seed) {
+  TheMachine().seed = seed;
+}
+ScopedSchedule::~ScopedSchedule() {
+  TheMachine().seed = saved_;
+}
 
-const ThreadIds& Ids() { return TheMachine().current->ids; }
-std::byte* SharedMemory() { return TheMachine().shared.data(); }
-int LaneIndex() { return TheMachine().current->index % kWarpLanes; }
+const ThreadIds& Ids() {
+  return TheMachine().current->ids;
+}
+std::byte* SharedMemory() {
+  return TheMachine().shared.data();
+}
+int LaneIndex() {
+  return TheMachine().current->index % kWarpLanes;
+}
 
 void SyncThreads(const char* where) {
   Machine& m = TheMachine();
@@ -259,7 +271,8 @@ void SyncThreads(const char* where) {
   if (++m.at_barrier == m.num_threads) {
     m.at_barrier = 0;
     for (int i = 0; i < m.num_threads; ++i) {
-      if (m.fibers[static_cast<size_t>(i)]->state == State::kAtBarrier) m.fibers[static_cast<size_t>(i)]->state = State::kReady;
+      if (m.fibers[static_cast<size_t>(i)]->state == State::kAtBarrier)
+        m.fibers[static_cast<size_t>(i)]->state = State::kReady;
     }
     return;
   }
@@ -307,7 +320,8 @@ void CpAsyncWait(int pending_groups) {
       CHECK(reinterpret_cast<uintptr_t>(copy.shared) % 16 == 0 && reinterpret_cast<uintptr_t>(copy.global) % 16 == 0,
             "cp.async of 16 bytes between unaligned addresses");
       if (copy.valid_bytes > 0) std::memcpy(copy.shared, copy.global, static_cast<size_t>(copy.valid_bytes));
-      std::memset(static_cast<std::byte*>(copy.shared) + copy.valid_bytes, 0, static_cast<size_t>(copy.bytes - copy.valid_bytes));
+      std::memset(static_cast<std::byte*>(copy.shared) + copy.valid_bytes, 0,
+                  static_cast<size_t>(copy.bytes - copy.valid_bytes));
     }
     fiber.groups.pop_front();
   }

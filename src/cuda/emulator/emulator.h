@@ -1,8 +1,10 @@
-// A CUDA block on the host, for tests: the threads of a block are fibers of one host thread, warps meet at collectives, and the few PTX
-// instructions that kernels use are done by their definition in the PTX ISA. Kernels compile against this instead of cuda_runtime.h.
+// A CUDA block on the host, for tests: the threads of a block are fibers of one host thread, warps meet at collectives,
+// and the few PTX instructions that kernels use are done by their definition in the PTX ISA. Kernels compile against
+// this instead of cuda_runtime.h.
 //
 // What it is strict about, so that tests see what a GPU would hide or do at random:
-//   1. Shared memory is poisoned with NaN bytes at the start of every block and has exactly the requested size (ASan sees overruns).
+//   1. Shared memory is poisoned with NaN bytes at the start of every block and has exactly the requested size (ASan
+//   sees overruns).
 //   2. cp.async copies when the group is waited for, not when it is issued: a missing wait reads poison.
 //   3. Warps and lanes run in an order drawn from a seed; a missing barrier shows as bits that differ between seeds.
 //   4. The host faults when it touches device memory between launches and copies (device_arena.h).
@@ -43,7 +45,8 @@ namespace millrace::cuda::emulator {
 // Runs body once per thread of every block of the grid, blocks one after the other. Not reentrant.
 void RunGrid(dim3 grid, int threads, size_t shared_bytes, const std::function<void()>& body);
 
-// Runs a launch or copy, or, between BeginRecording and EndRecording of this host thread, only keeps it, with the arguments as they are now.
+// Runs a launch or copy, or, between BeginRecording and EndRecording of this host thread, only keeps it, with the
+// arguments as they are now.
 void Do(std::function<void()> work);
 void BeginRecording();
 std::vector<std::function<void()>> EndRecording();
@@ -66,7 +69,8 @@ const ThreadIds& Ids();
 std::byte* SharedMemory();
 void SyncThreads(const char* where);
 
-// Waits until every lane of the warp came with its operand, then one of them runs compute(operands[32]). `name` must agree in all lanes.
+// Waits until every lane of the warp came with its operand, then one of them runs compute(operands[32]). `name` must
+// agree in all lanes.
 void Collective(const char* name, void* operand, const std::function<void(void* const*)>& compute);
 int LaneIndex();
 
@@ -85,8 +89,12 @@ void CpAsyncWait(int pending_groups);
 #define __syncthreads() ::millrace::cuda::emulator::SyncThreads(__FILE__ ":" MILLRACE_EMULATOR_LINE(__LINE__))
 
 inline void __threadfence() {}
-inline int max(int a, int b) { return a > b ? a : b; }
-inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) {
+  return a > b ? a : b;
+}
+inline int min(int a, int b) {
+  return a < b ? a : b;
+}
 inline float __shfl_xor_sync(unsigned, float value, int lane_mask) {
   struct Operand {
     float in, out;
@@ -111,8 +119,12 @@ T AtomicAddEmulated(T* address, T value) {
   *address = old + value;
   return old;
 }
-inline int atomicAdd(int* address, int value) { return AtomicAddEmulated(address, value); }
-inline unsigned atomicAdd(unsigned* address, unsigned value) { return AtomicAddEmulated(address, value); }
+inline int atomicAdd(int* address, int value) {
+  return AtomicAddEmulated(address, value);
+}
+inline unsigned atomicAdd(unsigned* address, unsigned value) {
+  return AtomicAddEmulated(address, value);
+}
 inline unsigned long long atomicAdd(unsigned long long* address, unsigned long long value) {
   return AtomicAddEmulated(address, value);
 }

@@ -17,7 +17,8 @@ struct TileParams {
   float* c = nullptr;        // [16, 8]
 };
 
-// PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type", .f16/.bf16: elements a0..a7, b0..b3, c0..c3 of a thread.
+// PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type", .f16/.bf16: elements a0..a7, b0..b3, c0..c3 of
+// a thread.
 void MultiplyTile(TileParams p) {
   const int group = LaneIndex() >> 2, in_group = LaneIndex() % 4;
   float a_elements[8], b_elements[4];
@@ -61,7 +62,8 @@ struct WordParams {
 };
 
 void TransposeMatrices(WordParams p) {
-  auto* shared = reinterpret_cast<uint16_t*>(SharedMemory());  // four matrices [8][8], element = 100 matrix + 10 row + col
+  auto* shared =
+      reinterpret_cast<uint16_t*>(SharedMemory());  // four matrices [8][8], element = 100 matrix + 10 row + col
   if (threadIdx.x == 0) {
     for (int m = 0; m < 4; ++m) {
       for (int i = 0; i < 64; ++i) shared[m * 64 + i] = static_cast<uint16_t>(100 * m + 10 * (i / 8) + i % 8);

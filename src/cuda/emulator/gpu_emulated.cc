@@ -8,9 +8,15 @@
 namespace millrace::cuda::gpu {
 namespace {
 
-void* AllocatePinned(int64_t size_bytes) { return std::malloc(static_cast<size_t>(size_bytes)); }
-void ReleasePinned(void* memory) { std::free(memory); }
-void* CreateStream() { return nullptr; }
+void* AllocatePinned(int64_t size_bytes) {
+  return std::malloc(static_cast<size_t>(size_bytes));
+}
+void ReleasePinned(void* memory) {
+  std::free(memory);
+}
+void* CreateStream() {
+  return nullptr;
+}
 void DestroyStream(void*) {}
 void Copy(void*, void* to, const void* from, int64_t size_bytes) {
   emulator::Do([=] { std::memmove(to, from, static_cast<size_t>(size_bytes)); });
@@ -23,12 +29,18 @@ bool BeginRecording(void*) {
   emulator::BeginRecording();
   return true;
 }
-void* EndRecording(void*) { return new Recording(emulator::EndRecording()); }
+void* EndRecording(void*) {
+  return new Recording(emulator::EndRecording());
+}
 void Replay(void*, void* recording) {
   for (const auto& work : *static_cast<const Recording*>(recording)) work();
 }
-void ReleaseRecording(void* recording) { delete static_cast<Recording*>(recording); }
-int64_t AvailableBytes() { return int64_t{1} << 30; }
+void ReleaseRecording(void* recording) {
+  delete static_cast<Recording*>(recording);
+}
+int64_t AvailableBytes() {
+  return int64_t{1} << 30;
+}
 
 }  // namespace
 
@@ -36,12 +48,25 @@ void Upload(void* to, const void* from, int64_t size_bytes) {
   const emulator::DeviceAccess access;
   std::memmove(to, from, static_cast<size_t>(size_bytes));
 }
-bool Synchronize(void*, char*, int) { return true; }
+bool Synchronize(void*, char*, int) {
+  return true;
+}
 
 const DeviceMemory* Memory() {
-  static const DeviceMemory memory = {emulator::AllocateDevice, emulator::ReleaseDevice, AllocatePinned, ReleasePinned, CreateStream,
-                                      DestroyStream, Copy, Clear, Synchronize, AvailableBytes,
-                                      BeginRecording, EndRecording, Replay, ReleaseRecording};
+  static const DeviceMemory memory = {emulator::AllocateDevice,
+                                      emulator::ReleaseDevice,
+                                      AllocatePinned,
+                                      ReleasePinned,
+                                      CreateStream,
+                                      DestroyStream,
+                                      Copy,
+                                      Clear,
+                                      Synchronize,
+                                      AvailableBytes,
+                                      BeginRecording,
+                                      EndRecording,
+                                      Replay,
+                                      ReleaseRecording};
   return &memory;
 }
 

@@ -10,7 +10,9 @@ struct MmaOperand {
   const uint32_t* b;
 };
 
-float Element(uint32_t pair, int index) { return Bf16ToF32(static_cast<uint16_t>(pair >> (16 * index))); }
+float Element(uint32_t pair, int index) {
+  return Bf16ToF32(static_cast<uint16_t>(pair >> (16 * index)));
+}
 
 void ComputeMma(void* const* lanes) {
   float a[16][16], b[16][8];

@@ -2,13 +2,14 @@
 //
 // A layer's part of a block holds, per kv head, the K tile, the V tile and, for 8 bits, the K scales and the V scales.
 // Sixteen tokens are the sixteen lanes of a 512-bit register:
-//   K  lanes are tokens, so that scores need no horizontal sum: [head_dim / g][16 tokens][g dims], g = 1 (F32, F16, F8), 2
-//   (BF16), 4 (I8). V  lanes are dims, and g tokens lie together for the dot products: [16 / g][head_dim][g tokens]. I8
-//   groups lie in the order 0, 2, 1, 3: the even bytes are then the first pair, the odd bytes the second, as products
-//   of int16 want them.
+//   K  lanes are tokens, so that scores need no horizontal sum: [head_dim / g][16 tokens][g dims], g = 1 (F32, F16,
+//   F8), 2 (BF16), 4 (I8). V  lanes are dims, and g tokens lie together for the dot products: [16 / g][head_dim][g
+//   tokens]. I8 groups lie in the order 0, 2, 1, 3: the even bytes are then the first pair, the odd bytes the second,
+//   as products of int16 want them.
 //      A value is stored as value + 128 (unsigned), value = round(x / scale), scale = max |x| / 127 over the head of
 //      one token; scales are f32 [16 tokens].
-//      F8 stores e4m3 of x / scale, scale = max |x| / 448; never the code of NaN: a head with a NaN has it for its scale.
+//      F8 stores e4m3 of x / scale, scale = max |x| / 448; never the code of NaN: a head with a NaN has it for its
+//      scale.
 #pragma once
 
 #include <cstddef>

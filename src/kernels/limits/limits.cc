@@ -82,6 +82,8 @@ MachineLimits MeasureLimits(ThreadPool& pool, Isa isa, bool cpu_time) {
   return limits;
 }
 
-double MeasureReadRate(ThreadPool& pool, Isa isa, bool cpu_time) { return ReadRate(pool, cpu_time, LoopsOf(isa).read); }
+double MeasureReadRate(ThreadPool& pool, Isa isa, bool cpu_time) {
+  return ReadRate(pool, cpu_time, LoopsOf(isa).read);
+}
 
 }  // namespace millrace::kernels

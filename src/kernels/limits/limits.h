@@ -18,7 +18,8 @@ struct MachineLimits {
 // the processor time of the calling thread instead of the clock on the wall: for a pool of one thread on a busy
 // machine.
 MachineLimits MeasureLimits(ThreadPool& pool, Isa isa, bool cpu_time = false);
-// The first of them alone, GB/s: a shared machine's bandwidth changes within seconds, so it is measured beside what is compared with it.
+// The first of them alone, GB/s: a shared machine's bandwidth changes within seconds, so it is measured beside what is
+// compared with it.
 double MeasureReadRate(ThreadPool& pool, Isa isa, bool cpu_time = false);
 
 // Loops of one instruction on registers, for one thread. Operations of one iteration in ops_per_iteration.

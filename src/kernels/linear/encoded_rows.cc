@@ -63,7 +63,8 @@ bool PlanRowsInPlaceOfFloats(const PackedMatrix& next, int64_t num_tokens, Encod
   return rows->Bytes() <= num_tokens * next.cols * static_cast<int64_t>(sizeof(float));
 }
 
-void EncodeBlocks(const LinearIsa& isa, const EncodedRows& rows, int64_t first_token, int64_t num_tokens, int64_t block, const float* x) {
+void EncodeBlocks(const LinearIsa& isa, const EncodedRows& rows, int64_t first_token, int64_t num_tokens, int64_t block,
+                  const float* x) {
   for (int64_t t = first_token; t < first_token + num_tokens;) {
     const int64_t count = std::min(rows.group - t % rows.group, first_token + num_tokens - t);
     isa.encode(x + (t - first_token) * kBlockValues, static_cast<int>(count), rows.encoding, rows.Block(t, block));
@@ -74,7 +75,8 @@ void EncodeBlocks(const LinearIsa& isa, const EncodedRows& rows, int64_t first_t
 void ClearBlocks(const EncodedRows& rows, int64_t first_block) {
   for (int64_t block = first_block; block < rows.num_blocks; ++block) {
     for (int64_t t = 0; t < rows.num_tokens; t += rows.group) {
-      std::memset(rows.Block(t, block), 0, static_cast<size_t>(std::min(rows.group, rows.num_tokens - t) * rows.BlockBytes()));
+      std::memset(rows.Block(t, block), 0,
+                  static_cast<size_t>(std::min(rows.group, rows.num_tokens - t) * rows.BlockBytes()));
     }
   }
 }

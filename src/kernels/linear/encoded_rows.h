@@ -7,8 +7,8 @@
 
 namespace millrace::kernels {
 
-// Sections of kSectionBlocks blocks, each of tiles of `group` tokens (the last may have fewer), each [kSectionBlocks][group] encoded
-// blocks. Blocks past the columns of a row are those of zeros.
+// Sections of kSectionBlocks blocks, each of tiles of `group` tokens (the last may have fewer), each
+// [kSectionBlocks][group] encoded blocks. Blocks past the columns of a row are those of zeros.
 struct EncodedRows {
   Encoding encoding;
   TileWidth width;
@@ -28,7 +28,8 @@ struct EncodedRows {
   int64_t Bytes() const { return num_blocks / kSectionBlocks * SectionBytes(); }
   // The tokens of a tile lie BlockBytes() apart.
   std::byte* Block(int64_t token, int64_t block) const {
-    return data + block / kSectionBlocks * SectionBytes() + token / group * TileBytes() + (block % kSectionBlocks * group + token % group) * BlockBytes();
+    return data + block / kSectionBlocks * SectionBytes() + token / group * TileBytes() +
+           (block % kSectionBlocks * group + token % group) * BlockBytes();
   }
 };
 
@@ -49,12 +50,13 @@ struct EncodeArgs {
 };
 void EncodeRows(OpContext* context, const EncodeArgs& args, const EncodedRows& rows);
 
-// Whether the one who makes the activations of `next` may leave them encoded in a buffer of num_tokens x next.cols floats, and how: when all
-// parts of the matrix want the same int8 blocks, of a scale each, and these fit.
+// Whether the one who makes the activations of `next` may leave them encoded in a buffer of num_tokens x next.cols
+// floats, and how: when all parts of the matrix want the same int8 blocks, of a scale each, and these fit.
 bool PlanRowsInPlaceOfFloats(const PackedMatrix& next, int64_t num_tokens, EncodedRows* rows);
 
 // Encodes x [num_tokens][32], block `block` of rows first_token .., of a plan.
-void EncodeBlocks(const LinearIsa& isa, const EncodedRows& rows, int64_t first_token, int64_t num_tokens, int64_t block, const float* x);
+void EncodeBlocks(const LinearIsa& isa, const EncodedRows& rows, int64_t first_token, int64_t num_tokens, int64_t block,
+                  const float* x);
 
 // Fills the blocks from `first_block` on.
 void ClearBlocks(const EncodedRows& rows, int64_t first_block);

@@ -1,8 +1,8 @@
 // The quantised weight formats as policies for the tile loops, written once for every register width. Included by ISA
 // files alone; everything has internal linkage, so that no ISA's code can replace another's.
 //
-// V is a register width: V::I and V::F (integers and floats), kLanes rows to a register. Codes are unsigned and kOffset too large. `block`
-// points at a block's body, `chunk` at its header.
+// V is a register width: V::I and V::F (integers and floats), kLanes rows to a register. Codes are unsigned and kOffset
+// too large. `block` points at a block's body, `chunk` at its header.
 #pragma once
 
 #include <cstddef>
@@ -31,11 +31,13 @@ template <typename V>
   return V::And(moved, V::SetBytes(((1 << field.width) - 1) << field.to));
 }
 
-// Quad 3 of the three planes of four 6-bit quads: its fields as FieldsOf has them, but with one mask, for want of registers in wide tiles.
+// Quad 3 of the three planes of four 6-bit quads: its fields as FieldsOf has them, but with one mask, for want of
+// registers in wide tiles.
 template <typename V>
 [[gnu::always_inline]] inline typename V::I FourthSixBits(const std::byte* planes, int group) {
   const typename V::I mask = V::SetBytes(63);
-  const typename V::I two = V::Select(mask, V::ShiftRight(LoadPlane<V>(planes, 0, group), 2), LoadPlane<V>(planes, 1, group));
+  const typename V::I two =
+      V::Select(mask, V::ShiftRight(LoadPlane<V>(planes, 0, group), 2), LoadPlane<V>(planes, 1, group));
   const typename V::I three = V::Select(mask, V::ShiftRight(two, 2), LoadPlane<V>(planes, 2, group));
   return V::And(V::ShiftRight(three, 2), mask);
 }
@@ -130,7 +132,8 @@ struct MxScale {
   }
 };
 
-// Chunks of 256 values: weight = Factor * Scale * value (+ NegativeMinFactor * min). Scale, whole numbers, is of block b and half `part`; factors are of the chunk.
+// Chunks of 256 values: weight = Factor * Scale * value (+ NegativeMinFactor * min). Scale, whole numbers, is of block
+// b and half `part`; factors are of the chunk.
 
 // d, then a signed byte for each of the 8 blocks.
 template <typename V>
@@ -141,7 +144,9 @@ struct SuperScale {
   static constexpr int kChunkBlocks = 8;
   static constexpr int kHeaderBytes = 64 + 8 * kPanelRows;
   static constexpr int kBlockScaleBytes = 0;
-  static typename V::F Factor(const std::byte* chunk, int group) { return V::LoadHalves(chunk + group * V::kLanes * 2); }
+  static typename V::F Factor(const std::byte* chunk, int group) {
+    return V::LoadHalves(chunk + group * V::kLanes * 2);
+  }
   static typename V::I Scale(const std::byte* chunk, const std::byte*, int b, int, int group) {
     return V::WidenSigned(chunk + 64 + b * kPanelRows + group * V::kLanes);
   }
@@ -156,7 +161,9 @@ struct SuperScaleHalves {
   static constexpr int kChunkBlocks = 8;
   static constexpr int kHeaderBytes = 64;
   static constexpr int kBlockScaleBytes = 64;
-  static typename V::F Factor(const std::byte* chunk, int group) { return V::LoadHalves(chunk + group * V::kLanes * 2); }
+  static typename V::F Factor(const std::byte* chunk, int group) {
+    return V::LoadHalves(chunk + group * V::kLanes * 2);
+  }
   static typename V::I Scale(const std::byte*, const std::byte* block, int, int part, int group) {
     return V::WidenSigned(block + part * kPanelRows + group * V::kLanes);
   }
@@ -172,7 +179,9 @@ struct SuperScaleMin {
   static constexpr int kChunkBlocks = 8;
   static constexpr int kHeaderBytes = 128;
   static constexpr int kBlockScaleBytes = 64;
-  static typename V::F Factor(const std::byte* chunk, int group) { return V::LoadHalves(chunk + group * V::kLanes * 2); }
+  static typename V::F Factor(const std::byte* chunk, int group) {
+    return V::LoadHalves(chunk + group * V::kLanes * 2);
+  }
   static typename V::F NegativeMinFactor(const std::byte* chunk, int group) {
     return V::Negate(V::LoadHalves(chunk + 64 + group * V::kLanes * 2));
   }
@@ -196,7 +205,9 @@ struct SuperScaleNibbleMin {
   static constexpr int kChunkBlocks = 8;
   static constexpr int kHeaderBytes = 128;
   static constexpr int kBlockScaleBytes = 64;
-  static typename V::F Factor(const std::byte* chunk, int group) { return V::LoadHalves(chunk + group * V::kLanes * 2); }
+  static typename V::F Factor(const std::byte* chunk, int group) {
+    return V::LoadHalves(chunk + group * V::kLanes * 2);
+  }
   static typename V::F NegativeMinFactor(const std::byte* chunk, int group) {
     return V::Negate(V::LoadHalves(chunk + 64 + group * V::kLanes * 2));
   }

@@ -1,9 +1,10 @@
-// The tile loop of 8-bit codes with a scale for every 32 values on AVX2 without VNNI. Included by *_avx2.cc alone; internal linkage
-// throughout.
+// The tile loop of 8-bit codes with a scale for every 32 values on AVX2 without VNNI. Included by *_avx2.cc alone;
+// internal linkage throughout.
 //
-// vpmaddubsw multiplies unsigned by signed bytes. |x| is the unsigned factor; the other is the code, made to fit the sign of x by xor
-// (Int8SignsBlock), which all four vector pipes of Zen 4 do, where vpsignb takes one of the two that multiply. A product of 32 values is thus
-// four operations on four pipes, and the rest is loads: 3 tokens of 32 rows fold the codes into the xor and broadcast half a dword each.
+// vpmaddubsw multiplies unsigned by signed bytes. |x| is the unsigned factor; the other is the code, made to fit the
+// sign of x by xor (Int8SignsBlock), which all four vector pipes of Zen 4 do, where vpsignb takes one of the two that
+// multiply. A product of 32 values is thus four operations on four pipes, and the rest is loads: 3 tokens of 32 rows
+// fold the codes into the xor and broadcast half a dword each.
 #pragma once
 
 #include "kernels/linear/int8_tile_avx2.h"
@@ -20,7 +21,8 @@ namespace {
 
 // acc += a block of all rows of a panel times that of each token. codes [8 quads][32 rows][4], each a value + 128.
 template <int kTokens>
-[[gnu::always_inline]] inline void AddSignsBlock(const std::byte* codes, const float scales[kPanelRows], const Int8SignsBlock* x, float* acc) {
+[[gnu::always_inline]] inline void AddSignsBlock(const std::byte* codes, const float scales[kPanelRows],
+                                                 const Int8SignsBlock* x, float* acc) {
   constexpr int kGroups = kPanelRows / 8;
   const __m256i ones = _mm256_set1_epi16(1);
   __m256i dot[kTokens][kGroups];
@@ -71,12 +73,15 @@ void SignsTile(const TileArgs& args) {
   }
 }
 
-// What ExpandBlocks makes of any format with a scale to a block: f32 scales [32 rows], then codes [8 quads][32 rows][4].
+// What ExpandBlocks makes of any format with a scale to a block: f32 scales [32 rows], then codes [8 quads][32
+// rows][4].
 struct ExpandedBlock {
   static constexpr int kHeaderBytes = kPanelRows * 4;
   static constexpr int kBlockBytes = 8 * kPanelRows * 4;
   static_assert(kSuperBlocks * (kHeaderBytes + kBlockBytes) <= kMaxExpandedChunkBytes);
-  static __m256 Scale(const std::byte* block, int, int group) { return _mm256_load_ps(reinterpret_cast<const float*>(block) + group * 8); }
+  static __m256 Scale(const std::byte* block, int, int group) {
+    return _mm256_load_ps(reinterpret_cast<const float*>(block) + group * 8);
+  }
 };
 
 template <typename Format>
@@ -88,7 +93,8 @@ void ExpandBlocks(const std::byte* block, int64_t num_blocks, std::byte* out) {
     for (int g = 0; g < 4; ++g) {
       _mm256_store_ps(reinterpret_cast<float*>(out) + g * 8, Format::Scale(block, 0, g));
 #pragma GCC unroll 8
-      for (int j = 0; j < 8; ++j) _mm256_store_si256(reinterpret_cast<__m256i*>(to + (j * kPanelRows + g * 8) * 4), Format::Quad(codes, j, g));
+      for (int j = 0; j < 8; ++j)
+        _mm256_store_si256(reinterpret_cast<__m256i*>(to + (j * kPanelRows + g * 8) * 4), Format::Quad(codes, j, g));
     }
     block = codes + Format::kBlockBytes;
     out = to + ExpandedBlock::kBlockBytes;
@@ -104,7 +110,8 @@ constexpr TileKernel MakeSignsKernel() {
 // Of codes that a table makes, which several tiles share expanded.
 template <typename Format>
 constexpr TileKernel MakeExpandingSignsKernel() {
-  TileKernel kernel = {{ActivationType::kInt8Signs}, {3}, {Int8Tile<Format, 1>, Int8Tile<Format, 2>, Int8Tile<Format, 3>}};
+  TileKernel kernel = {
+      {ActivationType::kInt8Signs}, {3}, {Int8Tile<Format, 1>, Int8Tile<Format, 2>, Int8Tile<Format, 3>}};
   kernel.expand = ExpandBlocks<Format>;
   kernel.expand_tiles = 2;
   kernel.expanded_tile[0] = SignsTile<ExpandedBlock, 1>;

@@ -1,7 +1,8 @@
-// The tile loop of the types with chunks of 256 values on AVX2 without VNNI. Included by *_avx2.cc alone; internal linkage throughout.
+// The tile loop of the types with chunks of 256 values on AVX2 without VNNI. Included by *_avx2.cc alone; internal
+// linkage throughout.
 //
-// The scales of a chunk's blocks are whole numbers, so vpmaddwd multiplies by them while it widens the 16-bit sums, and a chunk is summed in
-// integers: |code * x * scale| * 256 < 2^29.
+// The scales of a chunk's blocks are whole numbers, so vpmaddwd multiplies by them while it widens the 16-bit sums, and
+// a chunk is summed in integers: |code * x * scale| * 256 < 2^29.
 #pragma once
 
 #include "kernels/linear/int8_tile_avx2.h"
@@ -11,8 +12,8 @@ namespace {
 
 // sum += the products of a block with its scales.
 template <typename Format, int kGroups, int kTokens>
-[[gnu::always_inline]] inline void AddBlock(const std::byte* chunk, const std::byte* block, int b, const Activations<Format>* x, int group,
-                                            __m256i sum[kGroups][kTokens]) {
+[[gnu::always_inline]] inline void AddBlock(const std::byte* chunk, const std::byte* block, int b,
+                                            const Activations<Format>* x, int group, __m256i sum[kGroups][kTokens]) {
   constexpr int kQuads = 8 / Format::kParts;
 #pragma GCC unroll 2
   for (int part = 0; part < Format::kParts; ++part) {
@@ -36,7 +37,8 @@ template <typename Format, int kGroups, int kTokens>
   if constexpr (Format::kOffset != 0 && !kTakesSigns<Format>) {
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; ++g) {
-      const __m256i scales = Ymm::Pair(Format::Scale(chunk, block, b, 0, group + g), Format::Scale(chunk, block, b, 1, group + g));
+      const __m256i scales =
+          Ymm::Pair(Format::Scale(chunk, block, b, 0, group + g), Format::Scale(chunk, block, b, 1, group + g));
       const __m256i offsets = _mm256_mullo_epi16(scales, _mm256_set1_epi16(-Format::kOffset));
 #pragma GCC unroll 8
       for (int t = 0; t < kTokens; ++t) {
@@ -48,8 +50,8 @@ template <typename Format, int kGroups, int kTokens>
 
 // The sum of a chunk's mins times the sums of their activations.
 template <typename Format, int kGroups, int kTokens>
-[[gnu::always_inline]] inline void SumMins(const std::byte* blocks, const std::byte* x_bytes, int64_t x_stride, int group,
-                                           __m256i mins[kGroups][kTokens]) {
+[[gnu::always_inline]] inline void SumMins(const std::byte* blocks, const std::byte* x_bytes, int64_t x_stride,
+                                           int group, __m256i mins[kGroups][kTokens]) {
   constexpr int kStep = Format::kParts == 2 ? 1 : 2;
 #pragma GCC unroll 4
   for (int g = 0; g < kGroups; ++g) {
@@ -96,7 +98,8 @@ inline void RunSuperGroups(const TileArgs& args, int group) {
       for (int t = 0; t < kTokens; ++t) {
         __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[g][t]), Format::Factor(chunk, group + g));
         if constexpr (Format::kMins) {
-          product = _mm256_fmadd_ps(_mm256_cvtepi32_ps(mins[g][t]), Format::NegativeMinFactor(chunk, group + g), product);
+          product =
+              _mm256_fmadd_ps(_mm256_cvtepi32_ps(mins[g][t]), Format::NegativeMinFactor(chunk, group + g), product);
         }
         float* at = args.acc + t * kPanelRows + (group + g) * 8;
         _mm256_store_ps(at, _mm256_fmadd_ps(product, _mm256_set1_ps(x[t].scale), _mm256_load_ps(at)));
@@ -107,7 +110,10 @@ inline void RunSuperGroups(const TileArgs& args, int group) {
   }
 }
 
-template <typename Format, int kTokens, int kGroups = (kTokens == 1 ? 4 : kTokens <= 3 ? 2 : 1)>
+template <typename Format, int kTokens,
+          int kGroups = (kTokens == 1   ? 4
+                         : kTokens <= 3 ? 2
+                                        : 1)>
 void SuperTile(const TileArgs& args) {
   if (!args.resume) std::memset(args.acc, 0, kTokens * kPanelRows * sizeof(float));
   for (int group = 0; group < 4; group += kGroups) RunSuperGroups<Format, kGroups, kTokens>(args, group);
@@ -121,8 +127,8 @@ constexpr TileKernel MakeSuperKernel() {
            SuperTile<Format, 6>}};
 }
 
-// What ExpandChunks makes of a format without mins: f32 factors [32 rows], then 8 blocks of scales int32 [parts][32 rows] and codes
-// [8 quads][32 rows][4].
+// What ExpandChunks makes of a format without mins: f32 factors [32 rows], then 8 blocks of scales int32 [parts][32
+// rows] and codes [8 quads][32 rows][4].
 template <typename Format>
 struct ExpandedChunk {
   static constexpr int kMaxCode = Format::kMaxCode;
@@ -134,8 +140,12 @@ struct ExpandedChunk {
   static constexpr int kBlockScaleBytes = kParts * kRowBytes;
   static constexpr int kBlockBytes = kBlockScaleBytes + 8 * kRowBytes;
   static_assert(kHeaderBytes + kSuperBlocks * kBlockBytes <= kMaxExpandedChunkBytes);
-  static __m256i Quad(const std::byte* codes, int j, int group) { return Ymm::LoadBytes(codes + j * kRowBytes + group * 32); }
-  static __m256 Factor(const std::byte* chunk, int group) { return _mm256_load_ps(reinterpret_cast<const float*>(chunk) + group * 8); }
+  static __m256i Quad(const std::byte* codes, int j, int group) {
+    return Ymm::LoadBytes(codes + j * kRowBytes + group * 32);
+  }
+  static __m256 Factor(const std::byte* chunk, int group) {
+    return _mm256_load_ps(reinterpret_cast<const float*>(chunk) + group * 8);
+  }
   static __m256i Scale(const std::byte*, const std::byte* block, int, int part, int group) {
     return Ymm::LoadBytes(block + part * kRowBytes + group * 32);
   }
@@ -153,10 +163,12 @@ void ExpandChunks(const std::byte* chunk, int64_t num_chunks, std::byte* out) {
     for (int b = 0; b < kSuperBlocks; ++b) {
 #pragma GCC unroll 1
       for (int g = 0; g < 4; ++g) {
-        for (int part = 0; part < To::kParts; ++part) store(out + part * To::kRowBytes + g * 32, Format::Scale(chunk, block, b, part, g));
+        for (int part = 0; part < To::kParts; ++part)
+          store(out + part * To::kRowBytes + g * 32, Format::Scale(chunk, block, b, part, g));
 #pragma GCC unroll 8
         for (int j = 0; j < 8; ++j) {
-          store(out + To::kBlockScaleBytes + j * To::kRowBytes + g * 32, Format::Quad(block + Format::kBlockScaleBytes, j, g));
+          store(out + To::kBlockScaleBytes + j * To::kRowBytes + g * 32,
+                Format::Quad(block + Format::kBlockScaleBytes, j, g));
         }
       }
       block += Format::kBlockBytes;
@@ -166,8 +178,8 @@ void ExpandChunks(const std::byte* chunk, int64_t num_chunks, std::byte* out) {
   }
 }
 
-// 8-bit codes that a table makes. 8 integer sums, codes and scales of 2 groups fit the registers; 4 tokens alone are 2 tiles, to share the
-// expansion.
+// 8-bit codes that a table makes. 8 integer sums, codes and scales of 2 groups fit the registers; 4 tokens alone are 2
+// tiles, to share the expansion.
 template <typename Format>
 constexpr TileKernel MakeExpandingSignsSuperKernel() {
   using E = ExpandedChunk<Format>;

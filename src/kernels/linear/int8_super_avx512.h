@@ -1,7 +1,9 @@
-// The tile loop of the types with chunks of 256 values on AVX-512 VNNI. Included by *_avx512.cc alone; internal linkage throughout.
+// The tile loop of the types with chunks of 256 values on AVX-512 VNNI. Included by *_avx512.cc alone; internal linkage
+// throughout.
 //
-// A chunk's products are summed in units of its factor and of the activations' scale, both of which the chunk shares, so that a block (or
-// half) costs one FMA beside its dot products: sum += scale * dot, whole numbers all. Mins are summed as integers.
+// A chunk's products are summed in units of its factor and of the activations' scale, both of which the chunk shares,
+// so that a block (or half) costs one FMA beside its dot products: sum += scale * dot, whole numbers all. Mins are
+// summed as integers.
 #pragma once
 
 #include "kernels/linear/int8_tile_avx512.h"
@@ -11,7 +13,8 @@ namespace {
 
 // mins += the mins of the blocks or halves that share a pair with block b, of kGroups groups of rows from `first` on.
 template <typename Format, int kTokens, int kGroups>
-[[gnu::always_inline]] inline void AddMins(const std::byte* chunk, int b, const Int8Block* x, int first, __m512i mins[2][kTokens]) {
+[[gnu::always_inline]] inline void AddMins(const std::byte* chunk, int b, const Int8Block* x, int first,
+                                           __m512i mins[2][kTokens]) {
   __m512i w[kGroups];
 #pragma GCC unroll 2
   for (int i = 0; i < kGroups; ++i) w[i] = Format::MinPair(chunk, b, first + i);
@@ -25,13 +28,15 @@ template <typename Format, int kTokens, int kGroups>
 
 // sum += scale * the integer products of a block.
 template <typename Format, int kTokens>
-[[gnu::always_inline]] inline void AddBlock(const std::byte* chunk, const std::byte* block, int b, const Int8Block* x, __m512 sum[2][kTokens]) {
+[[gnu::always_inline]] inline void AddBlock(const std::byte* chunk, const std::byte* block, int b, const Int8Block* x,
+                                            __m512 sum[2][kTokens]) {
   constexpr int kQuads = 8 / Format::kParts;
 #pragma GCC unroll 2
   for (int part = 0; part < Format::kParts; ++part) {
     __m512 early_scale[2];
     if constexpr (kTokens <= kAscendingTokens) {
-      for (int group = 0; group < 2; ++group) Hold(early_scale[group] = Format::ScaleFloats(chunk, block, b, part, group));
+      for (int group = 0; group < 2; ++group)
+        Hold(early_scale[group] = Format::ScaleFloats(chunk, block, b, part, group));
     }
     __m512i dot[2][kTokens];
 #pragma GCC unroll 16
@@ -41,9 +46,11 @@ template <typename Format, int kTokens>
     DotQuads<Format, kTokens, kQuads>(block + Format::kBlockScaleBytes, x, part * kQuads, dot);
 #pragma GCC unroll 2
     for (int group = 0; group < 2; ++group) {
-      const __m512 scale = kTokens <= kAscendingTokens ? early_scale[group] : Format::ScaleFloats(chunk, block, b, part, group);
+      const __m512 scale =
+          kTokens <= kAscendingTokens ? early_scale[group] : Format::ScaleFloats(chunk, block, b, part, group);
 #pragma GCC unroll 16
-      for (int t = 0; t < kTokens; ++t) sum[group][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[group][t]), scale, sum[group][t]);
+      for (int t = 0; t < kTokens; ++t)
+        sum[group][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[group][t]), scale, sum[group][t]);
     }
   }
 }
@@ -77,7 +84,9 @@ void SuperTile(const TileArgs& args) {
   const std::byte* x_bytes = args.x;
   const std::byte* next = args.next;
   for (int64_t n = args.num_chunks; n > 0; --n) {
-    const auto x_of = [x_bytes, &args](int b) { return reinterpret_cast<const Int8Block*>(x_bytes + b * args.x_stride); };
+    const auto x_of = [x_bytes, &args](int b) {
+      return reinterpret_cast<const Int8Block*>(x_bytes + b * args.x_stride);
+    };
     const std::byte* blocks = chunk + Format::kHeaderBytes;
     Factors<Format> early(chunk);
     if constexpr (kAscending) early.HoldAll();
@@ -104,7 +113,8 @@ void SuperTile(const TileArgs& args) {
       if constexpr (Format::kMins && !kAscending) {
         if (group % kMinGroups == 0) {
 #pragma GCC unroll 1
-          for (int b = 0; b < kSuperBlocks; b += kPairBlocks) AddMins<Format, kTokens, kMinGroups>(chunk, b, x_of(b), group, mins);
+          for (int b = 0; b < kSuperBlocks; b += kPairBlocks)
+            AddMins<Format, kTokens, kMinGroups>(chunk, b, x_of(b), group, mins);
         }
       }
 #pragma GCC unroll 16
@@ -133,8 +143,9 @@ struct PackedChunk : Format {
   }
 };
 
-// What ExpandChunks makes of any format. A chunk is its factors f32 [32 rows], negative min factors [32] and pairs of mins [4 or 8][32][2]
-// where there are such, then 8 blocks of codes [8 quads][32 rows][4] and f32 scales [parts][32 rows].
+// What ExpandChunks makes of any format. A chunk is its factors f32 [32 rows], negative min factors [32] and pairs of
+// mins [4 or 8][32][2] where there are such, then 8 blocks of codes [8 quads][32 rows][4] and f32 scales [parts][32
+// rows].
 template <typename Format>
 struct ExpandedChunk {
   static constexpr int kParts = Format::kParts;
@@ -148,9 +159,13 @@ struct ExpandedChunk {
   static constexpr int kScaleAt = 8 * kRowBytes;
   static constexpr int kBlockBytes = kScaleAt + kParts * kRowBytes;
   static_assert(kHeaderBytes + kSuperBlocks * kBlockBytes <= kMaxExpandedChunkBytes);
-  static __m512i Quad(const std::byte* codes, int j, int group) { return _mm512_load_si512(codes + j * kRowBytes + group * 64); }
+  static __m512i Quad(const std::byte* codes, int j, int group) {
+    return _mm512_load_si512(codes + j * kRowBytes + group * 64);
+  }
   static __m512 Factor(const std::byte* chunk, int group) { return _mm512_load_ps(chunk + group * 64); }
-  static __m512 NegativeMinFactor(const std::byte* chunk, int group) { return _mm512_load_ps(chunk + kRowBytes + group * 64); }
+  static __m512 NegativeMinFactor(const std::byte* chunk, int group) {
+    return _mm512_load_ps(chunk + kRowBytes + group * 64);
+  }
   static __m512i MinPair(const std::byte* chunk, int b, int group) {
     return _mm512_load_si512(chunk + kPairsAt + b / kPairBlocks * kRowBytes + group * 64);
   }
@@ -168,7 +183,8 @@ void ExpandChunks(const std::byte* chunks, int64_t num_chunks, std::byte* out) {
       if constexpr (Packed::kMins) {
         _mm512_store_ps(out + To::kRowBytes + group * 64, Packed::NegativeMinFactor(chunks, group));
         for (int b = 0; b < kSuperBlocks; b += To::kPairBlocks) {
-          _mm512_store_si512(out + To::kPairsAt + b / To::kPairBlocks * To::kRowBytes + group * 64, Packed::MinPair(chunks, b, group));
+          _mm512_store_si512(out + To::kPairsAt + b / To::kPairBlocks * To::kRowBytes + group * 64,
+                             Packed::MinPair(chunks, b, group));
         }
       }
     }
@@ -179,12 +195,14 @@ void ExpandChunks(const std::byte* chunks, int64_t num_chunks, std::byte* out) {
 #pragma GCC unroll 8
       for (int j = 0; j < 8; ++j) {
         for (int group = 0; group < 2; ++group) {
-          _mm512_store_si512(out + j * To::kRowBytes + group * 64, Packed::Quad(block + Packed::kBlockScaleBytes, j, group));
+          _mm512_store_si512(out + j * To::kRowBytes + group * 64,
+                             Packed::Quad(block + Packed::kBlockScaleBytes, j, group));
         }
       }
       for (int part = 0; part < To::kParts; ++part) {
         for (int group = 0; group < 2; ++group) {
-          _mm512_store_ps(out + To::kScaleAt + part * To::kRowBytes + group * 64, Packed::ScaleFloats(chunks, block, b, part, group));
+          _mm512_store_ps(out + To::kScaleAt + part * To::kRowBytes + group * 64,
+                          Packed::ScaleFloats(chunks, block, b, part, group));
         }
       }
       block += Packed::kBlockBytes;
@@ -194,7 +212,8 @@ void ExpandChunks(const std::byte* chunks, int64_t num_chunks, std::byte* out) {
   }
 }
 
-// Tiles of 8 tokens spill a few sums, which costs less than unpacking the weights for more tiles. From 6 tiles on weights are expanded.
+// Tiles of 8 tokens spill a few sums, which costs less than unpacking the weights for more tiles. From 6 tiles on
+// weights are expanded.
 constexpr int64_t kWideUntil = 40;
 
 // 32 rows by 6 tokens: 12 integer and 12 float accumulators of 32 registers.
@@ -203,7 +222,8 @@ constexpr TileKernel MakeSuperKernel() {
   using P = PackedChunk<Format>;
   return {{ActivationType::kInt8, Format::kSum, Format::kOffset, kSuperBlocks},
           {6, 8, kWideUntil},
-          {SuperTile<P, 1>, SuperTile<P, 2>, SuperTile<P, 3>, SuperTile<P, 4>, SuperTile<P, 5>, SuperTile<P, 6>, SuperTile<P, 7>, SuperTile<P, 8>},
+          {SuperTile<P, 1>, SuperTile<P, 2>, SuperTile<P, 3>, SuperTile<P, 4>, SuperTile<P, 5>, SuperTile<P, 6>,
+           SuperTile<P, 7>, SuperTile<P, 8>},
           2};
 }
 

@@ -60,17 +60,19 @@ constexpr bool kTakesSigns = Format::kMaxCode > 127;
 template <typename Format>
 using Activations = std::conditional_t<kTakesSigns<Format>, Int8SignsBlock, Int8Block>;
 
-// dot += scale * the integer products of kQuads quads from `first` on, of kGroups x kTokens registers. The scales are 16-bit numbers.
+// dot += scale * the integer products of kQuads quads from `first` on, of kGroups x kTokens registers. The scales are
+// 16-bit numbers.
 template <typename Format, int kGroups, int kTokens, int kQuads>
-[[gnu::always_inline]] inline void AddQuads(const std::byte* codes, const Int8Block* x, int first, int group, const __m256i scale[kGroups],
-                                            __m256i dot[kGroups][kTokens]) {
+[[gnu::always_inline]] inline void AddQuads(const std::byte* codes, const Int8Block* x, int first, int group,
+                                            const __m256i scale[kGroups], __m256i dot[kGroups][kTokens]) {
   // Pair sums are at most 2 * 127 * kMaxCode.
   constexpr int kRoom = 32767 / (254 * Format::kMaxCode);
   constexpr int kDepth = kRoom >= kQuads ? kQuads : kRoom >= 4 ? 4 : 2;
   static_assert(kRoom >= 2);
 #pragma GCC unroll 8
   for (int start = first; start < first + kQuads; start += kDepth) {
-    if constexpr (kDepth == 2 && kGroups * kTokens > 4) {  // two quads' codes take fewer registers than the sums of all tokens
+    if constexpr (kDepth == 2 &&
+                  kGroups * kTokens > 4) {  // two quads' codes take fewer registers than the sums of all tokens
       __m256i w[2][kGroups];
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
@@ -121,8 +123,8 @@ template <typename Format, int kGroups, int kTokens, int kQuads>
 
 // The same of codes of 8 bits, value + 128, but for the negatives of x.
 template <typename Format, int kGroups, int kTokens, int kQuads>
-[[gnu::always_inline]] inline void AddQuads(const std::byte* codes, const Int8SignsBlock* x, int first, int group, const __m256i scale[kGroups],
-                                            __m256i dot[kGroups][kTokens]) {
+[[gnu::always_inline]] inline void AddQuads(const std::byte* codes, const Int8SignsBlock* x, int first, int group,
+                                            const __m256i scale[kGroups], __m256i dot[kGroups][kTokens]) {
 #pragma GCC unroll 8
   for (int j = first; j < first + kQuads; ++j) {
     __m256i w[kGroups];

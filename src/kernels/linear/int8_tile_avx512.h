@@ -62,13 +62,19 @@ constexpr int kPrefetchBlocks = 4;
 // Tiles of few tokens, which wait for memory, load weights in ascending order.
 constexpr int kAscendingTokens = 2;
 
-// Hold holds a load where it stands, HoldLoads all loads. Nibbles are left to the compiler, which gains nothing by order there.
-[[gnu::always_inline]] inline void Hold(__m512& value) { asm volatile("" : "+v"(value)); }
-[[gnu::always_inline]] inline void HoldLoads() { asm volatile("" ::: "memory"); }
+// Hold holds a load where it stands, HoldLoads all loads. Nibbles are left to the compiler, which gains nothing by
+// order there.
+[[gnu::always_inline]] inline void Hold(__m512& value) {
+  asm volatile("" : "+v"(value));
+}
+[[gnu::always_inline]] inline void HoldLoads() {
+  asm volatile("" ::: "memory");
+}
 
 // dot += the integer products of kQuads quads from `first` on.
 template <typename Format, int kTokens, int kQuads>
-[[gnu::always_inline]] inline void DotQuads(const std::byte* codes, const Int8Block* x, int first, __m512i dot[2][kTokens]) {
+[[gnu::always_inline]] inline void DotQuads(const std::byte* codes, const Int8Block* x, int first,
+                                            __m512i dot[2][kTokens]) {
 #pragma GCC unroll 8
   for (int j = first; j < first + kQuads; ++j) {
     const __m512i w0 = Format::Quad(codes, j, 0);
@@ -100,8 +106,8 @@ template <int kTokens>
   }
 }
 
-// Float accumulators that find room in registers beside the integer ones, weights and activations; the others of a wide tile stay in
-// memory, in L1.
+// Float accumulators that find room in registers beside the integer ones, weights and activations; the others of a wide
+// tile stay in memory, in L1.
 template <int kTokens>
 constexpr bool InRegister(int group, int t) {
   return group * kTokens + t < 28 - 2 * kTokens;
@@ -176,8 +182,8 @@ void Int8Tile(const TileArgs& args) {
   }
 }
 
-// 32 rows by 6 tokens: 12 integer and 12 float accumulators of 32 registers. 7 or 8 tokens take one tile all the same: a single pass
-// unpacks weights once and fetches them evenly.
+// 32 rows by 6 tokens: 12 integer and 12 float accumulators of 32 registers. 7 or 8 tokens take one tile all the same:
+// a single pass unpacks weights once and fetches them evenly.
 template <typename Format>
 constexpr TileKernel MakeInt8Kernel() {
   return {{ActivationType::kInt8, Format::kSum, Format::kOffset},

@@ -30,9 +30,11 @@ void ForUnits(ThreadPool* pool, int64_t num_units, int64_t max_run, const Fn& fn
   });
 }
 
-// Long runs where each takes its slabs of tokens in turn, whose activations should stay in L2; else so short that nobody waits for a
-// thread that is disturbed.
-int64_t MaxRun(int64_t num_tokens) { return num_tokens > kSlabTokens ? std::numeric_limits<int64_t>::max() : 8; }
+// Long runs where each takes its slabs of tokens in turn, whose activations should stay in L2; else so short that
+// nobody waits for a thread that is disturbed.
+int64_t MaxRun(int64_t num_tokens) {
+  return num_tokens > kSlabTokens ? std::numeric_limits<int64_t>::max() : 8;
+}
 
 struct Product {
   const PackedMatrix* matrix = nullptr;
@@ -95,11 +97,14 @@ void RunPanel(const Job& job, const MatrixSegment& segment, const Slab& slab, in
     epilogue.out_stride = kPanelRows;
   }
   product.matrix->isa->epilogue(epilogue);
-  if (encode) EncodeBlocks(*product.matrix->isa, job.next_rows, slab.first * rows.group, epilogue.tokens, column / kBlockValues, acc);
+  if (encode)
+    EncodeBlocks(*product.matrix->isa, job.next_rows, slab.first * rows.group, epilogue.tokens, column / kBlockValues,
+                 acc);
 }
 
 // Panels [first, end) of a segment by part `part` of num_parts of its tiles.
-void RunPanels(const Job& job, const MatrixSegment& segment, int64_t first, int64_t end, int64_t part, int64_t num_parts) {
+void RunPanels(const Job& job, const MatrixSegment& segment, int64_t first, int64_t end, int64_t part,
+               int64_t num_parts) {
   const EncodedRows& rows = job.For(segment);
   const int64_t slab_tiles = kSlabTokens / rows.group;
   const int64_t end_tile = (part + 1) * rows.num_tiles / num_parts;
@@ -118,7 +123,9 @@ void Encode(OpContext* context, Job* job, const MatrixSegment& segment) {
   EncodedRows& rows = job->encoded[job->num_encoded++];
   rows = PlanRows(segment, product.num_tokens, product.matrix->cols);
   rows.data = context->workspace->Take<std::byte>(rows.Bytes());
-  EncodeRows(context, {product.matrix->isa, product.x, product.x_stride, product.x_rows, product.matrix->cols, product.pre_norm}, rows);
+  EncodeRows(context,
+             {product.matrix->isa, product.x, product.x_stride, product.x_rows, product.matrix->cols, product.pre_norm},
+             rows);
 }
 
 // Encodes the activations of a product and says how many units it makes.
@@ -164,7 +171,8 @@ void Multiply(OpContext* context, const Product& product) {
   Workspace::Scope scope(*context->workspace);
   Job job;
   Prepare(context, product, 1, 0, &job);
-  ForUnits(context->pool, job.num_panels * job.num_slabs, MaxRun(product.num_tokens), [&](int64_t begin, int64_t end) { RunUnits(job, begin, end); });
+  ForUnits(context->pool, job.num_panels * job.num_slabs, MaxRun(product.num_tokens),
+           [&](int64_t begin, int64_t end) { RunUnits(job, begin, end); });
 }
 
 // product_at(i) gives product i.
@@ -180,7 +188,9 @@ void MultiplyGroup(OpContext* context, int num_products, const ProductAt& produc
   }
   if (num_units == 0) return;
   ForUnits(context->pool, num_units, max_run, [&](int64_t begin, int64_t end) {
-    const Job* job = std::upper_bound(jobs, jobs + num_products, begin, [](int64_t unit, const Job& j) { return unit < j.first_unit; }) - 1;
+    const Job* job = std::upper_bound(jobs, jobs + num_products, begin,
+                                      [](int64_t unit, const Job& j) { return unit < j.first_unit; }) -
+                     1;
     for (; begin < end; ++job) {
       const int64_t job_end = std::min(end, job->first_unit + job->num_panels * job->num_slabs);
       RunUnits(*job, begin - job->first_unit, job_end - job->first_unit);

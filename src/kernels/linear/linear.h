@@ -1,8 +1,9 @@
 // Matrix products of the CPU: y = W x for every stored weight type, with what surrounds a product in a layer fused in.
 //
 // Activations are encoded once per row and call: int8 with an f32 scale per 32 values for quantised weights (per 256
-// where their own blocks are of 256), bf16 or f32 for plain ones. Output bits of a token depend on that token, the weights and the ISA alone: not on num_tokens,
-// nor on the pool's size. A row with an infinity or NaN gives NaN in every output of a quantised product.
+// where their own blocks are of 256), bf16 or f32 for plain ones. Output bits of a token depend on that token, the
+// weights and the ISA alone: not on num_tokens, nor on the pool's size. A row with an infinity or NaN gives NaN in
+// every output of a quantised product.
 #pragma once
 
 #include "kernels/isa.h"
@@ -29,9 +30,9 @@ int64_t LinearWorkspaceBytes(const WorkspaceQuery* query);
 void LinearCpu(OpContext* context, const LinearArgs* args);
 void MlpUpCpu(OpContext* context, const MlpUpArgs* args);
 
-// Products of several matrices with rows of one x in a single parallel region, for experts: element i is LinearCpu(args[i]) or
-// MlpUpCpu(args[i]) without softcap and post_norm, on rows x_rows[i][t] instead of t (x_rows, or an element of it, may be null). All matrices
-// have the same cols. Bits as from the single calls.
+// Products of several matrices with rows of one x in a single parallel region, for experts: element i is
+// LinearCpu(args[i]) or MlpUpCpu(args[i]) without softcap and post_norm, on rows x_rows[i][t] instead of t (x_rows, or
+// an element of it, may be null). All matrices have the same cols. Bits as from the single calls.
 void LinearGroupCpu(OpContext* context, const LinearArgs* args, const int32_t* const* x_rows, int num_products);
 void MlpUpGroupCpu(OpContext* context, const MlpUpArgs* args, const int32_t* const* x_rows, int num_products);
 

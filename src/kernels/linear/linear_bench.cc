@@ -128,8 +128,9 @@ void BenchType(DType type, const Options& options, const MachineLimits& limits, 
     } while (Seconds(options.threads) < end);
     const double gops = 2.0 * static_cast<double>(tokens * options.n * options.k) / best * 1e-9;
     const double gbs = static_cast<double>(PackedBytesCpu(layers.matrices[0])) / best * 1e-9;
-    fmt::print("{:8} M {:5}  {:8.1f} GOP/s {:5.1f} %   {:6.1f} GB/s {:5.1f} %  median {:7.1f} GOP/s\n", DTypeName(type), tokens, gops,
-               peak > 0 ? 100.0 * gops / peak : 0.0, gbs, 100.0 * gbs / limits.read_gb_per_s, gops * best / Median(passes));
+    fmt::print("{:8} M {:5}  {:8.1f} GOP/s {:5.1f} %   {:6.1f} GB/s {:5.1f} %  median {:7.1f} GOP/s\n", DTypeName(type),
+               tokens, gops, peak > 0 ? 100.0 * gops / peak : 0.0, gbs, 100.0 * gbs / limits.read_gb_per_s,
+               gops * best / Median(passes));
   }
 }
 

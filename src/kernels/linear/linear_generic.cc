@@ -13,7 +13,8 @@ namespace {
 
 constexpr int kTokens = 8;
 
-// x [num_blocks][32], sharing a scale, into blocks `stride` bytes apart; whole numbers alone, as this file's tiles take no sums.
+// x [num_blocks][32], sharing a scale, into blocks `stride` bytes apart; whole numbers alone, as this file's tiles take
+// no sums.
 void QuantiseBlocks(const float* x, int num_blocks, std::byte* dst, int64_t stride) {
   float max = 0.0f;
   bool finite = true;
@@ -48,7 +49,8 @@ void EncodeBlocks(const float* x, const Encoding& encoding, std::byte* dst, int6
 }
 
 void EncodeRun(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst) {
-  for (int block = 0; block < num_blocks; ++block) EncodeBlocks(x + block * 32, encoding, dst + block * EncodedBlockBytes(encoding.type), 0);
+  for (int block = 0; block < num_blocks; ++block)
+    EncodeBlocks(x + block * 32, encoding, dst + block * EncodedBlockBytes(encoding.type), 0);
 }
 
 void PrepareRow(const PrepareArgs& args) {

@@ -4,8 +4,8 @@
 //
 // Arithmetic that every tile keeps, so that a row's bits never depend on the batch: an output element has one f32
 // accumulator; for quantised weights the integer products of a block (or half block) are summed exactly, scaled, and
-// added in ascending k, where activations share a scale over 256 values first to a sum of these; for plain weights products are added in ascending k. The number of tokens in a tile changes
-// nothing for any of them.
+// added in ascending k, where activations share a scale over 256 values first to a sum of these; for plain weights
+// products are added in ascending k. The number of tokens in a tile changes nothing for any of them.
 #pragma once
 
 #include <cstddef>
@@ -19,12 +19,12 @@ namespace millrace::kernels {
 
 enum class ActivationType : int { kInt8, kInt8Signs, kBf16, kF32 };
 
-// What the sums of an Int8Block hold: -offset * sum of the values (whole block, or per half), that sum as f32, or as 16-bit numbers that of
-// both halves or (blocks of even number) of the block and the one after it.
+// What the sums of an Int8Block hold: -offset * sum of the values (whole block, or per half), that sum as f32, or as
+// 16-bit numbers that of both halves or (blocks of even number) of the block and the one after it.
 enum class BlockSum : int { kNone, kOffset, kOffsetHalves, kFloat, kHalfPair, kBlockPair };
 
-// 32 activations x[i] ~ scale * q[i], |q| <= 127, scale = max |x| / 127 over the Encoding's scale_blocks (NaN when any x there is not finite;
-// then q is 0).
+// 32 activations x[i] ~ scale * q[i], |q| <= 127, scale = max |x| / 127 over the Encoding's scale_blocks (NaN when any
+// x there is not finite; then q is 0).
 struct alignas(16) Int8Block {
   int8_t q[32];
   float scale;
@@ -36,8 +36,8 @@ struct alignas(16) Int8Block {
 };
 static_assert(sizeof(Int8Block) == 48);
 
-// The same values q for 8-bit codes c = value + 128 on AVX2, whose vpmaddubsw takes one signed factor alone: c ^ flip is the value where
-// q >= 0 and -value - 1 where q < 0, hence sum of q * value = sum of |q| * (c ^ flip) + negatives.
+// The same values q for 8-bit codes c = value + 128 on AVX2, whose vpmaddubsw takes one signed factor alone: c ^ flip
+// is the value where q >= 0 and -value - 1 where q < 0, hence sum of q * value = sum of |q| * (c ^ flip) + negatives.
 struct alignas(16) Int8SignsBlock {
   uint8_t magnitude[32];
   uint8_t flip[32];   // 0x80 where q >= 0, else 0x7f
@@ -67,12 +67,12 @@ constexpr int64_t EncodedBlockBytes(ActivationType type) {
   return kBytes[static_cast<int>(type)];
 }
 
-// Activations are encoded, and panels multiplied, in sections of this many blocks along K: while the tiles of many tokens take
-// turns on a section of a panel, it stays in L1.
+// Activations are encoded, and panels multiplied, in sections of this many blocks along K: while the tiles of many
+// tokens take turns on a section of a panel, it stays in L1.
 inline constexpr int kSectionBlocks = 16;
 
-// Block b of section s at dst + s * section_stride + b * dst_stride is the encoding of norm(x)[32 (kSectionBlocks s + b) ..]; values past
-// cols are 0.
+// Block b of section s at dst + s * section_stride + b * dst_stride is the encoding of norm(x)[32 (kSectionBlocks s +
+// b) ..]; values past cols are 0.
 struct PrepareArgs {
   const float* x = nullptr;  // [cols]
   int64_t cols = 0;
@@ -91,13 +91,13 @@ using PrepareFn = void (*)(const PrepareArgs& args);
 // Encodes x [num_blocks][32] as int8, with a scale each, into blocks one after the other at dst.
 using EncodeFn = void (*)(const float* x, int num_blocks, const Encoding& encoding, std::byte* dst);
 
-// acc[t][row] (=|+=) sum over k of weight[row][k] * x[t][k] for the 32 rows of a panel and the tokens of a tile. A panel may be cut into
-// several calls along K: f32 sums go through memory unchanged, so the bits are those of one call.
+// acc[t][row] (=|+=) sum over k of weight[row][k] * x[t][k] for the 32 rows of a panel and the tokens of a tile. A
+// panel may be cut into several calls along K: f32 sums go through memory unchanged, so the bits are those of one call.
 struct TileArgs {
   const PanelFormat* format = nullptr;
   const std::byte* panel = nullptr;  // its first chunk, or as expand left them; 64-byte aligned
   int64_t num_chunks = 0;
-  bool resume = false;  // acc holds the sums of the chunks before
+  bool resume = false;           // acc holds the sums of the chunks before
   const std::byte* x = nullptr;  // token t of block b at x + b * x_stride + t * EncodedBlockBytes
   int64_t x_stride = 0;
   float* acc = nullptr;  // [tokens][32], 64-byte aligned

@@ -48,7 +48,8 @@ inline uint32_t MaxBits(__m256i v) {
   return static_cast<uint32_t>(_mm_cvtsi128_si32(half));
 }
 
-// The largest magnitude of num values of 8; as unsigned integers, magnitudes order as floats do, with infinity and NaN above all.
+// The largest magnitude of num values of 8; as unsigned integers, magnitudes order as floats do, with infinity and NaN
+// above all.
 template <int kCount>
 inline uint32_t LargestBits(const __m256* v) {
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
@@ -88,7 +89,8 @@ void StoreSums(const Encoding& encoding, const int32_t sum[2], Int8Block* block)
 
 // A block of values whose scale follows from the largest magnitude `bits`, as an Int8SignsBlock or Int8Block.
 template <bool kSigns>
-[[gnu::always_inline]] inline void StoreScaled(const __m256 v[4], uint32_t bits, const Encoding& encoding, std::byte* dst) {
+[[gnu::always_inline]] inline void StoreScaled(const __m256 v[4], uint32_t bits, const Encoding& encoding,
+                                               std::byte* dst) {
   const bool finite = bits < 0x7f800000u;
   const float max = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(bits))));
   const bool usable = finite && max > 0x1p-100f;
@@ -109,7 +111,8 @@ template <bool kSigns>
   __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
   sums = _mm256_hadd_epi32(sums, sums);
   sums = _mm256_hadd_epi32(sums, sums);
-  const int32_t sum[2] = {_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)), _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1))};
+  const int32_t sum[2] = {_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)),
+                          _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1))};
   StoreSums(encoding, sum, block);
 }
 

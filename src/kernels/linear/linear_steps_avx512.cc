@@ -77,17 +77,20 @@ inline __m512i MaxOfLanes(__m512i a, __m512i b) {  // of the two halves of each 
 
 inline __m512i MaxMagnitude(__m512 a, __m512 b) {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  return _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), magnitude), _mm512_and_si512(_mm512_castps_si512(b), magnitude));
+  return _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), magnitude),
+                          _mm512_and_si512(_mm512_castps_si512(b), magnitude));
 }
 
 // Whether largest magnitudes `bits` are finite and give a scale.
 inline bool Usable(__m512i bits) {
   const __m512i smallest = _mm512_castps_si512(_mm512_set1_ps(0x1p-100f));
-  return (_mm512_cmplt_epu32_mask(bits, _mm512_set1_epi32(0x7f800000)) & _mm512_cmpgt_epu32_mask(bits, smallest)) == 0xffff;
+  return (_mm512_cmplt_epu32_mask(bits, _mm512_set1_epi32(0x7f800000)) & _mm512_cmpgt_epu32_mask(bits, smallest)) ==
+         0xffff;
 }
 
-// Whole and half sums of four blocks as the encoding stores them first (the second are `halves`), the former where `halves` has first halves:
-// its 128 bits are those of the halves of blocks 0 and 1, with blocks 2 and 3 in second place.
+// Whole and half sums of four blocks as the encoding stores them first (the second are `halves`), the former where
+// `halves` has first halves: its 128 bits are those of the halves of blocks 0 and 1, with blocks 2 and 3 in second
+// place.
 inline __m512i LeadingSums(const Encoding& encoding, __m512i halves) {
   constexpr __mmask32 kHigh = 0xaaaaaaaa;
   const __m512i other_half = _mm512_shuffle_i32x4(halves, halves, 0xb1);
@@ -106,8 +109,10 @@ inline __m512i LeadingSums(const Encoding& encoding, __m512i halves) {
   }
 }
 
-// Four blocks at `dst`, `stride` bytes apart, their largest magnitudes being `bits` in every 128 bits. Reductions share shuffles.
-[[gnu::always_inline]] inline void StoreFourScaled(const __m512 v[8], __m512i bits, const Encoding& encoding, std::byte* dst, int64_t stride) {
+// Four blocks at `dst`, `stride` bytes apart, their largest magnitudes being `bits` in every 128 bits. Reductions share
+// shuffles.
+[[gnu::always_inline]] inline void StoreFourScaled(const __m512 v[8], __m512i bits, const Encoding& encoding,
+                                                   std::byte* dst, int64_t stride) {
   const __m512 of_127 = _mm512_set1_ps(127.0f);
   const __m512 inverse = _mm512_div_ps(of_127, _mm512_castsi512_ps(bits));
   const __m512 scale = _mm512_div_ps(_mm512_castsi512_ps(bits), of_127);
@@ -116,15 +121,20 @@ inline __m512i LeadingSums(const Encoding& encoding, __m512i halves) {
                               _mm512_cvtps_epi32(_mm512_mul_ps(v[2 * b + 1], factor)));
   };
   const __m512i in_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i q01 = _mm512_permutexvar_epi32(in_order, _mm512_packs_epi16(pack(0, _mm512_shuffle_ps(inverse, inverse, 0x00)),
-                                                                           pack(1, _mm512_shuffle_ps(inverse, inverse, 0x55))));
-  const __m512i q23 = _mm512_permutexvar_epi32(in_order, _mm512_packs_epi16(pack(2, _mm512_shuffle_ps(inverse, inverse, 0xaa)),
-                                                                           pack(3, _mm512_shuffle_ps(inverse, inverse, 0xff))));
-  // Sums of eight values + 8 x 128, then of halves: 128 bits for each half of blocks 0 and 1, beside them those of blocks 2 and 3.
+  const __m512i q01 =
+      _mm512_permutexvar_epi32(in_order, _mm512_packs_epi16(pack(0, _mm512_shuffle_ps(inverse, inverse, 0x00)),
+                                                            pack(1, _mm512_shuffle_ps(inverse, inverse, 0x55))));
+  const __m512i q23 =
+      _mm512_permutexvar_epi32(in_order, _mm512_packs_epi16(pack(2, _mm512_shuffle_ps(inverse, inverse, 0xaa)),
+                                                            pack(3, _mm512_shuffle_ps(inverse, inverse, 0xff))));
+  // Sums of eight values + 8 x 128, then of halves: 128 bits for each half of blocks 0 and 1, beside them those of
+  // blocks 2 and 3.
   const __m512i high_bit = _mm512_set1_epi8(static_cast<char>(0x80));
-  const __m512i eights = _mm512_or_si512(_mm512_sad_epu8(_mm512_xor_si512(q01, high_bit), _mm512_setzero_si512()),
-                                         _mm512_slli_epi64(_mm512_sad_epu8(_mm512_xor_si512(q23, high_bit), _mm512_setzero_si512()), 32));
-  const __m512i halves = _mm512_sub_epi32(_mm512_add_epi32(eights, _mm512_shuffle_epi32(eights, _MM_PERM_BADC)), _mm512_set1_epi32(16 * 128));
+  const __m512i eights =
+      _mm512_or_si512(_mm512_sad_epu8(_mm512_xor_si512(q01, high_bit), _mm512_setzero_si512()),
+                      _mm512_slli_epi64(_mm512_sad_epu8(_mm512_xor_si512(q23, high_bit), _mm512_setzero_si512()), 32));
+  const __m512i halves = _mm512_sub_epi32(_mm512_add_epi32(eights, _mm512_shuffle_epi32(eights, _MM_PERM_BADC)),
+                                          _mm512_set1_epi32(16 * 128));
   const __m512i by_block = _mm512_setr_epi32(0, 0, 16 + 4, 0, 0, 8, 16 + 12, 0, 0, 1, 16 + 5, 0, 0, 9, 16 + 13, 0);
   const __m512i sums = _mm512_permutex2var_epi32(LeadingSums(encoding, halves), by_block, halves);
   const bool pairs = encoding.sum == BlockSum::kHalfPair || encoding.sum == BlockSum::kBlockPair;
@@ -229,11 +239,13 @@ void PrepareRow(const PrepareArgs& args) {
   };
   int64_t block = 0;
   static_assert(kSectionBlocks % kSuperBlocks == 0);
-  for (; args.encoding.scale_blocks == kSuperBlocks && (block + kSuperBlocks) * kBlockValues <= args.cols; block += kSuperBlocks) {
+  for (; args.encoding.scale_blocks == kSuperBlocks && (block + kSuperBlocks) * kBlockValues <= args.cols;
+       block += kSuperBlocks) {
     __m512 v[16];
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) v[i] = load(block * kBlockValues + 16 * i, 0xffff);
-    for (int b = 0; b < kSuperBlocks; ++b) __builtin_prefetch(args.Block(block + kStoreAheadBlocks) + b * args.dst_stride, 1);
+    for (int b = 0; b < kSuperBlocks; ++b)
+      __builtin_prefetch(args.Block(block + kStoreAheadBlocks) + b * args.dst_stride, 1);
     StoreSuperInt8(v, args.encoding, args.Block(block), args.dst_stride);
   }
   for (; args.encoding.type == ActivationType::kInt8 && (block + 4) * kBlockValues <= args.cols; block += 4) {

@@ -86,8 +86,8 @@ std::vector<float> RunLinear(Context& context, const PackedMatrix* matrix, const
   return out;
 }
 
-// How far x[t] may be from what a product sees, as a bound on |W dx|: half a step of the values that share a scale for int8, 2^-9 for
-// bf16.
+// How far x[t] may be from what a product sees, as a bound on |W dx|: half a step of the values that share a scale for
+// int8, 2^-9 for bf16.
 float EncodingError(const WeightRows& weight, const Encoding& encoding, const float* x, const float* w) {
   float bound = 0.0f;
   const int64_t shared = 32 * encoding.scale_blocks;
@@ -320,7 +320,8 @@ TEST_P(LinearStepTest, GatedMlpOfEveryActivation) {
   }
 }
 
-// What mlp_up leaves for the next product is what that product makes of its floats, wherever it fits, and floats elsewhere.
+// What mlp_up leaves for the next product is what that product makes of its floats, wherever it fits, and floats
+// elsewhere.
 TEST_P(LinearStepTest, OutputsEncodedForTheNextProductGiveTheSameBits) {
   constexpr int64_t kCols = 64, kOut = 40;
   const auto run = [&](Context& context, const PackedMatrix& up, const PackedMatrix& down, int64_t tokens, bool fused) {
@@ -350,10 +351,12 @@ TEST_P(LinearStepTest, OutputsEncodedForTheNextProductGiveTheSameBits) {
     return out;
   };
   Context one(1), two(2);
-  for (const DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kQ2_K, DType::kBF16}) {
+  for (const DType type :
+       {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kQ2_K, DType::kBF16}) {
     for (const int64_t inner : {256, 512, 1280}) {
       const Weight gate(DType::kQ8_0, inner, kCols, 1), up(DType::kQ8_0, inner, kCols, 2), down(type, kOut, inner, 4);
-      const Matrix first = Pack(GetParam(), one, {gate.rows, up.rows}, nullptr, true), second = Pack(GetParam(), one, {down.rows});
+      const Matrix first = Pack(GetParam(), one, {gate.rows, up.rows}, nullptr, true),
+                   second = Pack(GetParam(), one, {down.rows});
       for (const int64_t tokens : {1, 2, 7, 13, 200}) {
         const std::vector<float> want = run(one, *first, *second, tokens, false);
         for (Context* context : {&one, &two}) {
@@ -372,13 +375,15 @@ TEST_P(LinearStepTest, TheLargestCodesTimesTheLargestActivationsDoNotSaturate) {
   Context context(1);
   for (const int code : {-128, -127, 127}) {
     Weight weight(DType::kQ8_0, 32, kCols, 1);
-    for (size_t i = 0; i < weight.bytes.size(); ++i) weight.bytes[i] = i % 34 == 1 ? std::byte{0x3c} : i % 34 == 0 ? std::byte{0} : static_cast<std::byte>(code);
+    for (size_t i = 0; i < weight.bytes.size(); ++i)
+      weight.bytes[i] = i % 34 == 1 ? std::byte{0x3c} : i % 34 == 0 ? std::byte{0} : static_cast<std::byte>(code);
     const Matrix matrix = Pack(GetParam(), context, {weight.rows});
     for (const int64_t tokens : {1, 3, 18}) {
       std::vector<float> x(static_cast<size_t>(tokens * kCols), 127.0f);
       for (int64_t k = 0; k < kCols; ++k) x[k] = -127.0f;
       const std::vector<float> out = RunLinear(context, matrix.get(), x, tokens);
-      for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], static_cast<float>((i < 32 ? -1 : 1) * 127 * code * kCols)) << code << " " << i;
+      for (size_t i = 0; i < out.size(); ++i)
+        EXPECT_EQ(out[i], static_cast<float>((i < 32 ? -1 : 1) * 127 * code * kCols)) << code << " " << i;
     }
   }
 }

@@ -1,4 +1,5 @@
-// From stored rows to panels (panel_format.h). Codes move as dwords of four values, four at a time, so that packing keeps up with the disk.
+// From stored rows to panels (panel_format.h). Codes move as dwords of four values, four at a time, so that packing
+// keeps up with the disk.
 #include <cstring>
 
 #include "base/check.h"
@@ -24,7 +25,9 @@ Dwords Load(const void* from) {
   std::memcpy(&value, from, sizeof(value));
   return value;
 }
-Quads LoadQuads(const void* from) { return {Load(from), Load(static_cast<const uint8_t*>(from) + 16)}; }
+Quads LoadQuads(const void* from) {
+  return {Load(from), Load(static_cast<const uint8_t*>(from) + 16)};
+}
 
 void StoreHalf(std::byte* header, int plane, int row, uint16_t value) {
   std::memcpy(header + plane * kHalfRow + row * 2, &value, 2);
@@ -57,7 +60,9 @@ Quads Bits(const uint8_t* from, int shift, uint32_t mask) {
   return {(all.low >> shift) & mask, (all.high >> shift) & mask};
 }
 
-Quads Join(const Quads& low, const Quads& high, int shift) { return {low.low | high.low << shift, low.high | high.high << shift}; }
+Quads Join(const Quads& low, const Quads& high, int shift) {
+  return {low.low | high.low << shift, low.high | high.high << shift};
+}
 
 // Codes(block, b): the codes of the b-th 32 values of a stored block. Header(block, row, b, header): the scales
 // of the whole block, its first 32 values being block b of the chunk. Scales(block, b, row, scales): the bytes before
@@ -69,7 +74,9 @@ struct NoBlockScales {
 
 // Formats whose 16 bytes of codes are the four planes of a row already have Planes(block, b) instead of Codes.
 template <typename Stored>
-concept HasPlanes = requires(const typename Stored::Block& block) { Stored::Planes(block, 0); };
+concept HasPlanes = requires(const typename Stored::Block& block) {
+  Stored::Planes(block, 0);
+};
 
 struct FormatQ4_0 : NoBlockScales {
   using Block = BlockQ4_0;
@@ -184,7 +191,8 @@ struct FormatQ5_K {
 struct FormatQ6_K {
   using Block = BlockQ6_K;
   static Quads Codes(const Block& block, int b) {
-    return Join(Bits(block.ql + b / 4 * 64 + b % 2 * 32, b % 4 / 2 * 4, kNibbles), Bits(block.qh + b / 4 * 32, b % 4 * 2, kPairs), 4);
+    return Join(Bits(block.ql + b / 4 * 64 + b % 2 * 32, b % 4 / 2 * 4, kNibbles),
+                Bits(block.qh + b / 4 * 32, b % 4 * 2, kPairs), 4);
   }
   static void Header(const Block& block, int row, int, std::byte* header) { StoreHalf(header, 0, row, block.d); }
   static void Scales(const Block& block, int b, int row, std::byte* scales) {

@@ -37,8 +37,7 @@ constexpr int ChunkBlocks(Scales scales) {
   return scales == Scales::kHalf || scales == Scales::kHalfMin ? 1 : 8;
 }
 
-constexpr PanelFormat Quantised(DType dtype, Scales scales, int code_bits, int offset,
-                                const int8_t* table = nullptr) {
+constexpr PanelFormat Quantised(DType dtype, Scales scales, int code_bits, int offset, const int8_t* table = nullptr) {
   PanelFormat format;
   format.dtype = dtype;
   format.scales = scales;

@@ -4,9 +4,10 @@
 // blocks of 32 values: first the chunk's header (all its scales), then the body (the codes, block by block). Rows and
 // blocks that pad the matrix are zero.
 //
-// Body of a quantised block: a plane of 128 bytes for each bit of its codes, a dword per row. "Quad j" (0..7) of a row is its values 4 j .. 4 j
-// + 3, a byte each; FieldsOf says which bits of which planes make its codes. Most quads take one shift and one mask at most, and
-// planes are first used in ascending order, which is what the hardware's prefetch follows.
+// Body of a quantised block: a plane of 128 bytes for each bit of its codes, a dword per row. "Quad j" (0..7) of a row
+// is its values 4 j .. 4 j
+// + 3, a byte each; FieldsOf says which bits of which planes make its codes. Most quads take one shift and one mask at
+// most, and planes are first used in ascending order, which is what the hardware's prefetch follows.
 //
 // The weight is scale * value - min, value = code - offset, or table[code] when there is a table.
 //
@@ -52,7 +53,7 @@ enum class Scales : int { kNone, kHalf, kHalfMin, kMx, kSuper, kSuperHalves, kSu
 struct PanelFormat {
   DType dtype = DType::kF32;
   Scales scales = Scales::kNone;
-  int code_bits = 0;  // 0: a plain type
+  int code_bits = 0;              // 0: a plain type
   int offset = 0;                 // of the codes that vector kernels multiply (after the table, where there is one)
   const int8_t* table = nullptr;  // [16]
   int chunk_blocks = 1;
@@ -80,8 +81,9 @@ constexpr QuadFields FieldsOf(int bits, int j) {
     case 2:
       return {1, {{j / 4, j % 4 * 2, 2, 0}}};
     case 3: {
-      constexpr QuadFields kFields[8] = {{1, {{0, 0, 3, 0}}}, {1, {{0, 3, 3, 0}}}, {2, {{0, 6, 2, 0}, {1, 3, 1, 2}}}, {1, {{1, 0, 3, 0}}},
-                                         {1, {{1, 5, 3, 0}}}, {1, {{2, 0, 3, 0}}}, {2, {{2, 6, 2, 0}, {1, 4, 1, 2}}}, {1, {{2, 3, 3, 0}}}};
+      constexpr QuadFields kFields[8] = {
+          {1, {{0, 0, 3, 0}}}, {1, {{0, 3, 3, 0}}}, {2, {{0, 6, 2, 0}, {1, 3, 1, 2}}}, {1, {{1, 0, 3, 0}}},
+          {1, {{1, 5, 3, 0}}}, {1, {{2, 0, 3, 0}}}, {2, {{2, 6, 2, 0}, {1, 4, 1, 2}}}, {1, {{2, 3, 3, 0}}}};
       return kFields[j];
     }
     case 4:

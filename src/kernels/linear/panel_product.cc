@@ -7,16 +7,19 @@
 namespace millrace::kernels {
 namespace {
 
-// Weights that meet all tiles of a slab in turn: about L1. Expanded ones come in shorter sections, 8 blocks being 8-12 KiB.
+// Weights that meet all tiles of a slab in turn: about L1. Expanded ones come in shorter sections, 8 blocks being 8-12
+// KiB.
 constexpr int64_t kPanelSectionBytes = 34 << 10;
 constexpr int64_t kExpandedBlocks = kSuperBlocks;
-// How far ahead a tile that is bound by arithmetic fetches its weights: 12 and 24 KiB did equally well, 2 and 6 KiB worse (Zen 4).
+// How far ahead a tile that is bound by arithmetic fetches its weights: 12 and 24 KiB did equally well, 2 and 6 KiB
+// worse (Zen 4).
 constexpr int64_t kFetchAheadBytes = 12 << 10;
 
 // Chunks of a panel that take turns with the tiles: a power of two of blocks, at most a section of the activations.
 int64_t SectionChunks(const PanelFormat& format, bool expand) {
   int64_t blocks = expand ? kExpandedBlocks : kSectionBlocks;
-  while (blocks > format.chunk_blocks && blocks * format.ChunkBytes() / format.chunk_blocks > kPanelSectionBytes) blocks /= 2;
+  while (blocks > format.chunk_blocks && blocks * format.ChunkBytes() / format.chunk_blocks > kPanelSectionBytes)
+    blocks /= 2;
   return blocks / format.chunk_blocks;
 }
 
@@ -28,10 +31,11 @@ struct Fetch {
   int lines_per_block = 0;
 };
 
-// `source` is the section; panels follow each other in memory. Several tiles leave the memory idle and fetch the next section. A single one
-// runs ahead in its own panel, and only when arithmetic binds it: the processor's own prefetch reaches the full bandwidth (28 GB/s on one
-// Zen 4 core), this one 22.
-Fetch PlanFetch(const MatrixSegment& segment, const EncodedRows& rows, const std::byte* source, int64_t num_chunks, int64_t tiles) {
+// `source` is the section; panels follow each other in memory. Several tiles leave the memory idle and fetch the next
+// section. A single one runs ahead in its own panel, and only when arithmetic binds it: the processor's own prefetch
+// reaches the full bandwidth (28 GB/s on one Zen 4 core), this one 22.
+Fetch PlanFetch(const MatrixSegment& segment, const EncodedRows& rows, const std::byte* source, int64_t num_chunks,
+                int64_t tiles) {
   Fetch fetch;
   const int64_t bytes = num_chunks * segment.format->ChunkBytes();
   if (tiles > 1) {
@@ -65,7 +69,8 @@ void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const 
   for (int64_t chunk = 0; chunk < num_chunks; chunk += section_chunks) {
     const std::byte* source = segment.Panel(panel) + chunk * format.ChunkBytes();
     const int64_t block = chunk * format.chunk_blocks;
-    const std::byte* x = rows.data + block / kSectionBlocks * rows.SectionBytes() + block % kSectionBlocks * args.x_stride;
+    const std::byte* x =
+        rows.data + block / kSectionBlocks * rows.SectionBytes() + block % kSectionBlocks * args.x_stride;
     args.num_chunks = std::min(section_chunks, num_chunks - chunk);
     args.resume = chunk > 0;
     const Fetch fetch = PlanFetch(segment, rows, source, args.num_chunks, tiles);

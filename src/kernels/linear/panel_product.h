@@ -5,8 +5,8 @@
 
 namespace millrace::kernels {
 
-// Tokens that meet a panel before the next panel's turn: their activations, 590 KiB for K = 2048, should stay in L2, and their sums
-// (24 KiB) close by.
+// Tokens that meet a panel before the next panel's turn: their activations, 590 KiB for K = 2048, should stay in L2,
+// and their sums (24 KiB) close by.
 inline constexpr int64_t kSlabTokens = 192;
 
 // Tiles [first, end) of a product's tokens, at most kSlabTokens of them.

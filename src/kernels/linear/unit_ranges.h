@@ -9,8 +9,9 @@
 
 namespace millrace::kernels {
 
-// Every thread has a range of neighbouring units and takes runs from its front, so that what belongs to them is read from memory in
-// one stream; when it is empty, the thread takes from the back of the longest range, of which it leaves the others their share.
+// Every thread has a range of neighbouring units and takes runs from its front, so that what belongs to them is read
+// from memory in one stream; when it is empty, the thread takes from the back of the longest range, of which it leaves
+// the others their share.
 class UnitRanges {
  public:
   // A run from a thread's own range is of at most `max_run` units, and of 3/4 of what is left there.
@@ -18,7 +19,8 @@ class UnitRanges {
       : num_threads_(num_threads), num_ranges_(std::min(num_threads, kMaxRanges)), max_run_(max_run) {
     CHECK_LT(num_units, int64_t{1} << 32);
     for (int i = 0; i < num_ranges_; ++i) {
-      ranges_[i].bounds.store(Pack(num_units * i / num_ranges_, num_units * (i + 1) / num_ranges_), std::memory_order_relaxed);
+      ranges_[i].bounds.store(Pack(num_units * i / num_ranges_, num_units * (i + 1) / num_ranges_),
+                              std::memory_order_relaxed);
     }
   }
 
@@ -41,7 +43,9 @@ class UnitRanges {
     std::atomic<uint64_t> bounds{0};
   };
 
-  static uint64_t Pack(int64_t begin, int64_t end) { return static_cast<uint64_t>(end) << 32 | static_cast<uint64_t>(begin); }
+  static uint64_t Pack(int64_t begin, int64_t end) {
+    return static_cast<uint64_t>(end) << 32 | static_cast<uint64_t>(begin);
+  }
   static int64_t Begin(uint64_t bounds) { return static_cast<int64_t>(bounds & 0xffffffffu); }
   static int64_t End(uint64_t bounds) { return static_cast<int64_t>(bounds >> 32); }
   static int64_t Left(uint64_t bounds) { return End(bounds) - Begin(bounds); }
@@ -57,7 +61,8 @@ class UnitRanges {
       if (Left(bounds) == 0) return false;
       *end = End(bounds);
       *begin = *end - (Left(bounds) + num_threads_ - 1) / num_threads_;
-      if (longest->bounds.compare_exchange_weak(bounds, Pack(Begin(bounds), *begin), std::memory_order_relaxed)) return true;
+      if (longest->bounds.compare_exchange_weak(bounds, Pack(Begin(bounds), *begin), std::memory_order_relaxed))
+        return true;
     }
   }
 

@@ -24,7 +24,8 @@ TEST(UnitRangesTest, HandsOutEveryUnitOnceToAnyNumberOfThreads) {
           });
         }
         for (std::thread& worker : workers) worker.join();
-        for (int64_t u = 0; u < units; ++u) ASSERT_EQ(done[static_cast<size_t>(u)], 1) << u << " of " << units << ", " << threads << " threads";
+        for (int64_t u = 0; u < units; ++u)
+          ASSERT_EQ(done[static_cast<size_t>(u)], 1) << u << " of " << units << ", " << threads << " threads";
       }
     }
   }

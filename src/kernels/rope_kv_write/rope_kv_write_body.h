@@ -91,7 +91,8 @@ inline float LargestOf(const float* x, int head_dim, float* poison) {
   return ReduceMax(largest);
 }
 
-// e4m3 of |x| <= 448, to nearest even: normal numbers lose 20 bits of their f32; below 2^-6 adding 1.5 * 2^14 leaves multiples of 2^-9.
+// e4m3 of |x| <= 448, to nearest even: normal numbers lose 20 bits of their f32; below 2^-6 adding 1.5 * 2^14 leaves
+// multiples of 2^-9.
 inline std::byte EncodeF8Value(float x) {
   const auto bits = __builtin_bit_cast(uint32_t, x);
   const uint32_t magnitude = bits & 0x7fffffffu;

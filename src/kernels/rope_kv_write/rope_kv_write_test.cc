@@ -190,7 +190,8 @@ TEST(RopeKvWrite, Fp8RoundsAsTheScalarConversionDoes) {
     for (int64_t t = 0; t < step.args().batch->num_tokens; ++t) {
       float* k = step.args().qkv + t * step.args().stride + 512;
       for (int d = 0; d < 512; ++d) {
-        const float low = F8E4M3ToF32(static_cast<uint8_t>(d / 4 % 126)), high = F8E4M3ToF32(static_cast<uint8_t>(d / 4 % 126 + 1));
+        const float low = F8E4M3ToF32(static_cast<uint8_t>(d / 4 % 126)),
+                    high = F8E4M3ToF32(static_cast<uint8_t>(d / 4 % 126 + 1));
         const float parts[] = {0.0f, 0.5f, 0.499f, 0.501f};
         k[d] = (t % 2 == 0 ? 1.0f : -1.0f) * (low + parts[d % 4] * (high - low));
       }
@@ -202,7 +203,8 @@ TEST(RopeKvWrite, Fp8RoundsAsTheScalarConversionDoes) {
     for (int lane = 0; lane < 16; ++lane) {
       const float* k = step.args().qkv + (1 + lane) * step.args().stride + 512;
       for (int d = 0; d < 512; ++d) {
-        ASSERT_EQ(static_cast<uint8_t>(part[layout.KOffset(lane, d)]), F32ToF8E4M3(k[d])) << IsaName(isa) << " " << k[d];
+        ASSERT_EQ(static_cast<uint8_t>(part[layout.KOffset(lane, d)]), F32ToF8E4M3(k[d]))
+            << IsaName(isa) << " " << k[d];
       }
     }
   }

@@ -98,9 +98,11 @@ inline F32x16 LoadF16(const void* p) {
 inline F32x16 LoadHalfF16(const void* p) {  // 8 lanes, the others zero
   return _mm512_cvtph_ps(_mm256_zextsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(p))));
 }
-// 16 and 8 e4m3 codes as their values / 256, exact: shifted into place they are f16 of that value. The codes of NaN give 1.875.
+// 16 and 8 e4m3 codes as their values / 256, exact: shifted into place they are f16 of that value. The codes of NaN
+// give 1.875.
 inline __m256i F8ToF16(__m256i codes) {
-  return _mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 1), _mm256_set1_epi16(static_cast<int16_t>(0xbf80)));
+  return _mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 1),
+                          _mm256_set1_epi16(static_cast<int16_t>(0xbf80)));
 }
 inline F32x16 LoadF8(const void* p) {
   return _mm512_cvtph_ps(F8ToF16(_mm256_cvtepu8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)))));

@@ -49,10 +49,12 @@ Status Attention::LoadProjections(WeightLoader& loader) {
     ASSIGN_OR_RETURN(const WeightTensor* v, loader.checkpoint().Require(attn + "v_proj.weight", kv_rows, hidden));
     const InterleavedHeads query{RowsOf(*q), config_.head_dim, false};
     const InterleavedHeads gate{RowsOf(*q), config_.head_dim, true};
-    ASSIGN_OR_RETURN(qkv_, loader.PackRows({HalfOf(query), RowsOf(*k), RowsOf(*v), HalfOf(gate)}, hidden, {}, attn + "qkv"));
+    ASSIGN_OR_RETURN(qkv_,
+                     loader.PackRows({HalfOf(query), RowsOf(*k), RowsOf(*v), HalfOf(gate)}, hidden, {}, attn + "qkv"));
   } else {
-    ASSIGN_OR_RETURN(qkv_, loader.LoadLinear({{attn + "q_proj", q_rows}, {attn + "k_proj", kv_rows}, {attn + "v_proj", kv_rows}},
-                                             hidden));
+    ASSIGN_OR_RETURN(
+        qkv_,
+        loader.LoadLinear({{attn + "q_proj", q_rows}, {attn + "k_proj", kv_rows}, {attn + "v_proj", kv_rows}}, hidden));
   }
   ASSIGN_OR_RETURN(output_, loader.LoadLinear({{attn + "o_proj", hidden}}, q_rows));
   return OkStatus();
@@ -62,10 +64,12 @@ Result<std::unique_ptr<Block>> Attention::Load(WeightLoader& loader, const Atten
   const ModelConfig& config = loader.config();
   std::unique_ptr<Attention> layer(new Attention(config, spec));
   if (!spec.pre_norm.empty()) {
-    ASSIGN_OR_RETURN(layer->pre_norm_, loader.LoadNorm(spec.prefix + "." + spec.pre_norm, config.hidden_size, spec.norm_kind));
+    ASSIGN_OR_RETURN(layer->pre_norm_,
+                     loader.LoadNorm(spec.prefix + "." + spec.pre_norm, config.hidden_size, spec.norm_kind));
   }
   if (!spec.post_norm.empty()) {
-    ASSIGN_OR_RETURN(layer->post_norm_, loader.LoadNorm(spec.prefix + "." + spec.post_norm, config.hidden_size, spec.norm_kind));
+    ASSIGN_OR_RETURN(layer->post_norm_,
+                     loader.LoadNorm(spec.prefix + "." + spec.post_norm, config.hidden_size, spec.norm_kind));
   }
   RETURN_IF_ERROR(layer->LoadProjections(loader));
   if (spec.qk_norm || spec.qk_norm_whole) {
@@ -75,7 +79,8 @@ Result<std::unique_ptr<Block>> Attention::Load(WeightLoader& loader, const Atten
     ASSIGN_OR_RETURN(layer->k_norm_, loader.LoadNorm(spec.prefix + ".self_attn.k_norm", k_size));
   }
   if (spec.sinks) {
-    ASSIGN_OR_RETURN(const std::vector<float> sinks, loader.LoadVector(spec.prefix + ".self_attn.sinks", config.num_attention_heads));
+    ASSIGN_OR_RETURN(const std::vector<float> sinks,
+                     loader.LoadVector(spec.prefix + ".self_attn.sinks", config.num_attention_heads));
     ASSIGN_OR_RETURN(layer->sinks_, loader.ToDevice(sinks));
   }
   return std::unique_ptr<Block>(std::move(layer));
@@ -87,11 +92,11 @@ void Attention::Forward(const Step& step, float* x) const {
   const int64_t q_cols = int64_t{config_.num_attention_heads} * config_.head_dim;
   const int64_t gate_offset = q_cols + 2 * int64_t{config_.num_key_value_heads} * config_.head_dim;
   Workspace::Scope scope(*step.context.workspace);
-  float* qkv = step.context.workspace->Take<float>(tokens * qkv_cols);     // [T, q | k | v | gate]
-  float* mixed = step.context.workspace->Take<float>(tokens * q_cols);     // [T, num_heads * head_dim]
+  float* qkv = step.context.workspace->Take<float>(tokens * qkv_cols);  // [T, q | k | v | gate]
+  float* mixed = step.context.workspace->Take<float>(tokens * q_cols);  // [T, num_heads * head_dim]
   const kernels::AttentionBatch& batch = step.groups[static_cast<size_t>(spec_.kv_group)];
-  const kernels::KvCacheView kv = {step.kv_blocks, step.kv_block_bytes, spec_.kv_layer_offset, step.kv_dtype,
-                                   config_.num_key_value_heads, config_.head_dim};
+  const kernels::KvCacheView kv = {step.kv_blocks, step.kv_block_bytes,         spec_.kv_layer_offset,
+                                   step.kv_dtype,  config_.num_key_value_heads, config_.head_dim};
 
   kernels::LinearArgs project;
   project.x = x;

@@ -8,7 +8,9 @@
 
 namespace millrace {
 
-std::string LayerPrefix(int layer) { return fmt::format("model.layers.{}", layer); }
+std::string LayerPrefix(int layer) {
+  return fmt::format("model.layers.{}", layer);
+}
 
 DecoderBuilder::DecoderBuilder(WeightLoader& loader, const ModelOptions& options)
     : loader_(loader), options_(options), model_(new Decoder(loader.config(), loader.ops())) {
@@ -16,8 +18,9 @@ DecoderBuilder::DecoderBuilder(WeightLoader& loader, const ModelOptions& options
   PlanKvGroups();
 }
 
-// One pool serves all groups, so groups should weigh the same: where a model mixes full and window layers, both kinds are split into
-// groups of as many layers as the rarer kind has (Gemma 3: 26 layers become 1 full and 6 window groups of up to 4).
+// One pool serves all groups, so groups should weigh the same: where a model mixes full and window layers, both kinds
+// are split into groups of as many layers as the rarer kind has (Gemma 3: 26 layers become 1 full and 6 window groups
+// of up to 4).
 void DecoderBuilder::PlanKvGroups() {
   const ModelConfig& c = config();
   const auto type_of = [&](int layer) {
@@ -77,7 +80,8 @@ Status DecoderBuilder::LoadHead() {
     ASSIGN_OR_RETURN(model_->head_, loader_.LoadLinear({{"lm_head", c.vocab_size}}, c.hidden_size));
     return OkStatus();
   }
-  ASSIGN_OR_RETURN(const WeightTensor* embedding, loader_.checkpoint().Require("model.embed_tokens.weight", c.vocab_size, c.hidden_size));
+  ASSIGN_OR_RETURN(const WeightTensor* embedding,
+                   loader_.checkpoint().Require("model.embed_tokens.weight", c.vocab_size, c.hidden_size));
   ASSIGN_OR_RETURN(model_->head_, loader_.PackRows({RowsOf(*embedding)}, c.hidden_size, {}, "model.embed_tokens"));
   loader_.checkpoint().Release(*embedding);
   return OkStatus();
@@ -88,7 +92,8 @@ Status DecoderBuilder::Add(Result<std::unique_ptr<Block>> block) {
   model_->blocks_.push_back(std::move(block).value());
   // Two blocks a layer, a mixer and an MLP, in every architecture so far; the head is the last percent.
   if (options_.on_progress) {
-    options_.on_progress(std::min(0.99, static_cast<double>(model_->blocks_.size()) / (2.0 * config().num_hidden_layers)));
+    options_.on_progress(
+        std::min(0.99, static_cast<double>(model_->blocks_.size()) / (2.0 * config().num_hidden_layers)));
   }
   return OkStatus();
 }
@@ -96,7 +101,8 @@ Status DecoderBuilder::Add(Result<std::unique_ptr<Block>> block) {
 Result<std::unique_ptr<Model>> DecoderBuilder::Finish(kernels::NormKind norm_kind, bool learned_positions) {
   const ModelConfig& c = config();
   const Checkpoint& checkpoint = loader_.checkpoint();
-  ASSIGN_OR_RETURN(const WeightTensor* embedding, checkpoint.Require("model.embed_tokens.weight", c.vocab_size, c.hidden_size));
+  ASSIGN_OR_RETURN(const WeightTensor* embedding,
+                   checkpoint.Require("model.embed_tokens.weight", c.vocab_size, c.hidden_size));
   ASSIGN_OR_RETURN(model_->embedding_, loader_.LoadTable(*embedding, &model_->embedding_storage_));
   if (learned_positions) {
     ASSIGN_OR_RETURN(const WeightTensor* positions,

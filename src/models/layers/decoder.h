@@ -62,7 +62,8 @@ class DecoderBuilder {
   // Before any layer: while a matrix is packed its bytes are in memory twice, so the largest comes first.
   Status LoadHead();
   // Embeddings and final norm. final_norm: "model.norm" by default.
-  Result<std::unique_ptr<Model>> Finish(kernels::NormKind norm_kind = kernels::NormKind::kRms, bool learned_positions = false);
+  Result<std::unique_ptr<Model>> Finish(kernels::NormKind norm_kind = kernels::NormKind::kRms,
+                                        bool learned_positions = false);
 
  private:
   void PlanKvGroups();

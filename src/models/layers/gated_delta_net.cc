@@ -6,10 +6,13 @@ namespace millrace {
 namespace {
 
 int64_t ConvDim(const ModelConfig& c) {
-  return 2 * int64_t{c.linear_num_key_heads} * c.linear_key_head_dim + int64_t{c.linear_num_value_heads} * c.linear_value_head_dim;
+  return 2 * int64_t{c.linear_num_key_heads} * c.linear_key_head_dim +
+         int64_t{c.linear_num_value_heads} * c.linear_value_head_dim;
 }
 
-int64_t ValueDim(const ModelConfig& c) { return int64_t{c.linear_num_value_heads} * c.linear_value_head_dim; }
+int64_t ValueDim(const ModelConfig& c) {
+  return int64_t{c.linear_num_value_heads} * c.linear_value_head_dim;
+}
 
 // Rows [first, first + count) of a matrix.
 struct RowRange {
@@ -34,12 +37,14 @@ kernels::WeightRows RowsOf(const RowRange& range, int64_t count) {
   return rows;
 }
 
-// The projection as the kernel wants it, [q, k, v.., z..] for each key head, from a checkpoint that stores [q, k, v] and z apart (with
-// different types in quantised GGUF files).
+// The projection as the kernel wants it, [q, k, v.., z..] for each key head, from a checkpoint that stores [q, k, v]
+// and z apart (with different types in quantised GGUF files).
 Result<Linear> LoadSplitQkvz(WeightLoader& loader, const std::string& mixer) {
   const ModelConfig& c = loader.config();
-  ASSIGN_OR_RETURN(const WeightTensor* qkv, loader.checkpoint().Require(mixer + "in_proj_qkv.weight", ConvDim(c), c.hidden_size));
-  ASSIGN_OR_RETURN(const WeightTensor* z, loader.checkpoint().Require(mixer + "in_proj_z.weight", ValueDim(c), c.hidden_size));
+  ASSIGN_OR_RETURN(const WeightTensor* qkv,
+                   loader.checkpoint().Require(mixer + "in_proj_qkv.weight", ConvDim(c), c.hidden_size));
+  ASSIGN_OR_RETURN(const WeightTensor* z,
+                   loader.checkpoint().Require(mixer + "in_proj_z.weight", ValueDim(c), c.hidden_size));
   const int64_t key_rows = c.linear_key_head_dim, key_dim = key_rows * c.linear_num_key_heads;
   const int64_t value_rows = ValueDim(c) / c.linear_num_key_heads;  // of all value heads that share a key head
   std::vector<RowRange> ranges;
@@ -65,23 +70,29 @@ std::vector<int64_t> GatedDeltaNet::StatePieceBytes(const ModelConfig& c) {
   return pieces;
 }
 
-Result<std::unique_ptr<Block>> GatedDeltaNet::Load(WeightLoader& loader, const std::string& prefix, int kv_group, int state_layer) {
-  if (loader.ops().gated_delta == nullptr) return Unsupported("device {} has no gated delta net yet", loader.ops().device);
+Result<std::unique_ptr<Block>> GatedDeltaNet::Load(WeightLoader& loader, const std::string& prefix, int kv_group,
+                                                   int state_layer) {
+  if (loader.ops().gated_delta == nullptr)
+    return Unsupported("device {} has no gated delta net yet", loader.ops().device);
   const ModelConfig& c = loader.config();
   std::unique_ptr<GatedDeltaNet> layer(new GatedDeltaNet(c, kv_group, state_layer));
   const std::string mixer = prefix + ".linear_attn.";
   ASSIGN_OR_RETURN(layer->pre_norm_, loader.LoadNorm(prefix + ".input_layernorm", c.hidden_size));
   if (loader.Has(mixer + "in_proj_qkvz.weight")) {
-    ASSIGN_OR_RETURN(layer->qkvz_, loader.LoadLinear({{mixer + "in_proj_qkvz", ConvDim(c) + ValueDim(c)}}, c.hidden_size));
+    ASSIGN_OR_RETURN(layer->qkvz_,
+                     loader.LoadLinear({{mixer + "in_proj_qkvz", ConvDim(c) + ValueDim(c)}}, c.hidden_size));
   } else {
     ASSIGN_OR_RETURN(layer->qkvz_, LoadSplitQkvz(loader, mixer));
   }
-  ASSIGN_OR_RETURN(layer->ba_, loader.LoadLinear({{mixer + "in_proj_ba", 2 * c.linear_num_value_heads}}, c.hidden_size));
+  ASSIGN_OR_RETURN(layer->ba_,
+                   loader.LoadLinear({{mixer + "in_proj_ba", 2 * c.linear_num_value_heads}}, c.hidden_size));
   ASSIGN_OR_RETURN(layer->output_, loader.LoadLinear({{mixer + "out_proj", c.hidden_size}}, ValueDim(c)));
-  ASSIGN_OR_RETURN(layer->conv_weight_, loader.LoadVector(mixer + "conv1d.weight", ConvDim(c) * c.linear_conv_kernel_dim));
+  ASSIGN_OR_RETURN(layer->conv_weight_,
+                   loader.LoadVector(mixer + "conv1d.weight", ConvDim(c) * c.linear_conv_kernel_dim));
   ASSIGN_OR_RETURN(layer->a_log_, loader.LoadVector(mixer + "A_log", c.linear_num_value_heads));
   ASSIGN_OR_RETURN(layer->dt_bias_, loader.LoadVector(mixer + "dt_bias", c.linear_num_value_heads));
-  ASSIGN_OR_RETURN(layer->out_norm_, loader.LoadNorm(mixer + "norm", c.linear_value_head_dim, kernels::NormKind::kRms, false));
+  ASSIGN_OR_RETURN(layer->out_norm_,
+                   loader.LoadNorm(mixer + "norm", c.linear_value_head_dim, kernels::NormKind::kRms, false));
   return std::unique_ptr<Block>(std::move(layer));
 }
 

@@ -1,4 +1,5 @@
-// GatedDeltaNet: Qwen3-Next's linear attention. Norm, projections, short convolution, delta rule, gated norm, output projection.
+// GatedDeltaNet: Qwen3-Next's linear attention. Norm, projections, short convolution, delta rule, gated norm, output
+// projection.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,8 @@ namespace millrace {
 class GatedDeltaNet : public Block {
  public:
   // state_layer: the layer's number inside its recurrent KV group.
-  static Result<std::unique_ptr<Block>> Load(WeightLoader& loader, const std::string& prefix, int kv_group, int state_layer);
+  static Result<std::unique_ptr<Block>> Load(WeightLoader& loader, const std::string& prefix, int kv_group,
+                                             int state_layer);
 
   void Forward(const Step& step, float* x) const override;
   int64_t ScratchBytes(int64_t max_tokens) const override;

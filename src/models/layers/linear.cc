@@ -108,7 +108,8 @@ Result<kernels::WeightRows> WeightLoader::LoadTable(const WeightTensor& tensor, 
         continue;
       }
       DequantizeRow(tensor.dtype, source, values.data(), tensor.cols);
-      for (int64_t k = 0; k < tensor.cols; ++k) reinterpret_cast<uint16_t*>(to)[k] = F32ToF16(values[static_cast<size_t>(k)]);
+      for (int64_t k = 0; k < tensor.cols; ++k)
+        reinterpret_cast<uint16_t*>(to)[k] = F32ToF16(values[static_cast<size_t>(k)]);
     }
     ops_.memory->copy(context_.stream, storage->data() + begin * row_bytes, piece.data(), count * row_bytes);
   }
@@ -118,7 +119,8 @@ Result<kernels::WeightRows> WeightLoader::LoadTable(const WeightTensor& tensor, 
   return rows;
 }
 
-Result<NormLayer> WeightLoader::LoadNorm(const std::string& name, int64_t size, kernels::NormKind kind, bool add_offset) {
+Result<NormLayer> WeightLoader::LoadNorm(const std::string& name, int64_t size, kernels::NormKind kind,
+                                         bool add_offset) {
   NormLayer norm;
   norm.kind_ = kind;
   norm.eps_ = config().rms_norm_eps;

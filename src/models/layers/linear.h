@@ -59,7 +59,8 @@ class WeightLoader {
   const kernels::OpTable& ops() const { return ops_; }
   bool Has(const std::string& name) const { return checkpoint_.Find(name) != nullptr; }
 
-  // The rows of NAME.weight for each part, one below the other, with NAME.bias where it exists. A gated pair is gate, up.
+  // The rows of NAME.weight for each part, one below the other, with NAME.bias where it exists. A gated pair is gate,
+  // up.
   struct Part {
     std::string name;
     int64_t rows;
@@ -76,7 +77,8 @@ class WeightLoader {
   Result<std::vector<float>> LoadVector(const std::string& name, int64_t size);
   // Copies f32 values to memory of the table's device.
   Result<Buffer> ToDevice(const std::vector<float>& values);
-  // The table as `embed` reads it: where the device has its own memory a copy there, which `storage` keeps, of a plain type.
+  // The table as `embed` reads it: where the device has its own memory a copy there, which `storage` keeps, of a plain
+  // type.
   Result<kernels::WeightRows> LoadTable(const WeightTensor& tensor, Buffer* storage);
 
  private:

@@ -6,11 +6,16 @@ namespace millrace {
 
 kernels::ActivationKind ActivationOf(const ModelConfig& config) {
   switch (config.hidden_act) {
-    case Activation::kSilu: return kernels::ActivationKind::kSilu;
-    case Activation::kGeluTanh: return kernels::ActivationKind::kGeluTanh;
-    case Activation::kGeluErf: return kernels::ActivationKind::kGeluErf;
-    case Activation::kSwigluOai: return kernels::ActivationKind::kSwigluOai;
-    case Activation::kRelu2: return kernels::ActivationKind::kRelu2;
+    case Activation::kSilu:
+      return kernels::ActivationKind::kSilu;
+    case Activation::kGeluTanh:
+      return kernels::ActivationKind::kGeluTanh;
+    case Activation::kGeluErf:
+      return kernels::ActivationKind::kGeluErf;
+    case Activation::kSwigluOai:
+      return kernels::ActivationKind::kSwigluOai;
+    case Activation::kRelu2:
+      return kernels::ActivationKind::kRelu2;
   }
   CHECK(false, "unknown activation");
 }
@@ -27,7 +32,8 @@ Result<std::unique_ptr<Block>> Mlp::Load(WeightLoader& loader, const MlpSpec& sp
     ASSIGN_OR_RETURN(layer->post_norm_, loader.LoadNorm(spec.prefix + "." + spec.post_norm, hidden, spec.norm_kind));
   }
   if (spec.gated) {
-    ASSIGN_OR_RETURN(layer->up_, loader.LoadLinear({{mlp + "gate_proj", inner}, {mlp + "up_proj", inner}}, hidden, true));
+    ASSIGN_OR_RETURN(layer->up_,
+                     loader.LoadLinear({{mlp + "gate_proj", inner}, {mlp + "up_proj", inner}}, hidden, true));
   } else {
     ASSIGN_OR_RETURN(layer->up_, loader.LoadLinear({{mlp + "up_proj", inner}}, hidden));
   }

@@ -32,7 +32,7 @@ class Mlp : public Block {
   const ModelConfig& config_;
   const MlpSpec spec_;
   NormLayer pre_norm_, post_norm_;
-  Linear up_;    // gate and up, or up alone
+  Linear up_;  // gate and up, or up alone
   Linear down_;
 };
 

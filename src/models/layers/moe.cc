@@ -7,7 +7,8 @@
 namespace millrace {
 
 Result<std::unique_ptr<Block>> Moe::Load(WeightLoader& loader, const MoeSpec& spec) {
-  if (loader.ops().moe == nullptr) return Unsupported("device {} has no mixture-of-experts layer yet", loader.ops().device);
+  if (loader.ops().moe == nullptr)
+    return Unsupported("device {} has no mixture-of-experts layer yet", loader.ops().device);
   const ModelConfig& config = loader.config();
   std::unique_ptr<Moe> layer(new Moe(config, spec));
   const int64_t hidden = config.hidden_size, inner = config.moe_intermediate_size;
@@ -31,7 +32,8 @@ Result<std::unique_ptr<Block>> Moe::Load(WeightLoader& loader, const MoeSpec& sp
 Status Moe::LoadShared(WeightLoader& loader) {
   const int64_t hidden = config_.hidden_size, inner = config_.shared_expert_intermediate_size;
   const std::string shared = spec_.prefix + ".mlp.shared_expert.";
-  ASSIGN_OR_RETURN(shared_gate_up_, loader.LoadLinear({{shared + "gate_proj", inner}, {shared + "up_proj", inner}}, hidden, true));
+  ASSIGN_OR_RETURN(shared_gate_up_,
+                   loader.LoadLinear({{shared + "gate_proj", inner}, {shared + "up_proj", inner}}, hidden, true));
   ASSIGN_OR_RETURN(shared_down_, loader.LoadLinear({{shared + "down_proj", hidden}}, inner));
   const std::string gate = spec_.prefix + ".mlp.shared_expert_gate";
   if (loader.Has(gate + ".weight")) {
@@ -65,12 +67,12 @@ void Moe::Forward(const Step& step, float* x) const {
 }
 
 void Moe::AddToQuery(kernels::WorkspaceQuery* query) const {
-  query->max_k = std::max<int64_t>({query->max_k, config_.hidden_size, config_.moe_intermediate_size,
-                                    config_.shared_expert_intermediate_size});
+  query->max_k = std::max<int64_t>(
+      {query->max_k, config_.hidden_size, config_.moe_intermediate_size, config_.shared_expert_intermediate_size});
   query->max_n = std::max<int64_t>({query->max_n, config_.hidden_size, 2 * config_.moe_intermediate_size,
                                     2 * config_.shared_expert_intermediate_size, config_.num_experts});
-  query->max_intermediate = std::max<int64_t>({query->max_intermediate, config_.moe_intermediate_size,
-                                               config_.shared_expert_intermediate_size});
+  query->max_intermediate = std::max<int64_t>(
+      {query->max_intermediate, config_.moe_intermediate_size, config_.shared_expert_intermediate_size});
   query->num_experts = std::max(query->num_experts, config_.num_experts);
   query->num_experts_per_tok = std::max(query->num_experts_per_tok, config_.num_experts_per_tok);
 }

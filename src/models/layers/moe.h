@@ -35,7 +35,7 @@ class Moe : public Block {
   const MoeSpec spec_;
   NormLayer pre_norm_;
   Linear router_;
-  std::vector<Linear> gate_up_, down_;                                // [num_experts]
+  std::vector<Linear> gate_up_, down_;                                    // [num_experts]
   std::vector<const kernels::PackedMatrix*> gate_up_views_, down_views_;  // the same, as kernels take them
   Linear shared_gate_up_, shared_down_, shared_gate_;
 };

@@ -72,13 +72,15 @@ void ScaleLongRope(const ModelConfig& config, const RopeScaling& s, int max_mode
   if (s.attention_factor > 0.0f) {
     out->attention_factor = s.attention_factor;
   } else if (factor > 1.0) {
-    out->attention_factor = static_cast<float>(std::sqrt(1.0 + std::log(factor) / std::log(static_cast<double>(original))));
+    out->attention_factor =
+        static_cast<float>(std::sqrt(1.0 + std::log(factor) / std::log(static_cast<double>(original))));
   }
 }
 
 }  // namespace
 
-Model::RopeVariant MakeRopeVariant(const ModelConfig& config, float theta, const RopeScaling& scaling, int max_model_len) {
+Model::RopeVariant MakeRopeVariant(const ModelConfig& config, float theta, const RopeScaling& scaling,
+                                   int max_model_len) {
   const int rotary_dim = config.rotary_dim;
   RopeScaling s = scaling;
   if (s.original_max_position_embeddings == 0) s.original_max_position_embeddings = config.max_position_embeddings;
@@ -89,7 +91,8 @@ Model::RopeVariant MakeRopeVariant(const ModelConfig& config, float theta, const
     return out;
   }
   switch (s.type) {
-    case RopeScalingType::kNone: break;
+    case RopeScalingType::kNone:
+      break;
     case RopeScalingType::kLinear:
       for (float& freq : out.inv_freq) freq /= s.factor;
       break;
@@ -100,9 +103,15 @@ Model::RopeVariant MakeRopeVariant(const ModelConfig& config, float theta, const
       out.inv_freq = PlainFrequencies(theta * grown, rotary_dim);
       break;
     }
-    case RopeScalingType::kYarn: ScaleYarn(s, theta, rotary_dim, &out); break;
-    case RopeScalingType::kLlama3: ScaleLlama3(s, &out.inv_freq); break;
-    case RopeScalingType::kLongRope: ScaleLongRope(config, s, max_model_len, &out); break;
+    case RopeScalingType::kYarn:
+      ScaleYarn(s, theta, rotary_dim, &out);
+      break;
+    case RopeScalingType::kLlama3:
+      ScaleLlama3(s, &out.inv_freq);
+      break;
+    case RopeScalingType::kLongRope:
+      ScaleLongRope(config, s, max_model_len, &out);
+      break;
   }
   return out;
 }

@@ -15,23 +15,40 @@ constexpr size_t kChunkFrameBytes = 32;
 
 std::string_view StatusText(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "";
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "";
   }
 }
 
@@ -43,10 +60,7 @@ std::string_view HttpRequest::Header(std::string_view lower_case_name) const {
 }
 
 Exchange::Exchange(HttpRequest request, Limits limits, std::function<void()> wake)
-    : request_(std::move(request)),
-      limits_(limits),
-      wake_(std::move(wake)),
-      keep_alive_(request_.keep_alive) {}
+    : request_(std::move(request)), limits_(limits), wake_(std::move(wake)), keep_alive_(request_.keep_alive) {}
 
 void Exchange::AddHeader(std::string name, std::string value) {
   std::lock_guard lock(mutex_);
@@ -108,14 +122,16 @@ void Exchange::StartStreamLocked() {
   started_ = true;
   end_.status = 200;
   if (!request_.http_1_1) keep_alive_ = false;
-  buffered_ = HeadLocked(200, "text/event-stream; charset=utf-8") + "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  buffered_ =
+      HeadLocked(200, "text/event-stream; charset=utf-8") + "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
   buffered_ += request_.http_1_1 ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
 }
 
 void Exchange::AppendChunkLocked(std::string_view bytes) {
   // A backlog grows in one allocation: the halves that doubling leaves behind are memory of every slow reader.
   const size_t needed = buffered_.size() + bytes.size() + kChunkFrameBytes;
-  if (needed > buffered_.capacity() && needed > kSmallBacklogBytes) buffered_.reserve(std::max(needed, limits_.backlog_bytes + limits_.backlog_bytes / 4));
+  if (needed > buffered_.capacity() && needed > kSmallBacklogBytes)
+    buffered_.reserve(std::max(needed, limits_.backlog_bytes + limits_.backlog_bytes / 4));
   if (request_.http_1_1) {
     fmt::format_to(std::back_inserter(buffered_), "{:x}\r\n{}\r\n", bytes.size(), bytes);
   } else {

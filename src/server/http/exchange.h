@@ -1,5 +1,6 @@
-// Exchange: one HTTP request and its reply. The reply may be written from any thread and never blocks: bytes are appended
-// to a bounded buffer which the connection takes whole whenever its last write is done, so tokens coalesce for slow readers.
+// Exchange: one HTTP request and its reply. The reply may be written from any thread and never blocks: bytes are
+// appended to a bounded buffer which the connection takes whole whenever its last write is done, so tokens coalesce for
+// slow readers.
 #pragma once
 
 #include <atomic>
@@ -54,7 +55,8 @@ struct HttpResponse {
 
 // Invariants:
 // 1. The reply starts once, with Send or with the first Write, Heartbeat or Finish of an event stream.
-// 2. After Close nothing is kept, and the close callback has run at most once; it doesn't run when the reply was finished before.
+// 2. After Close nothing is kept, and the close callback has run at most once; it doesn't run when the reply was
+// finished before.
 // 3. What is buffered is at most max_buffered_bytes; beyond, the reader is too slow, nothing more is
 //    kept and the connection closes the exchange. Who writes an event stream should pause while backlogged().
 class Exchange {
@@ -86,7 +88,8 @@ class Exchange {
   void Note(RequestNotes notes);
   // Runs `callback` once, when the reply is finished or the client has left.
   void OnEnd(std::function<void(const RequestEnd& end)> callback);
-  // Runs `callback` when the client goes away or is too slow before the reply is finished; at once if that has happened.
+  // Runs `callback` when the client goes away or is too slow before the reply is finished; at once if that has
+  // happened.
   void OnClose(std::function<void()> callback);
 
   // For the connection.

@@ -60,7 +60,8 @@ class HttpServer::Impl {
     if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
     if (!error) acceptor_.bind(endpoint, error);
     if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    if (error) return Unavailable("can't listen on {}:{}: {} (--host, --port)", options_.host, options_.port, error.message());
+    if (error)
+      return Unavailable("can't listen on {}:{}: {} (--host, --port)", options_.host, options_.port, error.message());
     port_ = acceptor_.local_endpoint().port();
     Accept();
     for (Loop& loop : loops_) threads_.emplace_back([&loop] { loop.io.run(); });
@@ -88,8 +89,8 @@ class HttpServer::Impl {
   const HttpServerStats& stats() const { return stats_; }
 
  private:
-  // One thread's event loop; a connection stays with one. A loop shared by the threads hands every event from one to the other, which
-  // costs more than what most events are about.
+  // One thread's event loop; a connection stays with one. A loop shared by the threads hands every event from one to
+  // the other, which costs more than what most events are about.
   struct Loop {
     asio::io_context io{1};
     asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
@@ -102,7 +103,8 @@ class HttpServer::Impl {
     if (options_.tls_cert_file.empty()) return OkStatus();
     boost::system::error_code error;
     tls_.emplace(asio::ssl::context::tls_server);
-    tls_->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, error);
+    tls_->set_options(
+        asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, error);
     if (!error) tls_->use_certificate_chain_file(options_.tls_cert_file, error);
     if (error) return InvalidArgument("--ssl-certfile {} can't be used: {}", options_.tls_cert_file, error.message());
     tls_->use_private_key_file(options_.tls_key_file, asio::ssl::context::pem, error);
@@ -172,8 +174,14 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& o
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
-int HttpServer::port() const { return impl_->port(); }
-const HttpServerStats& HttpServer::stats() const { return impl_->stats(); }
-void HttpServer::Stop() { impl_->Stop(); }
+int HttpServer::port() const {
+  return impl_->port();
+}
+const HttpServerStats& HttpServer::stats() const {
+  return impl_->stats();
+}
+void HttpServer::Stop() {
+  impl_->Stop();
+}
 
 }  // namespace millrace

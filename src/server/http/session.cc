@@ -4,12 +4,11 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/read_size.hpp>
 #include <boost/beast/http/read.hpp>
-
-#include <algorithm>
 
 namespace millrace {
 namespace {
@@ -23,20 +22,21 @@ using std::chrono::steady_clock;
 // A body that is refused is still read up to this size, so that the connection can go on.
 constexpr int64_t kMaxSkippedBodyBytes = 1 << 20;
 constexpr milliseconds kLingerTimeout{2'000};
-// A header that is not complete so long after its first bytes is looked at only so often; the looks of all connections fall on common
-// moments, so that a thread wakes once for many.
+// A header that is not complete so long after its first bytes is looked at only so often; the looks of all connections
+// fall on common moments, so that a thread wakes once for many.
 constexpr milliseconds kLookInterval{1'000};
 constexpr milliseconds kLookGrid{50};
 constexpr int kUnhurriedLowWater = 16 << 10;
 constexpr size_t kSlowBodyBytes = size_t{64} << 10;  // of a second
 constexpr int kProbeSeconds = 5, kMaxProbes = 3;
 constexpr size_t kMaxHeaderRead = size_t{64} << 10;
-constexpr int kMaxUnsentBytes = 128 << 10;  // that the kernel takes of a reply while its reader is slow
+constexpr int kMaxUnsentBytes = 128 << 10;     // that the kernel takes of a reply while its reader is slow
 constexpr milliseconds kFarewellTimeout{500};  // for the other side's close_notify
 
 bool IsPlainId(std::string_view id) {
   return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
   });
 }
 
@@ -49,7 +49,10 @@ std::string LowerCase(std::string_view text) {
 }  // namespace
 
 Session::Session(asio::ip::tcp::socket socket, SessionContext& context)
-    : stream_(std::move(socket), context.tls), context_(context), timer_(stream_.get_executor()), buffer_(size_t{64} << 10) {
+    : stream_(std::move(socket), context.tls),
+      context_(context),
+      timer_(stream_.get_executor()),
+      buffer_(size_t{64} << 10) {
   context_.stats.open_connections.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -65,7 +68,8 @@ void Session::Start() {
 void Session::BeginConnection() {
   ErrorCode ignored;
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
-  setsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMaxUnsentBytes, sizeof kMaxUnsentBytes);
+  setsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMaxUnsentBytes,
+             sizeof kMaxUnsentBytes);
   FindVanishedPeers();
   parser_.emplace();
   Enter(Phase::kHeader, context_.options.header_timeout);
@@ -105,10 +109,11 @@ void Session::SetTimer(steady_clock::time_point when) {
   const uint64_t timer = ++timer_number_;
   timer_.expires_at(when);
   // While unhurried nothing else keeps the session.
-  timer_.async_wait([weak = weak_from_this(), keep = unhurried_ ? shared_from_this() : nullptr, timer](ErrorCode error) {
-    if (error) return;
-    if (const std::shared_ptr<Session> self = weak.lock()) self->OnTimer(timer);
-  });
+  timer_.async_wait(
+      [weak = weak_from_this(), keep = unhurried_ ? shared_from_this() : nullptr, timer](ErrorCode error) {
+        if (error) return;
+        if (const std::shared_ptr<Session> self = weak.lock()) self->OnTimer(timer);
+      });
 }
 
 void Session::OnTimer(uint64_t timer) {
@@ -124,10 +129,12 @@ void Session::OnTimer(uint64_t timer) {
   }
   if (phase_ == Phase::kHeader && !stream_.encrypted() && steady_clock::now() < deadline_) return LookForHeader();
   if (phase_ == Phase::kBody) {
-    deadline_ = body_start_ + context_.options.body_timeout + std::chrono::seconds(parser_->get().body().size() / kSlowBodyBytes);
+    deadline_ = body_start_ + context_.options.body_timeout +
+                std::chrono::seconds(parser_->get().body().size() / kSlowBodyBytes);
   }
   if ((phase_ == Phase::kHeader || phase_ == Phase::kBody) && steady_clock::now() < deadline_) return SetPace();
-  if (phase_ == Phase::kHeader || phase_ == Phase::kBody) context_.stats.timeouts.fetch_add(1, std::memory_order_relaxed);
+  if (phase_ == Phase::kHeader || phase_ == Phase::kBody)
+    context_.stats.timeouts.fetch_add(1, std::memory_order_relaxed);
   Shut();
 }
 
@@ -173,14 +180,16 @@ bool Session::ParseHeader() {
 
 void Session::ReadMoreHeader() {
   reading_ = true;
-  stream_.async_read_some(buffer_.prepare(beast::read_size(buffer_, kMaxHeaderRead)), [self = shared_from_this()](ErrorCode error, size_t bytes) {
-    self->reading_ = false;
-    if (self->phase_ == Phase::kClosed) return;
-    self->buffer_.commit(bytes);
-    if (error == asio::error::operation_aborted && self->unhurried_) return;
-    if (error) return self->OnHeader(error == asio::error::eof ? http::error::end_of_stream : error);
-    if (!self->ParseHeader() && !self->unhurried_) self->ReadMoreHeader();
-  });
+  stream_.async_read_some(buffer_.prepare(beast::read_size(buffer_, kMaxHeaderRead)),
+                          [self = shared_from_this()](ErrorCode error, size_t bytes) {
+                            self->reading_ = false;
+                            if (self->phase_ == Phase::kClosed) return;
+                            self->buffer_.commit(bytes);
+                            if (error == asio::error::operation_aborted && self->unhurried_) return;
+                            if (error)
+                              return self->OnHeader(error == asio::error::eof ? http::error::end_of_stream : error);
+                            if (!self->ParseHeader() && !self->unhurried_) self->ReadMoreHeader();
+                          });
 }
 
 void Session::FirstLook() {
@@ -247,21 +256,23 @@ void Session::OnHeader(ErrorCode error) {
   if (error == http::error::body_limit) {
     return Refuse(413, fmt::format("the body is longer than {} bytes", context_.options.max_body_bytes));
   }
-  if (error.category() == http::make_error_code(http::error::bad_method).category() && error != http::error::end_of_stream &&
-      error != http::error::partial_message) {
+  if (error.category() == http::make_error_code(http::error::bad_method).category() &&
+      error != http::error::end_of_stream && error != http::error::partial_message) {
     return Refuse(400, "the request is not valid HTTP/1.1: " + error.message());
   }
   if (error) return Shut();
   size_t fields = 0;
   for ([[maybe_unused]] const auto& field : parser_->get()) ++fields;
   if (fields > context_.options.max_header_fields) {
-    return Refuse(431, fmt::format("the request has {} headers, the limit is {}", fields, context_.options.max_header_fields));
+    return Refuse(
+        431, fmt::format("the request has {} headers, the limit is {}", fields, context_.options.max_header_fields));
   }
   head_ = TakeHead();
   const auto length = parser_->content_length();
   const int64_t limit = static_cast<int64_t>(context_.options.max_body_bytes);
-  const int64_t expected = length ? static_cast<int64_t>(std::min<uint64_t>(*length, context_.options.max_body_bytes + 1))
-                                  : (parser_->chunked() ? limit : 0);
+  const int64_t expected = length
+                               ? static_cast<int64_t>(std::min<uint64_t>(*length, context_.options.max_body_bytes + 1))
+                               : (parser_->chunked() ? limit : 0);
   if (expected > limit) {
     return Refuse(413, fmt::format("the body has {} bytes, the limit is {}", *length, context_.options.max_body_bytes));
   }
@@ -307,7 +318,8 @@ HttpRequest Session::TakeHead() {
   }
   const std::string_view given = head.Header("x-request-id");
   const uint64_t number = context_.next_request.fetch_add(1, std::memory_order_relaxed);
-  head.id = IsPlainId(given) ? std::string(given) : fmt::format("{:08x}{:08x}", static_cast<uint32_t>(context_.request_id_seed), number);
+  head.id = IsPlainId(given) ? std::string(given)
+                             : fmt::format("{:08x}{:08x}", static_cast<uint32_t>(context_.request_id_seed), number);
   return head;
 }
 
@@ -325,8 +337,8 @@ void Session::OnBody(ErrorCode error) {
   if (error == http::error::body_limit) {
     return Refuse(413, fmt::format("the body is longer than {} bytes", context_.options.max_body_bytes));
   }
-  if (error.category() == http::make_error_code(http::error::bad_method).category() && error != http::error::end_of_stream &&
-      error != http::error::partial_message) {
+  if (error.category() == http::make_error_code(http::error::bad_method).category() &&
+      error != http::error::end_of_stream && error != http::error::partial_message) {
     return Refuse(400, "the request body is not valid HTTP/1.1: " + error.message());
   }
   if (error) return Shut();
@@ -414,10 +426,11 @@ void Session::Flush() {
     if (bytes > std::exchange(done, bytes)) last_progress_ = steady_clock::now();
     return error ? 0 : writing_.size() - bytes;
   };
-  asio::async_write(stream_, asio::buffer(writing_), more, [self = shared_from_this(), finished = taken.finished](ErrorCode error, size_t) {
-    self->is_writing_ = false;
-    self->OnWritten(error, finished);
-  });
+  asio::async_write(stream_, asio::buffer(writing_), more,
+                    [self = shared_from_this(), finished = taken.finished](ErrorCode error, size_t) {
+                      self->is_writing_ = false;
+                      self->OnWritten(error, finished);
+                    });
 }
 
 void Session::OnWritten(ErrorCode error, bool finished) {

@@ -29,13 +29,17 @@ struct SessionContext {
 
 // Invariants:
 // 1. All members are touched on the thread of the socket's event loop alone.
-// 2. At most one read and one write are under way. While an exchange is open the read is the one that sees the client leave;
+// 2. At most one read and one write are under way. While an exchange is open the read is the one that sees the client
+// leave;
 //    what it reads are the next requests' first bytes, at most kMaxReadAhead of them.
 // 3. One timer runs: the deadline of the phase, or the next look at a header that comes in drips.
-// 4. While unhurried_ no read is under way and the kernel reports no bytes: they are looked for once a second. Thousands of senders that
-//    drip a header would otherwise wake a thread for every byte. Where what has come can't be looked at from outside, encrypted or in a
-//    body, the read stays under way and the kernel reports bytes in one moment of each second (pace_).
-// 5. A peer that vanishes without a word is found by the kernel: what it does not acknowledge for write_timeout closes the connection,
+// 4. While unhurried_ no read is under way and the kernel reports no bytes: they are looked for once a second.
+// Thousands of senders that
+//    drip a header would otherwise wake a thread for every byte. Where what has come can't be looked at from outside,
+//    encrypted or in a body, the read stays under way and the kernel reports bytes in one moment of each second
+//    (pace_).
+// 5. A peer that vanishes without a word is found by the kernel: what it does not acknowledge for write_timeout closes
+// the connection,
 //    and a silent one is asked after heartbeat.
 class Session : public std::enable_shared_from_this<Session> {
  public:
@@ -98,12 +102,12 @@ class Session : public std::enable_shared_from_this<Session> {
   std::array<char, 1024> discarded_;
   Phase phase_ = Phase::kIdle;
   bool reading_ = false, is_writing_ = false, head_unread_ = false;
-  bool looks_ = false;      // the timer of this header's next look is set
+  bool looks_ = false;  // the timer of this header's next look is set
   bool unhurried_ = false;
   Pace pace_ = Pace::kEvery;
   bool established_ = false;  // encrypted, the handshake is done and the farewell not said
   int64_t reserved_body_bytes_ = 0;
-  size_t paced_bytes_ = 0;  // of the body, at the last look
+  size_t paced_bytes_ = 0;                          // of the body, at the last look
   std::chrono::steady_clock::time_point deadline_;  // of the phase
   std::chrono::steady_clock::time_point body_start_, last_progress_, last_write_;
 };
