@@ -253,22 +253,23 @@ std::string Bounds(const FieldSpec& spec) {
 }
 
 // "`a.b`, `c`": the paths below a field of the members of this effect.
-std::string MemberNames(const FieldSpec& spec, FieldEffect effect) {
+std::string MemberNames(const FieldSpec& spec, uint32_t endpoints, FieldEffect effect) {
   std::string text;
   for (const MemberSpec& member : MemberTable()) {
     const std::string_view path = member.field, name = spec.name;
     const bool below = path == name || (path.starts_with(name) && path[name.size()] == '.');
-    if (!below || (member.endpoints & spec.endpoints) == 0 || member.effect != effect) continue;
+    if (!below || (member.endpoints & endpoints) == 0 || member.effect != effect) continue;
     const std::string_view parents = path.substr(std::min(path.size(), name.size() + 1));
     text += fmt::format("{}`{}{}{}`", text.empty() ? "" : ", ", parents, parents.empty() ? "" : ".", member.name);
   }
   return text;
 }
 
-// What the member table says of a field, beyond its doc.
-std::string DescribeMembers(const FieldSpec& spec) {
+// What the member table says of a field at these endpoints, beyond its doc.
+std::string DescribeMembers(const FieldSpec& spec, uint32_t endpoints) {
   if (spec.effect != kUsed) return "";
-  const std::string ignored = MemberNames(spec, kIgnored), in_template = MemberNames(spec, kInTemplate);
+  const std::string ignored = MemberNames(spec, endpoints, kIgnored);
+  const std::string in_template = MemberNames(spec, endpoints, kInTemplate);
   std::string text;
   if (!in_template.empty()) text += fmt::format(" Of effect where the chat template reads them: {}.", in_template);
   if (!ignored.empty()) text += fmt::format(" No effect: {}.", ignored);
@@ -297,7 +298,7 @@ std::string DescribeFields() {
       if ((spec.endpoints & section.endpoint) == 0) continue;
       const char* prefix = spec.effect == kRefused ? "Refused: " : (spec.effect == kIgnored ? "No effect. " : "");
       page += fmt::format("| `{}` | {} | {} | {} | {}{}{} |\n", spec.name, FieldTypeName(spec.type), Bounds(spec),
-                          spec.fallback, prefix, spec.doc, DescribeMembers(spec));
+                          spec.fallback, prefix, spec.doc, DescribeMembers(spec, section.endpoint));
     }
   }
   return page;
