@@ -112,11 +112,8 @@ template <typename Format>
 constexpr TileKernel MakeExpandingSignsKernel() {
   TileKernel kernel = {
       {ActivationType::kInt8Signs}, {3}, {Int8Tile<Format, 1>, Int8Tile<Format, 2>, Int8Tile<Format, 3>}};
-  kernel.expand = ExpandBlocks<Format>;
-  kernel.expand_tiles = 2;
-  kernel.expanded_tile[0] = SignsTile<ExpandedBlock, 1>;
-  kernel.expanded_tile[1] = SignsTile<ExpandedBlock, 2>;
-  kernel.expanded_tile[2] = SignsTile<ExpandedBlock, 3>;
+  using E = ExpandedBlock;
+  kernel.expansion = {ExpandBlocks<Format>, 2, {SignsTile<E, 1>, SignsTile<E, 2>, SignsTile<E, 3>}};
   return kernel;
 }
 

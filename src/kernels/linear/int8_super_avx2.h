@@ -186,12 +186,7 @@ constexpr TileKernel MakeExpandingSignsSuperKernel() {
   TileKernel kernel = {{ActivationType::kInt8Signs, BlockSum::kNone, 0, kSuperBlocks},
                        {4, 3, 4},
                        {SuperTile<Format, 1>, SuperTile<Format, 2>, SuperTile<Format, 3>, SuperTile<Format, 4>}};
-  kernel.expand = ExpandChunks<Format>;
-  kernel.expand_tiles = 2;
-  kernel.expanded_tile[0] = SuperTile<E, 1>;
-  kernel.expanded_tile[1] = SuperTile<E, 2>;
-  kernel.expanded_tile[2] = SuperTile<E, 3>;
-  kernel.expanded_tile[3] = SuperTile<E, 4, 2>;
+  kernel.expansion = {ExpandChunks<Format>, 2, {SuperTile<E, 1>, SuperTile<E, 2>, SuperTile<E, 3>, SuperTile<E, 4, 2>}};
   return kernel;
 }
 
@@ -200,14 +195,10 @@ template <typename Format>
 constexpr TileKernel MakeExpandingSuperKernel() {
   using E = ExpandedChunk<Format>;
   TileKernel kernel = MakeSuperKernel<Format>();
-  kernel.expand = ExpandChunks<Format>;
-  kernel.expand_tiles = 4;
-  kernel.expanded_tile[0] = SuperTile<E, 1>;
-  kernel.expanded_tile[1] = SuperTile<E, 2>;
-  kernel.expanded_tile[2] = SuperTile<E, 3>;
-  kernel.expanded_tile[3] = SuperTile<E, 4>;
-  kernel.expanded_tile[4] = SuperTile<E, 5>;
-  kernel.expanded_tile[5] = SuperTile<E, 6>;
+  kernel.expansion = {
+      ExpandChunks<Format>,
+      4,
+      {SuperTile<E, 1>, SuperTile<E, 2>, SuperTile<E, 3>, SuperTile<E, 4>, SuperTile<E, 5>, SuperTile<E, 6>}};
   return kernel;
 }
 

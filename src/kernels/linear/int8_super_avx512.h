@@ -232,13 +232,10 @@ template <typename Format>
 constexpr TileKernel MakeExpandingKernel() {
   using E = ExpandedChunk<PackedChunk<Format>>;
   TileKernel kernel = MakeSuperKernel<Format>();
-  kernel.expand = ExpandChunks<PackedChunk<Format>>;
-  kernel.expanded_tile[0] = SuperTile<E, 1>;
-  kernel.expanded_tile[1] = SuperTile<E, 2>;
-  kernel.expanded_tile[2] = SuperTile<E, 3>;
-  kernel.expanded_tile[3] = SuperTile<E, 4>;
-  kernel.expanded_tile[4] = SuperTile<E, 5>;
-  kernel.expanded_tile[5] = SuperTile<E, 6>;
+  kernel.expansion = {
+      ExpandChunks<PackedChunk<Format>>,
+      6,
+      {SuperTile<E, 1>, SuperTile<E, 2>, SuperTile<E, 3>, SuperTile<E, 4>, SuperTile<E, 5>, SuperTile<E, 6>}};
   return kernel;
 }
 

@@ -123,15 +123,20 @@ struct TileWidth {
   friend bool operator==(const TileWidth&, const TileWidth&) = default;
 };
 
+// How a section of a panel is multiplied that many tiles share: expanded once.
+struct Expansion {
+  ExpandFn expand = nullptr;         // null: where it does not pay
+  int64_t min_tiles = 0;             // that share it
+  TileFn tile[kMaxTileTokens] = {};  // [tokens - 1]
+};
+
 struct TileKernel {
   Encoding encoding;
   TileWidth width;
   TileFn tile[kMaxTileTokens] = {};  // [tokens - 1]
   // From this many tokens on a tile is bound by arithmetic when weights come from memory, and fetches them ahead.
   int fetch_tokens = kMaxTileTokens + 1;
-  ExpandFn expand = nullptr;  // null: where it does not pay
-  int64_t expand_tiles = 6;   // a section of a panel is expanded for so many tiles and more
-  TileFn expanded_tile[kMaxTileTokens] = {};
+  Expansion expansion;
 };
 
 // out[t][i] (=|+=) scale * act(acc + bias), act over the pair (gate, up) when acc_up is set.

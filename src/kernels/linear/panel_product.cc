@@ -59,7 +59,8 @@ void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const 
   const PanelFormat& format = *segment.format;
   const int64_t tiles = slab.end - slab.first;
   const int64_t num_chunks = segment.panel_bytes / format.ChunkBytes();
-  const bool expand = segment.kernel->expand != nullptr && tiles >= segment.kernel->expand_tiles;
+  const TileKernel& kernel = *segment.kernel;
+  const bool expand = kernel.expansion.expand != nullptr && tiles >= kernel.expansion.min_tiles;
   // A single tile reads the panel in one run.
   const int64_t section_chunks = rows.num_tiles == 1 ? num_chunks : SectionChunks(format, expand);
 
@@ -77,7 +78,7 @@ void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const 
     args.next_lines = fetch.lines_per_block;
     args.panel = source;
     if (expand) {
-      segment.kernel->expand(source, args.num_chunks, expanded);
+      kernel.expansion.expand(source, args.num_chunks, expanded);
       args.panel = expanded;
     }
     for (int64_t tile = slab.first; tile < slab.end; ++tile) {
@@ -86,7 +87,7 @@ void MultiplyPanel(const MatrixSegment& segment, const EncodedRows& rows, const 
       args.x = x + tile * rows.TileBytes();
       args.acc = acc + (tile - slab.first) * rows.group * kPanelRows;
       const int64_t tokens = rows.TileTokens(tile);
-      (expand ? segment.kernel->expanded_tile : segment.kernel->tile)[tokens - 1](args);
+      (expand ? kernel.expansion.tile : kernel.tile)[tokens - 1](args);
     }
   }
 }
